@@ -1,0 +1,88 @@
+package tokens
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Account is all that is kept of one mailbox: the provider it lives at, the
+// grant its owner gave, and the local passwords that may use it.
+//
+// Accounts handed out by a [Store] are shared between callers: read them, and
+// change them only inside [Store.Update].
+type Account struct {
+	Mailbox  string // the address in lower case; the key of the store
+	Provider string // a key of the configuration's [provider.NAME] tables
+
+	Token Token
+
+	// Dead is set when the provider answered invalid_grant: a person must give
+	// consent again. The refresh token is kept all the same, since providers
+	// have been known to take such an answer back.
+	Dead *Failure
+	// Trouble is the last transient failure since the last good refresh.
+	Trouble *Failure
+
+	Passwords []Password
+
+	Created   time.Time
+	Connected time.Time // when consent was last given
+}
+
+// Token is what a provider granted: RFC 6749 §5.1, with times made absolute.
+type Token struct {
+	Access  Secret
+	Refresh Secret
+	Minted  time.Time // when the provider issued Access
+	Expiry  time.Time // zero: the provider named no end
+	Scopes  []string  // what was granted, which may be less than what was asked
+	// RefreshExpiry is when the grant itself ends (Google's
+	// refresh_token_expires_in, sent while the consent screen is in Testing).
+	// Zero: the provider named no end.
+	RefreshExpiry time.Time
+}
+
+// Failure is a refresh that did not succeed.
+type Failure struct {
+	At     time.Time
+	Reason string // for people; never contains a token
+	Count  int    // consecutive failures so far
+}
+
+// State names what a mailbox's grant can do now.
+type State string
+
+const (
+	StateFresh        State = "fresh"         // the access token has most of its life left
+	StateStale        State = "stale"         // the next login refreshes it
+	StateRefreshing   State = "refreshing"    // a refresh is under way in this process
+	StateNeedsConsent State = "needs-consent" // a person must run `authferry connect`
+	StateUnreachable  State = "unreachable"   // the token endpoint failed lately; it is tried again by itself
+)
+
+// Password is one local password of a mailbox: a name for people, a verifier,
+// and what it is good for.
+type Password struct {
+	ID   string // random, never reused: a live session remembers it
+	Name string
+
+	// Generated passwords have the entropy to be kept as a keyed hash (Key,
+	// Hash); chosen ones are kept as argon2id in PHC string form (Argon2).
+	Key    []byte
+	Hash   []byte
+	Argon2 string
+
+	Protocols []string       // of "imap", "pop3", "smtp"; empty: all
+	Networks  []netip.Prefix // empty: all
+	Expires   time.Time      // zero: never
+	Created   time.Time
+	LastUsed  Use
+}
+
+// Use is a login with a local password.
+type Use struct {
+	At       time.Time
+	From     netip.Addr
+	Protocol string
+	Client   string // how the program named itself: IMAP ID, or its EHLO argument
+}

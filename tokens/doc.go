@@ -1,0 +1,3 @@
+// Package tokens holds the secrets: who may log in with which local password,
+// and the provider tokens behind each mailbox.
+package tokens

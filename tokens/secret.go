@@ -1,0 +1,30 @@
+package tokens
+
+import (
+	"fmt"
+	"io"
+)
+
+// Secret is a password, a token or a client secret. No formatting verb, JSON
+// encoder or logger prints it: whatever asks gets three bullets. The one way
+// out is [Secret.Reveal], so that every place that needs the value can be found
+// by searching for that name.
+type Secret string
+
+const redacted = "•••"
+
+// Reveal returns the value itself. Never pass the result to a log or an error.
+func (s Secret) Reveal() string { return string(s) }
+
+// Empty tells whether there is nothing to keep secret.
+func (s Secret) Empty() bool { return s == "" }
+
+func (s Secret) String() string   { return redacted }
+func (s Secret) GoString() string { return redacted }
+
+// Format overrides every verb: %x of a Secret would print it in hexadecimal if
+// only String were defined.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// MarshalText keeps encoders (JSON, TOML, XML) from writing the value.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,28 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrNoMailbox is returned by a [Store] for a mailbox it does not hold.
+var ErrNoMailbox = errors.New("no such mailbox")
+
+// Store keeps accounts. Its methods may be called by any number of goroutines
+// and processes at once.
+type Store interface {
+	// Mailboxes lists the addresses in alphabetical order.
+	Mailboxes(ctx context.Context) ([]string, error)
+	// Get returns an account as last written, by whichever process. The result
+	// is shared: do not change it. ErrNoMailbox if there is none.
+	Get(ctx context.Context, mailbox string) (*Account, error)
+	// Update locks a mailbox against every other Update and Delete, in this
+	// and all other processes, reads it, calls edit, and makes the edited
+	// account durable before it returns. An error from edit leaves the account
+	// as it was and is returned. edit may take as long as it needs (it is where
+	// tokens are refreshed). A mailbox not held is edited from an Account with
+	// only Mailbox set.
+	Update(ctx context.Context, mailbox string, edit func(*Account) error) error
+	// Delete forgets a mailbox. ErrNoMailbox if there is none.
+	Delete(ctx context.Context, mailbox string) error
+}
