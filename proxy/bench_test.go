@@ -1,0 +1,3 @@
+package proxy
+
+func runAsProxy() bool { return false }
