@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"errors"
 	"io"
 	"math/big"
@@ -46,7 +47,7 @@ var loopbackCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "loopback"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
@@ -138,6 +139,10 @@ func (p *fakeProvider) serve(c net.Conn) {
 		case "EHLO":
 			io.WriteString(c, "250-mx\r\n250-STARTTLS\r\n250 AUTH XOAUTH2\r\n")
 		case "AUTH", "AUTHENTICATE":
+			response, err := base64.StdEncoding.DecodeString(words[len(words)-1])
+			if err != nil || !strings.Contains(string(response), "Bearer "+wholeToken+"\x01") {
+				return
+			}
 			io.WriteString(c, map[string]string{
 				"imap": words[0] + " OK [CAPABILITY IMAP4rev1 IDLE] in\r\n", "pop3": "+OK in\r\n", "smtp": "235 2.7.0 in\r\n",
 			}[p.protocol]+p.behind)
@@ -186,30 +191,12 @@ func startWhole(t testing.TB, p *fakeProvider, security Security, with ...func(*
 }
 
 func startVault(t testing.TB, e tokens.Endpoint, pool *x509.CertPool) (*tokens.Vault, string) {
-	ctx, dir := context.Background(), t.TempDir()
-	seal, err := tokens.LoadSeal("", dir)
+	v, password, err := newVault(t.TempDir(), e, pool, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(dir, seal)
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider := tokens.Builtin()["gmail"]
-	provider.IMAP, provider.POP3, provider.SMTP, provider.RootCAs = e, e, e, pool
-	v := tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": provider}}, zap.NewNop())
-	t.Cleanup(func() { v.Close(ctx) })
-	if err := v.Connect(ctx, wholeUser, "gmail", &tokens.Token{
-		Access: wholeToken, Refresh: "1//refresh", Minted: time.Now(), Expiry: time.Now().Add(time.Hour),
-		Scopes: []string{"https://mail.google.com/"},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	password, err := v.AddPassword(ctx, wholeUser, tokens.PasswordSpec{Name: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v, password.Reveal()
+	t.Cleanup(func() { v.Close(context.Background()) })
+	return v, password
 }
 
 // mail is a mail program's connection that is logged in.
@@ -251,7 +238,7 @@ func logIn(addr, protocol string, security Security, cfg *tls.Config, password, 
 
 func (m *mail) converse(protocol string, security Security, cfg *tls.Config, password, early string) error {
 	script := map[string][][2]string{ // what is awaited, what is said then
-		"imap": {{"* OK", "s STARTTLS"}, {"s OK", ""}, {"", "a LOGIN " + wholeUser + " " + password}, {"a OK", ""}},
+		"imap": {{"* OK", "s STARTTLS"}, {"s OK", ""}, {"", imapLogin(password)}, {"a OK", ""}},
 		"pop3": {{"+OK", "STLS"}, {"+OK", ""}, {"", "USER " + wholeUser}, {"+OK", "PASS " + password}, {"+OK", ""}},
 		"smtp": {{"220 ", "EHLO me"}, {"250 ", "STARTTLS"}, {"220 ", ""}, {"", "AUTH PLAIN " + b64("\x00"+wholeUser+"\x00"+password)}, {"235 ", ""}},
 	}[protocol]
@@ -297,6 +284,14 @@ func (m *mail) startTLS(command, answer string, cfg *tls.Config) error {
 	m.Conn = tls.Client(m.Conn, cfg)
 	m.r = bufio.NewReader(m.Conn)
 	return nil
+}
+
+// imapLogin is a login at authferry or, without a password, at the provider.
+func imapLogin(password string) string {
+	if password == "" {
+		return "a AUTHENTICATE XOAUTH2 " + b64("user="+wholeUser+"\x01auth=Bearer "+wholeToken+"\x01\x01")
+	}
+	return "a LOGIN " + wholeUser + " " + password
 }
 
 // await reads lines up to one that starts as given.
