@@ -136,7 +136,7 @@ func (c *lineConn) sayCredential(command, credential string) error {
 		return errors.New("refusing to send a token without TLS")
 	}
 	if c.trace != nil {
-		c.trace(command + "•••")
+		c.trace(command + "***")
 	}
 	return c.write(command + credential + "\r\n")
 }
