@@ -2,17 +2,14 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 
 	"authferry/tokens"
 )
@@ -46,6 +43,13 @@ type session struct {
 	login   tokens.Login
 	grant   *tokens.Grant // nil until authorized
 
+	provider *lineConn // nil until the client is in
+	relay    *relaying // nil until bytes flow; guarded by Server.mu
+	started  time.Time
+	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
+	peer     netip.AddrPort
+	leave    func() // gives its place at the gate back
+
 	spoken   bool // the client has sent something
 	nonsense int  // commands that made no sense so far
 }
@@ -60,8 +64,9 @@ var (
 )
 
 // run is the program: hear a login, authorize it, dial and enter the provider,
-// welcome the client, relay. It returns why the session ended before the relay
-// began, or nil.
+// welcome the client. What is left to do then is to relay between s.client and
+// s.provider, which carry does once run has returned. The error is why the
+// session ended before that.
 func (s *session) run(ctx context.Context) error {
 	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
 	s.client.trace = s.tracer("to client")
@@ -73,7 +78,7 @@ func (s *session) run(ctx context.Context) error {
 		s.doing = "waiting for a login"
 		login, err := s.dialect.hear(s)
 		if err != nil && !isAboutLogin(err) {
-			return s.leave(err)
+			return s.giveUp(err)
 		}
 		s.login = login
 		var provider *lineConn
@@ -91,7 +96,7 @@ func (s *session) run(ctx context.Context) error {
 			provider.Close()
 			return err
 		}
-		s.carry(provider)
+		s.provider = provider
 		return nil
 	}
 	s.doing = "ending the session after too many logins that failed"
@@ -168,20 +173,23 @@ func (s *session) turnAway(ctx context.Context, cause error) error {
 		mailbox, _ := s.Vault.Canonical(s.login.User)
 		r.words += ": run authferry connect " + quotable(mailbox)
 	}
-	s.logRefused(r, cause)
 	if r.row == rowBadLogin {
 		s.doing = "delaying the answer to a wrong password"
-		if err := s.Gate.Failed(ctx, s.login); err != nil {
+		err := s.Gate.Failed(ctx, s.login)
+		if errors.Is(err, errTooMany) {
+			r = refusalFor(err)
+		} else if err != nil {
 			return err
 		}
 	}
+	s.logRefused(r, cause)
 	s.doing = "refusing a login"
 	return s.dialect.refuse(s.client, r)
 }
 
-// leave ends a conversation that came to no login. Whoever is merely slow is
+// giveUp ends a conversation that came to no login. Whoever is merely slow is
 // told so.
-func (s *session) leave(why error) error {
+func (s *session) giveUp(why error) error {
 	switch {
 	case errors.Is(why, os.ErrDeadlineExceeded):
 		s.dialect.farewell(s.client, "no login in time")
@@ -189,20 +197,6 @@ func (s *session) leave(why error) error {
 		s.dialect.farewell(s.client, "too many commands that make no sense here")
 	}
 	return why
-}
-
-// carry relays until the provider closes, and logs both ends of it.
-func (s *session) carry(provider *lineConn) {
-	defer provider.Close()
-	s.doing = "carrying mail"
-	s.login.Password = ""
-	s.client.SetDeadline(time.Time{})
-	provider.SetDeadline(time.Time{})
-	s.Log.Info("session established", s.fields()...)
-	started := time.Now()
-	sent, received := relay(s.client, provider)
-	s.Log.Info("session ended", append(s.fields(),
-		zap.Int64("sent", sent), zap.Int64("received", received), zap.Duration("for", time.Since(started)))...)
 }
 
 // isAboutLogin tells an error about a login, which is refused by the table,
@@ -268,21 +262,8 @@ func (s *session) upgrade(refuse, proceed string) (tokens.Login, error) {
 	return tokens.Login{}, errNoLogin
 }
 
-// from is where the client connects from.
-func (s *session) from() netip.AddrPort {
-	if a, ok := s.client.RemoteAddr().(*net.TCPAddr); ok {
-		p := a.AddrPort()
-		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
-	}
-	return netip.AddrPort{}
-}
-
 // clientName makes a name that a program gave itself fit to be kept and shown.
 func clientName(s string) string {
 	s = quotable(s)
 	return s[:min(len(s), 64)]
-}
-
-func providerTLS(p *tokens.Provider, e tokens.Endpoint) *tls.Config {
-	return &tls.Config{ServerName: e.Host, RootCAs: p.RootCAs}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -68,7 +69,7 @@ func (c *Consent) Finish(ctx context.Context, redirected string) (*Token, error)
 		"code":          {answer.Get("code")},
 		"redirect_uri":  {c.redirect},
 		"code_verifier": {c.verifier.Reveal()},
-	})
+	}, time.Now())
 	if e := (*endpointError)(nil); errors.As(err, &e) && e.code == "invalid_grant" {
 		return nil, fmt.Errorf("exchanging the code: %w; codes are good once and for minutes: open the consent page again", err)
 	}

@@ -28,8 +28,10 @@ const (
 	lockPoll = 10 * time.Millisecond
 	// settle is how old a file must be for its inode, time and size to prove
 	// that it is the one that was read: two replacements within one tick of
-	// the file system's clock may reuse the inode.
-	settle = 100 * time.Millisecond
+	// the file system's clock, up to 2 s on some, may reuse the inode.
+	settle = 2 * time.Second
+	// maxName leaves room for the suffixes in the 255 bytes of a file name.
+	maxName = 240
 )
 
 // FileStore keeps each account in a sealed file of its own:
@@ -144,7 +146,7 @@ func (s *FileStore) Mailboxes(ctx context.Context) ([]string, error) {
 // Get returns an account as last written. While its file stays the same this
 // costs one stat.
 func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
-	info, err := os.Stat(s.path(mailbox, sealedSuffix))
+	info, err := s.stat(mailbox)
 	if err != nil {
 		s.forget(mailbox)
 		return nil, storeError(mailbox, err)
@@ -162,6 +164,15 @@ func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
 	}
 	s.remember(a, info)
 	return a, nil
+}
+
+// stat looks at a mailbox's file. A name that no file can have, which strangers
+// send too, is a mailbox that is not there and not a fault of the store.
+func (s *FileStore) stat(mailbox string) (fs.FileInfo, error) {
+	if len(escapeName(mailbox)) > maxName {
+		return nil, fs.ErrNotExist
+	}
+	return os.Stat(s.path(mailbox, sealedSuffix))
 }
 
 func (c cachedAccount) same(info fs.FileInfo) bool {
@@ -276,6 +287,9 @@ func (s *FileStore) Delete(ctx context.Context, mailbox string) error {
 
 // lock excludes all other goroutines and processes from editing a mailbox.
 func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), err error) {
+	if len(escapeName(mailbox)) > maxName {
+		return nil, fmt.Errorf("the address %s is too long for the name of a file", quote(mailbox))
+	}
 	s.mu.Lock()
 	l := s.locks[mailbox]
 	if l == nil {
