@@ -270,12 +270,25 @@ func (d *dialogue) hangUp() {
 	if want := d.number("refreshes"); int(d.refresh.Load()) != want {
 		d.Errorf("%d refreshes, want %d", d.refresh.Load(), want)
 	}
+	d.records(ctx)
+}
+
+// records checks what is kept of a login: the name of the program, and that
+// every refusal in the log is in the metrics.
+func (d *dialogue) records(ctx context.Context) {
 	if want := d.head["client-name"]; want != "" {
 		d.server.Vault.Close(ctx) // writes down who has used the password
 		a, err := d.server.Vault.Account(ctx, dialogueUser)
-		if err != nil || a.Passwords[0].LastUsed.Client != want {
+		if err != nil || a.Passwords[0].LastUsed.Client != strings.Trim(want, "-") {
 			d.Errorf("the record of the login names %+v, want %q", a.Passwords[0].LastUsed, want)
 		}
+	}
+	var refused int
+	for _, n := range d.server.Metrics.Snapshot().Protocols[d.head["protocol"]].Refused {
+		refused += int(n)
+	}
+	if want := strings.Count(d.log.String(), `"event":"login refused"`); refused != want {
+		d.Errorf("%d refusals counted, %d in the log", refused, want)
 	}
 }
 

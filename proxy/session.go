@@ -160,6 +160,8 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 	}
 	provider.Close()
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		err = errShuttingDown
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the provider closed the connection: %w", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
