@@ -37,10 +37,6 @@ func (s *imapSession) chosenLocked(set imap.NumSet) []viewed {
 	return slices.DeleteFunc(view, func(v viewed) bool { return !in(v.number, v.uid) })
 }
 
-func (s *imapSession) among(set imap.NumSet) func(number uint32, uid imap.UID) bool {
-	return among(set, s.viewLocked())
-}
-
 // among returns the test for a set, in which "*" is the last message of the
 // view (RFC 3501 §9, seq-number).
 func among(set imap.NumSet, view []viewed) func(number uint32, uid imap.UID) bool {

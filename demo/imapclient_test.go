@@ -104,6 +104,10 @@ func TestIMAPFolders(t *testing.T) {
 	if lines := got(&imap.ListOptions{SelectSubscribed: true, ReturnStatus: &imap.StatusOptions{NumMessages: true}}); len(lines) != 10 || lines[1] != `Turtle/Ęą[\HasNoChildren \Subscribed] 1` {
 		t.Errorf("subscribed: %q", lines)
 	}
+	must(t, c.Unsubscribe("Turtle/Ęą").Wait())
+	if lines := got(&imap.ListOptions{SelectSubscribed: true}); len(lines) != 9 {
+		t.Errorf("still subscribed: %q", lines)
+	}
 	must(t, c.Delete("Turtle/Ęą").Wait())
 	for name, err := range map[string]error{
 		"create twice":   c.Create("Turtle", nil).Wait(),
@@ -220,6 +224,19 @@ func TestIMAPFlagsCopyMoveExpunge(t *testing.T) {
 		if got, _ := p.Messages(alice, folder); len(got) != want {
 			t.Errorf("%s holds %d", folder, len(got))
 		}
+	}
+
+	must(t, c.Store(imap.SeqSet{{Start: 1, Stop: 0}}, &imap.StoreFlags{Op: imap.StoreFlagsSet, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close())
+	gone, err = c.UIDExpunge(imap.UIDSet{{Start: 3, Stop: 0}}).Collect()
+	must(t, err)
+	if !slices.Equal(gone, []uint32{2}) {
+		t.Errorf("expunged %v by UID", gone)
+	}
+	must(t, c.Store(imap.SeqSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsDel, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close())
+	status, err := c.Status("INBOX", &imap.StatusOptions{NumMessages: true, NumUnseen: true, UIDNext: true, UIDValidity: true}).Wait()
+	must(t, err)
+	if *status.NumMessages != 1 || *status.NumUnseen != 1 || status.UIDNext != 6 || status.UIDValidity != 1 {
+		t.Errorf("status %+v", status)
 	}
 
 	_, err = c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
