@@ -13,7 +13,6 @@ package demo
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -145,6 +144,9 @@ func (p *Provider) startEngines() {
 	p.smtp = newSMTPEngine(p)
 	p.running.Go(func() { p.imap.Serve(p.imapDoor) })
 	p.running.Go(func() { p.smtp.Serve(p.smtpDoor) })
+	// An engine closed before it serves would trip over itself.
+	<-p.imapDoor.open
+	<-p.smtpDoor.open
 }
 
 // listen opens every port. The web server comes first: the rest need its URLs.
@@ -193,7 +195,7 @@ func (p *Provider) Close() error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return errors.New("the simulated provider is closed already")
+		return nil
 	}
 	p.closed = true
 	close(p.closing)
