@@ -118,7 +118,7 @@ func newProvider(o Options) *Provider {
 		o.GreetingDelay = 2 * time.Millisecond
 	}
 	p := &Provider{
-		ClientID:     "764086051850-demo.apps.googleusercontent.com",
+		ClientID:     "100000000000-demo.apps.googleusercontent.com",
 		ClientSecret: "GOCSPX-" + randomToken(28),
 		Scope:        gmailScope,
 		Faults:       &Faults{mail: make(map[string]MailFault)},

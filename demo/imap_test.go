@@ -157,7 +157,8 @@ func TestIMAPAllCapabilities(t *testing.T) {
 }
 
 func TestIMAPSessionEndsWithItsToken(t *testing.T) {
-	p := start(t, Options{TokenLife: time.Second})
+	t.Parallel()
+	p := start(t, Options{TokenLife: 3 * time.Second}) // time enough to log in, even on a busy machine
 	c := dial(t, p, p.IMAP)
 	c.talk(imapLogin+`
 	C: b SELECT INBOX`, xoauth2(alice, connect(t, p, alice).AccessToken))
