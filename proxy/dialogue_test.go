@@ -122,13 +122,7 @@ func (d *dialogue) play(steps []step) {
 // the number of lines; 0 if the first is a verb.
 func (d *dialogue) said(steps []step) (said []byte, n int) {
 	for n < len(steps) && steps[n].who == steps[0].who && !verb.MatchString(steps[n].text) {
-		text, end := steps[n].text, "\r\n"
-		if t, ok := strings.CutSuffix(text, "<lf>"); ok {
-			text, end = t, "\n"
-		} else if t, ok := strings.CutSuffix(text, "<open>"); ok {
-			text, end = t, ""
-		}
-		said = append(said, d.fill(text)+end...)
+		said = append(said, d.line(steps[n].text)...)
 		n++
 	}
 	return said, n
@@ -139,11 +133,21 @@ var (
 	macro = regexp.MustCompile(`<(b64|xoauth2|oauthbearer|bytes|hex) ?([^<>]*)>`)
 )
 
+// line is a line of a file as it goes over the wire.
+func (d *dialogue) line(text string) string {
+	if t, ok := strings.CutSuffix(text, "<lf>"); ok {
+		return d.fill(t) + "\n"
+	} else if t, ok := strings.CutSuffix(text, "<open>"); ok {
+		return d.fill(t)
+	}
+	return d.fill(text) + "\r\n"
+}
+
 // fill puts in what a file cannot know or would be unreadable with.
 func (d *dialogue) fill(text string) string {
 	return macro.ReplaceAllStringFunc(d.expand.Replace(text), func(m string) string {
 		parts := macro.FindStringSubmatch(m)
-		arg := strings.ReplaceAll(parts[2], `\0`, "\x00")
+		arg := strings.NewReplacer(`\0`, "\x00", `\1`, "\x01").Replace(parts[2])
 		switch parts[1] {
 		case "bytes":
 			n, _ := strconv.Atoi(arg)
@@ -203,7 +207,7 @@ func (d *dialogue) expect(s step, l *leg) {
 		return
 	}
 	got, err := l.r.ReadString('\n')
-	if want := d.fill(s.text); !glob(want+"\r\n", got) {
+	if want := d.line(s.text); !glob(want, got) {
 		d.Fatalf("line %d: got  %q, %v\n\twant %q\n%s", s.line, got, err, want, d.log)
 	}
 }
