@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"time"
 
@@ -21,9 +20,6 @@ type Consent struct {
 	state    Secret
 	verifier Secret
 }
-
-// Format keeps the verifier from being printed.
-func (c *Consent) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // NewConsent prepares a visit. redirect is where the provider sends the browser
 // afterwards: a loopback address (RFC 8252 §7.3), which nobody need listen on

@@ -20,12 +20,8 @@ import (
 
 const (
 	sealedSuffix = ".age"
-	lockSuffix   = ".lock"
 	// maxSealed bounds what is read of a file that may be anything.
 	maxSealed = 1 << 20
-	// lockPoll is how often a lock held by another process is tried: flock(2)
-	// cannot wait and be cancelled.
-	lockPoll = 10 * time.Millisecond
 	// settle is how old a file must be for its inode, time and size to prove
 	// that it is the one that was read: two replacements within one tick of
 	// the file system's clock, up to 2 s on some, may reuse the inode.
@@ -46,13 +42,6 @@ type FileStore struct {
 	mu    sync.Mutex
 	locks map[string]*fileLock
 	cache map[string]cachedAccount
-}
-
-// fileLock excludes the goroutines of this process from each other: a lock of
-// the file system belongs to whoever opened the file.
-type fileLock struct {
-	held  chan struct{}
-	users int
 }
 
 // cachedAccount is an account and the file it was read from.
@@ -283,45 +272,6 @@ func (s *FileStore) Delete(ctx context.Context, mailbox string) error {
 		return storeError(mailbox, err)
 	}
 	return disk.dir(s.dir)
-}
-
-// lock excludes all other goroutines and processes from editing a mailbox.
-func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), err error) {
-	if len(escapeName(mailbox)) > maxName {
-		return nil, fmt.Errorf("the address %s is too long for the name of a file", quote(mailbox))
-	}
-	s.mu.Lock()
-	l := s.locks[mailbox]
-	if l == nil {
-		l = &fileLock{held: make(chan struct{}, 1)}
-		s.locks[mailbox] = l
-	}
-	l.users++
-	s.mu.Unlock()
-	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(s.locks, mailbox)
-		}
-	}
-	select {
-	case l.held <- struct{}{}:
-	case <-ctx.Done():
-		leave()
-		return nil, fmt.Errorf("waiting to edit the account of %s: %w", quote(mailbox), ctx.Err())
-	}
-	file := flock.New(s.path(mailbox, lockSuffix), flock.SetPermissions(0o600))
-	if _, err := file.TryLockContext(ctx, lockPoll); err != nil {
-		<-l.held
-		leave()
-		return nil, fmt.Errorf("locking the account of %s: %w", quote(mailbox), err)
-	}
-	return func() {
-		file.Unlock()
-		<-l.held
-		leave()
-	}, nil
 }
 
 var _ Store = (*FileStore)(nil)
