@@ -82,6 +82,7 @@ type Provider struct {
 	logMu   sync.Mutex
 	closing chan struct{}
 	running sync.WaitGroup
+	engines sync.WaitGroup
 
 	mu         sync.Mutex
 	listeners  []net.Listener
@@ -142,8 +143,8 @@ func newProvider(o Options) *Provider {
 func (p *Provider) startEngines() {
 	p.imap = newIMAPEngine(p)
 	p.smtp = newSMTPEngine(p)
-	p.running.Go(func() { p.imap.Serve(p.imapDoor) })
-	p.running.Go(func() { p.smtp.Serve(p.smtpDoor) })
+	p.engines.Go(func() { p.imap.Serve(p.imapDoor) })
+	p.engines.Go(func() { p.smtp.Serve(p.smtpDoor) })
 	// An engine closed before it serves would trip over itself.
 	<-p.imapDoor.open
 	<-p.smtpDoor.open
@@ -212,6 +213,7 @@ func (p *Provider) Close() error {
 	}
 	p.imapDoor.Close()
 	p.smtpDoor.Close()
+	p.engines.Wait() // imapserver's Close races with a Serve that is just beginning
 	p.imap.Close()
 	p.smtp.Close()
 	p.running.Wait()

@@ -148,7 +148,7 @@ func readListen(t *table) []listenURL {
 	}
 	var list []listenURL
 	for i, text := range texts {
-		l, err, hint := parseListen(text)
+		l, hint, err := parseListen(text)
 		if err != nil {
 			t.complainAt("listen", i, err.Error(), hint)
 			continue

@@ -144,6 +144,12 @@ smtp_extensions = ["SIZE 1000"]
 		g.AuthParams["hd"] != "example.org" || g.AuthParams["access_type"] != "offline" {
 		t.Errorf("gmail: %+v", g)
 	}
+	if g.Issuer != "https://accounts.google.com" {
+		t.Errorf("issuer %q", g.Issuer)
+	}
+	if other := load(t, "[provider.gmail]\nclient_id = 'x'\nauth_url = 'http://localhost/auth'"); other.settings.Providers["gmail"].Issuer != "" {
+		t.Error("another consent page is to answer as Google")
+	}
 	e := c.settings.Providers["example"]
 	if e.Name != "example" || e.Mechanism != "XOAUTH2" || !e.ClientSecret.Empty() || e.RedirectHost != "127.0.0.1" ||
 		e.IMAP != (tokens.Endpoint{Host: "imap.example.org", Port: 993}) ||

@@ -125,9 +125,11 @@ func invite(cmd *cobra.Command, mailbox, address string, noBrowser bool) {
 	}
 	// What a browser has to say belongs to nobody's standard output.
 	browser.Stdout, browser.Stderr = io.Discard, io.Discard
-	if err := browser.OpenURL(address); err != nil {
-		fmt.Fprintln(errs, "(No browser could be opened from here.)")
-	}
+	go func() { // some openers return when the browser is closed
+		if err := browser.OpenURL(address); err != nil {
+			fmt.Fprintln(errs, "(No browser could be opened from here.)")
+		}
+	}()
 }
 
 // prove logs in with the grant as the mailbox. A person may have signed in as

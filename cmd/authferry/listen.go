@@ -38,33 +38,33 @@ const listenExample = `such as "imap://127.0.0.1:1143" or "imaps://:993"`
 
 // parseListen reads a listen URL. The error is a sentence; the hint, if any,
 // says what to write instead.
-func parseListen(text string) (l listenURL, err error, hint string) {
+func parseListen(text string) (l listenURL, hint string, err error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	if name, variant, _ := strings.Cut(scheme, "+"); strings.HasPrefix(variant, "systemd") && mailPorts[name] != 0 {
-		return l, fmt.Errorf("sockets from systemd are not in this version"), ""
+		return l, "", fmt.Errorf("sockets from systemd are not in this version")
 	}
 	if !found {
-		return l, fmt.Errorf("not a listen URL"), listenExample
+		return l, listenExample, fmt.Errorf("not a listen URL")
 	}
 	l.written = text
 	if l.protocol, l.security, err = listenScheme(scheme); err != nil {
-		return l, err, listenExample
+		return l, listenExample, err
 	}
 	u, err := url.Parse("listen://" + rest)
 	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return l, fmt.Errorf("a listen URL has an address and a port, and nothing else"), listenExample
+		return l, listenExample, fmt.Errorf("a listen URL has an address and a port, and nothing else")
 	}
 	name, _, _ := strings.Cut(scheme, "+")
 	host, port, err := listenAddress(u, mailPorts[name])
 	if err != nil {
-		return l, err, `an IP address such as 127.0.0.1 or [::1], "localhost", or nothing for every address`
+		return l, `an IP address such as 127.0.0.1 or [::1], "localhost", or nothing for every address`, err
 	}
 	l.address = net.JoinHostPort(host, strconv.Itoa(port))
 	if ip, _ := netip.ParseAddr(host); scheme == l.protocol && !ip.IsLoopback() {
-		return l, fmt.Errorf("passwords would cross the network in the clear at %s", l.address),
-			fmt.Sprintf("use %ss:// or %s+starttls://, or %s+insecure:// if that is what you want", l.protocol, l.protocol, l.protocol)
+		hint = fmt.Sprintf("use %ss:// or %s+starttls://, or %s+insecure:// if that is what you want", l.protocol, l.protocol, l.protocol)
+		return l, hint, fmt.Errorf("passwords would cross the network in the clear at %s", l.address)
 	}
-	return l, nil, ""
+	return l, "", nil
 }
 
 // listenScheme tells apart the protocols and the ways TLS starts.

@@ -27,7 +27,7 @@ func TestParseListen(t *testing.T) {
 		{"imap+insecure://0.0.0.0:143", "imap", proxy.Plain, "0.0.0.0:143"},
 		{"smtp+insecure://", "smtp", proxy.Plain, ":587"},
 	} {
-		l, err, _ := parseListen(test.url)
+		l, _, err := parseListen(test.url)
 		if err != nil {
 			t.Errorf("%s: %v", test.url, err)
 			continue
@@ -59,7 +59,7 @@ func TestParseListenRefuses(t *testing.T) {
 		"imap://127.0.0.1:x":              "nothing else",
 		"imap+insecure+starttls://[::1]/": "unknown scheme",
 	} {
-		_, err, hint := parseListen(url)
+		_, hint, err := parseListen(url)
 		if err == nil {
 			t.Errorf("%q is accepted", url)
 		} else if all := err.Error() + "; " + hint; !strings.Contains(all, want) || strings.Contains(all, "secret") {

@@ -12,10 +12,12 @@ func (s *service) reload(c *config) error {
 	if err := needRestart(old, c); err != nil {
 		return err
 	}
+	certificate := s.certificate.Load()
 	if err := s.takeCertificate(c); err != nil {
 		return err
 	}
 	if err := s.moveListeners(c.listen); err != nil {
+		s.certificate.Store(certificate)
 		return err
 	}
 	s.config.Store(c)
@@ -31,15 +33,18 @@ func (s *service) reload(c *config) error {
 // needRestart complains about what cannot change while sessions live.
 func needRestart(old, now *config) error {
 	var errs []error
-	for key, changed := range map[string]bool{
-		"store":      old.store != now.store,
-		"seal":       old.seal != now.seal,
-		"hostname":   old.hostname != now.hostname,
-		"limits":     old.limits != now.limits,
-		"log.format": old.log.format != now.log.format,
+	for _, key := range []struct {
+		name    string
+		changed bool
+	}{
+		{"store", old.store != now.store},
+		{"seal", old.seal != now.seal},
+		{"hostname", old.hostname != now.hostname},
+		{"limits", old.limits != now.limits},
+		{"log.format", old.log.format != now.log.format},
 	} {
-		if changed {
-			errs = append(errs, fmt.Errorf("%s: %s: cannot change while serving; restart authferry instead", now.file, key))
+		if key.changed {
+			errs = append(errs, fmt.Errorf("%s: %s: cannot change while serving; restart authferry instead", now.file, key.name))
 		}
 	}
 	return errors.Join(errs...)

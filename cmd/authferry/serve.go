@@ -38,20 +38,20 @@ the configuration; a second one ends them at once.`,
 			for _, w := range c.warnings {
 				log.Warn(w)
 			}
+			signals := make(chan os.Signal, 2) // from here on they wait to be heard
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			defer signal.Stop(signals)
 			s, err := startService(c, log, level)
 			if err != nil {
 				return err
 			}
-			return s.run()
+			return s.run(signals)
 		},
 	}
 }
 
 // run serves until a signal says otherwise.
-func (s *service) run() error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
+func (s *service) run(signals <-chan os.Signal) error {
 	s.log.Info("authferry ready")
 	tellSystemd(daemon.SdNotifyReady)
 	for {

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"authferry/tokens"
+)
+
+// passwordFlags are what a new password is described by on the command line.
+type passwordFlags struct {
+	name      string
+	stdin     bool
+	length    int
+	protocols []string
+	networks  []string
+	expires   string
+}
+
+// spec reads the flags; every error is one of usage.
+func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error) {
+	spec = tokens.PasswordSpec{Name: strings.TrimSpace(f.name), Length: f.length}
+	switch {
+	case spec.Name == "":
+		return spec, misused(errors.New("the password needs a name"), `add --name "the program it is for"`)
+	case f.stdin && f.length != 0:
+		return spec, misused(errors.New("--length is for a generated password, --stdin for one of yours"), "keep one of them")
+	case f.length != 0 && f.length < 12:
+		return spec, misused(errors.New("a password of fewer than 12 letters is too easily guessed"), "--length 12 or more")
+	}
+	for _, p := range f.protocols {
+		p = strings.ToLower(strings.TrimSpace(p))
+		if !slices.Contains([]string{"imap", "pop3", "smtp"}, p) {
+			return spec, misused(fmt.Errorf("unknown protocol %q", p), "--protocols takes imap, pop3 and smtp")
+		}
+		spec.Protocols = append(spec.Protocols, p)
+	}
+	for _, n := range f.networks {
+		prefix, err := parseNetwork(n)
+		if err != nil {
+			return spec, misused(err, "--networks takes networks such as 192.0.2.0/24 and addresses such as 2001:db8::1")
+		}
+		spec.Networks = append(spec.Networks, prefix)
+	}
+	if spec.Expires, err = parseExpiry(f.expires, now); err != nil {
+		return spec, misused(err, "--expires takes 90d, 12h or 2027-01-31")
+	}
+	return spec, nil
+}
+
+// parseNetwork reads a network or a single address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	text = strings.TrimSpace(text)
+	if ip, err := netip.ParseAddr(text); err == nil {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return prefix, fmt.Errorf("%q is not a network", text)
+	}
+	if prefix != prefix.Masked() {
+		return prefix, fmt.Errorf("%q names an address within the network %s", text, prefix.Masked())
+	}
+	return prefix, nil
+}
+
+// parseExpiry reads a span of days or hours from now, or a day, whose end is meant.
+func parseExpiry(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	var end time.Time
+	days, isDays := strings.CutSuffix(text, "d")
+	if n, err := strconv.Atoi(days); isDays && err == nil {
+		end = now.AddDate(0, 0, n)
+	} else if span, err := time.ParseDuration(text); err == nil {
+		end = now.Add(span)
+	} else if day, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
+		end = day.AddDate(0, 0, 1)
+	} else {
+		return end, fmt.Errorf("%q is neither a time span nor a day", text)
+	}
+	if !end.After(now) {
+		return end, fmt.Errorf("%s is over already", text)
+	}
+	return end, nil
+}
+
+// maxPassword bounds what is read as one: RFC 4616 §2 has no longer ones.
+const maxPassword = 255
+
+// readPassword reads one password exactly as given but for one final line end;
+// without an echo if a person types it.
+func readPassword(cmd *cobra.Command) (tokens.Secret, error) {
+	in := cmd.InOrStdin()
+	if f, ok := in.(*os.File); ok && isTerminal(f) {
+		fmt.Fprint(cmd.ErrOrStderr(), "Password: ")
+		typed, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(cmd.ErrOrStderr())
+		return tokens.Secret(typed), err
+	}
+	content, err := io.ReadAll(io.LimitReader(in, maxPassword+3))
+	if err != nil {
+		return "", fmt.Errorf("reading the password: %w", err)
+	}
+	password := string(content)
+	if line, ended := strings.CutSuffix(password, "\n"); ended {
+		password = strings.TrimSuffix(line, "\r")
+	}
+	switch {
+	case password == "":
+		return "", misused(errors.New("no password on standard input"), "pipe one in, or leave --stdin out to have one made")
+	case len(password) > maxPassword:
+		return "", misused(fmt.Errorf("the password on standard input has more than %d bytes", maxPassword), "pipe in the password alone")
+	case strings.ContainsAny(password, "\r\n\x00"):
+		return "", misused(errors.New("there is more than one line on standard input"), "pipe in the password alone")
+	}
+	return tokens.Secret(password), nil
+}
