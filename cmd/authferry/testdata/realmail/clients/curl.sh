@@ -1,0 +1,21 @@
+#!/bin/bash
+# curl.sh imap|pop3 OUT, curl.sh send FROM TO FILE...
+set -eu
+tls=(--cacert "$CA"); s=
+case $SECURITY in starttls) tls+=(--ssl-reqd);; tls) s=s;; esac
+run() { curl -sS --verbose --max-time 120 "${tls[@]}" --user "$MAILUSER:$MAILPASS" "$@"; }
+case $1 in
+imap)
+	count=$(run -X 'STATUS INBOX (MESSAGES)' "imap$s://$HOST:$PORT/" | sed -n 's/.*MESSAGES \([0-9]*\).*/\1/p')
+	run -o "$2/#1" "imap$s://$HOST:$PORT/INBOX;MAILINDEX=[1-$count]"
+	;;
+pop3)
+	count=$(run "pop3$s://$HOST:$PORT/" | wc -l)
+	run -o "$2/#1" "pop3$s://$HOST:$PORT/[1-$count]"
+	;;
+send)
+	from=$2 to=$3
+	shift 3
+	for file; do run --mail-from "$from" --mail-rcpt "$to" -T "$file" "smtp$s://$HOST:$PORT/client.example.org"; done
+	;;
+esac
