@@ -1,39 +1,76 @@
 package demo
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
-// Faults are what can be made to go wrong while the simulation runs.
-type Faults struct{}
+// Faults are what can be made to go wrong while the simulation runs. All
+// methods may be called at any time from any goroutine.
+type Faults struct {
+	mu         sync.Mutex
+	token      TokenAnswer
+	tokenDelay time.Duration
+	rotate     bool
+	scopes     string
+	mail       map[string]MailFault
+	changed    func(protocol string, m MailFault)
+}
 
 // TokenAnswer replaces the token endpoint's answers.
 type TokenAnswer string
 
+// What the token endpoint can be made to answer. [TokenStall] and [TokenCut]
+// do the work first, as a network failing on the way back does: a refresh token
+// that was to be rotated has been.
 const (
 	TokenNormal       TokenAnswer = ""
-	TokenInvalidGrant TokenAnswer = "invalid_grant" // 400, without revoking anything
+	TokenInvalidGrant TokenAnswer = "invalid_grant"  // 400, without revoking anything
 	TokenInvalidCli   TokenAnswer = "invalid_client" // 401
 	Token500          TokenAnswer = "500"
-	Token429          TokenAnswer = "429"
+	Token429          TokenAnswer = "429"   // with Retry-After
 	TokenHTML         TokenAnswer = "html"  // 200 with a page, as a captive portal does
 	TokenStall        TokenAnswer = "stall" // accepts and never answers
 	TokenCut          TokenAnswer = "cut"   // closes in the middle of the answer
 )
 
 // Token sets what the token endpoint answers from now on.
-func (f *Faults) Token(a TokenAnswer) { panic("unwritten") }
+func (f *Faults) Token(a TokenAnswer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.token = a
+}
 
-// TokenDelay makes the token endpoint wait before each answer.
-func (f *Faults) TokenDelay(d time.Duration) { panic("unwritten") }
+// TokenDelay makes the token endpoint wait before each answer, its work done.
+func (f *Faults) TokenDelay(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tokenDelay = d
+}
 
 // Rotate makes every refresh answer with a new refresh token. The old one stays
 // good until the new refresh token, or the access token that came with it, is
 // first used; after that, using the old one revokes the whole grant (RFC 9700
 // §4.14.2).
-func (f *Faults) Rotate(on bool) { panic("unwritten") }
+func (f *Faults) Rotate(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rotate = on
+}
+
+// GrantScopes makes the consent page grant these scopes instead of those asked
+// for, as when a person leaves a box unticked. "": what was asked for.
+func (f *Faults) GrantScopes(scopes string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.scopes = scopes
+}
 
 // MailFault is what a mail service does instead of its work.
 type MailFault string
 
+// What a mail service can be made to do. All of them meet connections made
+// afterwards; [MailCutMessage] and [MailBye] meet the open ones too.
 const (
 	MailNormal     MailFault = ""
 	MailRefuse     MailFault = "refuse"      // refuses every token, with Gmail's challenge
@@ -43,9 +80,44 @@ const (
 	MailWebLogin   MailFault = "web-login"   // log in via your web browser
 	MailStall      MailFault = "stall"       // accepts and says nothing
 	MailCut        MailFault = "cut"         // closes after the greeting
-	MailCutMessage MailFault = "cut-message" // closes in the middle of the next message it sends
-	MailBye        MailFault = "bye"         // IMAP: * BYE Session expired, please login again.
+	MailCutMessage MailFault = "cut-message" // closes in the middle of the next message it sends; SMTP: receives
+	MailBye        MailFault = "bye"         // IMAP: * BYE Session expired, please login again. A new session hears it after its login
 )
 
 // Mail sets what a protocol ("imap", "pop3", "smtp") does from now on.
-func (f *Faults) Mail(protocol string, m MailFault) { panic("unwritten") }
+func (f *Faults) Mail(protocol string, m MailFault) {
+	f.mu.Lock()
+	f.mail[protocol] = m
+	changed := f.changed
+	f.mu.Unlock()
+	if changed != nil {
+		changed(protocol, m)
+	}
+}
+
+func (f *Faults) mailFault(protocol string) MailFault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mail[protocol]
+}
+
+func (f *Faults) tokenFault() (TokenAnswer, time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.token, f.tokenDelay
+}
+
+func (f *Faults) rotates() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rotate
+}
+
+func (f *Faults) grantedScopes(asked string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.scopes != "" {
+		return f.scopes
+	}
+	return asked
+}

@@ -1,4 +1,66 @@
 package proxy
 
-// Metrics are the counters of a running authferry.
-type Metrics struct{}
+import "sync/atomic"
+
+// Metrics count what a running authferry has done. The zero value is ready; one
+// may serve any number of servers.
+type Metrics struct {
+	protocols [3]protocolMetrics
+	turned    atomic.Int64
+}
+
+type protocolMetrics struct {
+	connections, open, logins, sent, received atomic.Int64
+	refused                                   [len(refusals)]atomic.Int64
+}
+
+// Snapshot is the state of [Metrics] at one moment.
+type Snapshot struct {
+	// Protocols by name: "imap", "pop3", "smtp".
+	Protocols map[string]ProtocolSnapshot
+	// TurnedAway counts connections closed before anything was read.
+	TurnedAway int64
+}
+
+// ProtocolSnapshot counts what one protocol has done.
+type ProtocolSnapshot struct {
+	Connections int64            // accepted so far
+	Open        int64            // now
+	Logins      int64            // that succeeded
+	Refused     map[string]int64 // logins refused, by the row of the refusal table
+	Sent        int64            // bytes from clients to providers after login
+	Received    int64            // bytes from providers to clients after login
+}
+
+// Snapshot reads all counters.
+func (m *Metrics) Snapshot() Snapshot {
+	s := Snapshot{Protocols: make(map[string]ProtocolSnapshot), TurnedAway: m.turned.Load()}
+	for i, name := range protocolNames {
+		p := &m.protocols[i]
+		refused := make(map[string]int64)
+		for r := range p.refused {
+			refused[row(r).String()] = p.refused[r].Load()
+		}
+		s.Protocols[name] = ProtocolSnapshot{
+			Connections: p.connections.Load(),
+			Open:        p.open.Load(),
+			Logins:      p.logins.Load(),
+			Refused:     refused,
+			Sent:        p.sent.Load(),
+			Received:    p.received.Load(),
+		}
+	}
+	return s
+}
+
+var protocolNames = [3]string{"imap", "pop3", "smtp"}
+
+// of returns the counters of a protocol.
+func (m *Metrics) of(protocol string) *protocolMetrics {
+	for i, name := range protocolNames {
+		if name == protocol {
+			return &m.protocols[i]
+		}
+	}
+	panic("proxy: no such protocol: " + protocol)
+}

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-smtp"
@@ -77,7 +79,76 @@ var (
 	// errProviderRefused: the provider took no exception to the token, but
 	// lets nobody in until a person changes something (IMAP switched off).
 	errProviderRefused = errors.New("the provider refused the login")
+	// errProviderBusy: the provider says itself that trying again later helps.
+	errProviderBusy = errors.New("the provider cannot serve the login now")
 )
+
+// providerSays makes an error of a kind from a reply of the provider. Mail
+// programs are shown its words too: they name a fix nobody else knows. Since
+// providers answer a bad token with "invalid credentials", the words begin by
+// saying whose credentials are meant.
+func providerSays(kind error, p *tokens.Provider, reply string) error {
+	reply = quotable(reply)
+	words := p.Name + " says: " + reply
+	if kind == errTokenRefused {
+		words = "your password is right, but " + p.Name + " refused the token behind it: " + reply
+	}
+	return &publicError{cause: fmt.Errorf("%w: %q", kind, reply), words: words}
+}
+
+// switchedOff and passing are phrases that tell what a refusal means where its
+// code does not: Gmail says [ALERT], [AUTH] or 535 for nearly everything.
+var (
+	switchedOff = []string{
+		"not enabled for", "is disabled", "disabled for", // IMAP, POP or SMTP AUTH switched off
+		"web browser", "web login", // Google wants to see the person
+		"application-specific password", "app password",
+	}
+	passing = []string{
+		"too many", "bandwidth limits", "throttled", // limits of the account
+		"temporary", "temporarily", "try again later", "server busy", "timed out", "timeout",
+		"service unavailable", "server unavailable", // but Postfix says "(reason unavailable)" to a bad token
+	}
+)
+
+// kindByText finds what a provider's words mean, or returns the kind that its
+// code suggests.
+func kindByText(text string, byCode error) error {
+	text = strings.ToLower(text)
+	for _, phrase := range switchedOff {
+		if strings.Contains(text, phrase) {
+			return errProviderRefused
+		}
+	}
+	for _, phrase := range passing {
+		if strings.Contains(text, phrase) {
+			return errProviderBusy
+		}
+	}
+	return byCode
+}
+
+// quotable makes a peer's words fit to be repeated to another peer or in a log:
+// one line of printable ASCII, 160 bytes at most.
+func quotable(s string) string {
+	const most = 160
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() == most {
+			return b.String()[:most-3] + "..."
+		}
+		switch {
+		case r == '\t':
+			r = ' '
+		case r < ' ' || r == 0x7f:
+			continue
+		case r > 0x7f:
+			r = '?'
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimSpace(b.String())
+}
 
 // refusalFor finds the row of an error. What no row claims is unavailable: an
 // error nobody foresaw must never read as a wrong password.

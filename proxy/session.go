@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 
 	"authferry/tokens"
 )
@@ -23,8 +26,13 @@ type dialect interface {
 	endpoint(*tokens.Provider) tokens.Endpoint      // where this protocol lives at a provider
 }
 
-// maxLogins is how many logins a client may try on one connection.
-const maxLogins = 3
+const (
+	// maxLogins is how many logins a client may try on one connection.
+	maxLogins = 3
+	// maxNonsense is how many commands may make no sense before a login: what
+	// goes on like that is no mail program (https://alpaca-attack.com).
+	maxNonsense = 10
+)
 
 // session is one connection of a mail program.
 type session struct {
@@ -34,28 +42,49 @@ type session struct {
 	doing   string // the step under way, in words that follow "while"
 	login   tokens.Login
 	grant   *tokens.Grant // nil until authorized
+
+	provider *lineConn // nil until the client is in
+	relay    *relaying // nil until bytes flow; guarded by Server.mu
+	started  time.Time
+	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
+	peer     netip.AddrPort
+	leave    func() // gives its place at the gate back
+
+	spoken   bool // the client has sent something
+	nonsense int  // commands that made no sense so far
 }
 
-// errClientLeft says that the client ended the conversation properly (LOGOUT,
-// QUIT, or closing between commands) before any login succeeded.
-var errClientLeft = errors.New("the client left")
+var (
+	// errClientLeft says that the client ended the conversation properly
+	// (LOGOUT, QUIT, or closing between commands) before any login succeeded.
+	errClientLeft = errors.New("the client left")
+	// errNoLogin says that a command has been answered and the next one is due.
+	errNoLogin  = errors.New("not a login")
+	errNonsense = errors.New("not a mail program: too many commands that make no sense")
+)
 
 // run is the program: hear a login, authorize it, dial and enter the provider,
-// welcome the client, relay. It returns why the session ended before the relay
-// began, or nil.
+// welcome the client. What is left to do then is to relay between s.client and
+// s.provider, which carry does once run has returned. The error is why the
+// session ended before that.
 func (s *session) run(ctx context.Context) error {
+	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
+	s.client.trace = s.tracer("to client")
 	s.doing = "greeting the client"
 	if err := s.dialect.greet(s); err != nil {
 		return err
 	}
-	for failures := 0; failures < maxLogins; failures++ {
+	for range maxLogins {
 		s.doing = "waiting for a login"
 		login, err := s.dialect.hear(s)
-		if err != nil {
-			return err
+		if err != nil && !isAboutLogin(err) {
+			return s.giveUp(err)
 		}
 		s.login = login
-		provider, err := s.open(ctx)
+		var provider *lineConn
+		if err == nil {
+			provider, err = s.open(ctx)
+		}
 		if err != nil {
 			if err := s.turnAway(ctx, err); err != nil {
 				return err
@@ -67,7 +96,7 @@ func (s *session) run(ctx context.Context) error {
 			provider.Close()
 			return err
 		}
-		s.carry(provider)
+		s.provider = provider
 		return nil
 	}
 	s.doing = "ending the session after too many logins that failed"
@@ -77,6 +106,7 @@ func (s *session) run(ctx context.Context) error {
 // open turns a login into a provider connection that is logged in.
 func (s *session) open(ctx context.Context) (*lineConn, error) {
 	s.doing = "checking the local password"
+	s.grant = nil
 	if err := s.Gate.Blocked(s.login.From, s.login.User); err != nil {
 		return nil, err
 	}
@@ -84,36 +114,51 @@ func (s *session) open(ctx context.Context) (*lineConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.grant = grant
 	provider, err := s.enter(ctx, grant)
 	if errors.Is(err, errTokenRefused) && !grant.Minted {
 		s.doing = "renewing a token that the provider refused"
 		if grant, err = s.Vault.Renew(ctx, grant); err != nil {
 			return nil, err
 		}
+		s.grant = grant
 		provider, err = s.enter(ctx, grant)
 	}
 	if errors.Is(err, errTokenRefused) {
 		s.Vault.Refused(grant)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", grant.Provider.Name, err)
-	}
-	s.grant = grant
-	return provider, nil
+	return provider, err
 }
 
 // enter makes one attempt at logging in to the provider, on a connection of its own.
 func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error) {
+	e := s.dialect.endpoint(g.Provider)
+	if e.Host == "" {
+		return nil, &publicError{
+			cause: fmt.Errorf("%w: %s has no %s server", errProviderRefused, g.Provider.Name, s.Protocol),
+			words: g.Provider.Name + " has no " + strings.ToUpper(s.Protocol) + " server in the configuration of authferry",
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.ProviderLogin)
 	defer cancel()
 	s.doing = "connecting to the provider"
-	provider, err := dial(ctx, g.Provider, s.dialect.endpoint(g.Provider))
+	provider, err := dial(ctx, g.Provider, e)
 	if err != nil {
 		return nil, err
 	}
+	provider.trace = s.tracer("to provider")
+	// Reads and writes do not know of ctx: a deadline in the past ends them.
+	stop := context.AfterFunc(ctx, func() { provider.SetDeadline(time.Unix(1, 0)) })
 	s.doing = "logging in to the provider"
-	if err := s.dialect.enter(s, provider, g); err != nil {
+	err = s.dialect.enter(s, provider, g)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		provider.Close()
+		if err == io.EOF {
+			err = errors.New("the provider closed the connection")
+		}
 		return nil, err
 	}
 	return provider, nil
@@ -124,33 +169,101 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 // wrong with the login.
 func (s *session) turnAway(ctx context.Context, cause error) error {
 	r := refusalFor(cause)
-	s.logRefused(r, cause)
+	if r.row == rowDeadGrant {
+		mailbox, _ := s.Vault.Canonical(s.login.User)
+		r.words += ": run authferry connect " + quotable(mailbox)
+	}
 	if r.row == rowBadLogin {
 		s.doing = "delaying the answer to a wrong password"
-		if err := s.Gate.Failed(ctx, s.login); err != nil {
+		err := s.Gate.Failed(ctx, s.login)
+		if errors.Is(err, errTooMany) {
+			r = refusalFor(err)
+		} else if err != nil {
 			return err
 		}
 	}
+	s.logRefused(r, cause)
 	s.doing = "refusing a login"
 	return s.dialect.refuse(s.client, r)
 }
 
-func (s *session) logRefused(r refusal, cause error) {
-	s.Log.Info("login refused", append(s.fields(), zap.String("outcome", r.row.String()), zap.Error(cause))...)
-}
-
-// fields are the fields of every log line of a session, always in this order.
-func (s *session) fields() []zap.Field {
-	return []zap.Field{
-		zap.String("protocol", s.Protocol),
-		zap.Stringer("client", s.login.From),
-		zap.String("mailbox", s.login.User),
-		zap.String("while", s.doing),
+// giveUp ends a conversation that came to no login. Whoever is merely slow is
+// told so.
+func (s *session) giveUp(why error) error {
+	switch {
+	case errors.Is(why, os.ErrDeadlineExceeded):
+		s.dialect.farewell(s.client, "no login in time")
+	case errors.Is(why, errNonsense):
+		s.dialect.farewell(s.client, "too many commands that make no sense here")
 	}
+	return why
 }
 
-// carry relays until the provider closes, and logs both ends of it.
-func (s *session) carry(provider *lineConn) {
-	started := time.Now()
-	_ = started
+// isAboutLogin tells an error about a login, which is refused by the table,
+// from one that ends the conversation.
+func isAboutLogin(err error) bool {
+	return errors.Is(err, errNeedsTLS) || errors.Is(err, tokens.ErrBadLogin)
+}
+
+// needsTLS tells whether the client has to start TLS before it may log in.
+func (s *session) needsTLS() bool { return s.Security == StartTLS && !s.client.secure() }
+
+// readLine reads a line of the client.
+func (s *session) readLine(limit int) (string, error) {
+	if !s.spoken && !s.client.secure() {
+		if hello, err := s.client.startsTLS(); err == nil && hello {
+			return "", errTLSHello
+		}
+		s.spoken = true
+	}
+	line, err := s.client.readLine(limit)
+	if err == io.EOF {
+		err = errClientLeft
+	}
+	return line, err
+}
+
+// loginBy completes what a dialect has heard.
+func (s *session) loginBy(user string, password tokens.Secret, client string) tokens.Login {
+	return tokens.Login{User: user, Password: password, Protocol: s.Protocol, From: s.from().Addr(), Client: client}
+}
+
+// answer answers a command that is no login.
+func (s *session) answer(lines ...string) (tokens.Login, error) {
+	if err := s.client.say(lines...); err != nil {
+		return tokens.Login{}, err
+	}
+	return tokens.Login{}, errNoLogin
+}
+
+// protest answers a command that makes no sense.
+func (s *session) protest(lines ...string) (tokens.Login, error) {
+	if s.nonsense++; s.nonsense > maxNonsense {
+		return tokens.Login{}, errNonsense
+	}
+	return s.answer(lines...)
+}
+
+// upgrade answers STARTTLS or STLS and starts TLS. Commands sent ahead of the
+// handshake came in the clear, from anybody: they end the session.
+func (s *session) upgrade(refuse, proceed string) (tokens.Login, error) {
+	s.doing = "starting TLS with the client"
+	if s.client.early() {
+		s.client.say(refuse)
+		return tokens.Login{}, errEarlyBytes
+	}
+	if err := s.client.say(proceed); err != nil {
+		return tokens.Login{}, err
+	}
+	if err := s.client.startTLSServer(s.TLS); err != nil {
+		return tokens.Login{}, err
+	}
+	s.doing = "waiting for a login"
+	return tokens.Login{}, errNoLogin
+}
+
+// clientName makes a name that a program gave itself fit to be kept and shown.
+func clientName(s string) string {
+	s = quotable(s)
+	return s[:min(len(s), 64)]
 }

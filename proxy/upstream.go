@@ -2,12 +2,111 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	// The roots of an image that has none, such as one made FROM scratch.
+	_ "golang.org/x/crypto/x509roots/fallback"
 
 	"authferry/tokens"
 )
 
+// keepAlive finds out within three minutes that a peer has vanished. No session
+// has a time limit after login: IDLE may be silent for half an hour.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 6}
+
+// dialer tries all addresses of a provider, IPv6 and IPv4 side by side (RFC 8305).
+var dialer = net.Dialer{KeepAliveConfig: keepAlive}
+
 // dial connects to a provider: TCP, and TLS if the endpoint starts with it. The
 // deadline of ctx holds for everything read and written until the relay begins.
 func dial(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*lineConn, error) {
-	panic("unwritten")
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(e.Host, strconv.Itoa(e.Port)))
+	if err != nil {
+		return nil, dialError(e, err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	c := newLineConn(newWire(conn))
+	if e.StartTLS {
+		return c, nil
+	}
+	if err := c.startTLSClient(providerTLS(p, e)); err != nil {
+		c.Close()
+		return nil, tlsError(e, err)
+	}
+	return c, nil
+}
+
+// dialError says which part of connecting failed.
+func dialError(e tokens.Endpoint, err error) error {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Errorf("no address for %s: check the host name in the configuration, and DNS: %w", e.Host, err)
+	case errors.As(err, &dns):
+		return fmt.Errorf("looking up %s: is DNS working on this machine? %w", e.Host, err)
+	case isTimeout(err):
+		return fmt.Errorf("connecting to %s port %d: no answer in time; does a firewall let it through? %w", e.Host, e.Port, err)
+	}
+	return fmt.Errorf("connecting to %s port %d: %w", e.Host, e.Port, err)
+}
+
+// tlsError says what is wrong with a provider's TLS, and where it can be mended.
+func tlsError(e tokens.Endpoint, err error) error {
+	var unknown x509.UnknownAuthorityError
+	var wrongName x509.HostnameError
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("the certificate of %s is of an authority unknown here; if it is your own, name it as ca_file of the provider: %w", e.Host, err)
+	case errors.As(err, &wrongName):
+		return fmt.Errorf("the certificate of %s is for other names; write the host as the certificate has it: %w", e.Host, err)
+	case errors.As(err, &notTLS):
+		return fmt.Errorf("%s port %d does not speak TLS from the first byte; if it wants STARTTLS, write its URL with imap, pop3 or smtp: %w", e.Host, e.Port, err)
+	case isTimeout(err):
+		return fmt.Errorf("TLS handshake with %s port %d: no answer in time: %w", e.Host, e.Port, err)
+	}
+	return fmt.Errorf("TLS handshake with %s port %d: %w", e.Host, e.Port, err)
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && e.Timeout()
+}
+
+// trust holds a TLS configuration for each endpoint in use, and with it the TLS
+// sessions that may be resumed there.
+var trust sync.Map // of tokens.Endpoint to *trusted
+
+type trusted struct {
+	roots  *x509.CertPool
+	config *tls.Config
+}
+
+// providerTLS returns the TLS configuration for an endpoint. Resuming a session
+// does not verify the chain again, so a configuration made for one set of roots
+// is dropped when the endpoint is to be verified by another.
+func providerTLS(p *tokens.Provider, e tokens.Endpoint) *tls.Config {
+	if have, ok := trust.Load(e); ok {
+		if t := have.(*trusted); t.roots == p.RootCAs || t.roots != nil && p.RootCAs != nil && t.roots.Equal(p.RootCAs) {
+			return t.config
+		}
+	}
+	c := &tls.Config{
+		ServerName:                  e.Host,
+		RootCAs:                     p.RootCAs,
+		MinVersion:                  tls.VersionTLS12,
+		ClientSessionCache:          tls.NewLRUClientSessionCache(1), // one server name
+		DynamicRecordSizingDisabled: true,                            // see tlsRecord
+	}
+	trust.Store(e, &trusted{p.RootCAs, c})
+	return c
 }

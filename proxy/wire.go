@@ -1,9 +1,155 @@
 package proxy
 
-import "net"
+import (
+	"net"
+	"sync/atomic"
+	"time"
+)
 
 // wire is a TCP connection below TLS that can be read without waiting, so that
 // a relay need own no buffer while nothing flows.
-type wire struct{ net.Conn }
+//
+// Before login it reads and writes as any connection. After flow, Read returns
+// errIdle when nothing has arrived, and wait waits until something has. TLS on
+// top takes errIdle well: tls.Conn keeps its state, half a record included,
+// over an error whose Temporary method says true (readRecordOrCCS in
+// crypto/tls/conn.go), and goes on where it was at the next Read.
+//
+// It deliberately hides ReadFrom and WriteTo of the connection within: they
+// would copy through buffers of their own, in sizes that make small TLS records.
+type wire struct {
+	net.Conn
+	flowing bool
+	heard   bool    // something has been read
+	sock    *socket // nil: no socket to ask (Windows, net.Pipe); see ahead
+	ahead   *readAhead
 
-func newWire(c net.Conn) *wire { panic("unwritten") }
+	// stall is how long a write may make no progress while flowing. The
+	// deadline is armed only by a write that blocks, so others pay nothing.
+	stall time.Duration
+	// deadline tells that somebody else has set a write deadline (tls.Conn does
+	// for its closing alert): then that one holds.
+	deadline atomic.Bool
+}
+
+func newWire(c net.Conn) *wire { return &wire{Conn: c} }
+
+// flow makes reading return errIdle instead of waiting from now on. Deadlines
+// of the conversation before are lifted.
+func (w *wire) flow(stall time.Duration) error {
+	if err := w.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	w.sock, w.stall, w.flowing = newSocket(w.Conn), stall, true
+	if w.sock == nil {
+		w.ahead = new(readAhead)
+	}
+	return nil
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	switch {
+	case !w.flowing:
+		n, err := w.Conn.Read(p)
+		w.heard = w.heard || n > 0
+		return n, err
+	case w.sock != nil:
+		return w.sock.read(p)
+	}
+	return w.ahead.read(p)
+}
+
+// wait returns when Read has something to say, good or bad. The goroutine waits
+// in the runtime's poller and owns no buffer meanwhile. Close and a read
+// deadline end it.
+func (w *wire) wait() error {
+	if w.sock != nil {
+		return w.sock.wait()
+	}
+	return w.ahead.wait(w.Conn)
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if !w.flowing || w.deadline.Load() {
+		return w.Conn.Write(p)
+	}
+	if w.sock != nil {
+		return w.sock.write(w.Conn, p, w.stall)
+	}
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.stall)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+func (w *wire) SetDeadline(t time.Time) error {
+	w.deadline.Store(!t.IsZero())
+	return w.Conn.SetDeadline(t)
+}
+
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	w.deadline.Store(!t.IsZero())
+	return w.Conn.SetWriteDeadline(t)
+}
+
+// CloseWrite tells the peer that no more bytes come.
+func (w *wire) CloseWrite() error {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// idleError says that nothing has arrived yet. It is a net.Error for the sake
+// of crypto/tls, which keeps a connection over temporary ones.
+type idleError struct{}
+
+var errIdle error = idleError{}
+
+func (idleError) Error() string   { return "nothing to read yet" }
+func (idleError) Timeout() bool   { return true }
+func (idleError) Temporary() bool { return true }
+
+// readAhead stands in where a connection cannot be asked whether it has
+// something: wait reads, and read hands out what it got. While idle it owns a
+// small buffer; a big one only after a read that filled the one before.
+type readAhead struct {
+	small [512]byte
+	big   *[bufferSize]byte
+	buf   []byte // what has been read and not been handed out
+	full  bool
+	err   error
+}
+
+func (a *readAhead) read(p []byte) (int, error) {
+	if len(a.buf) > 0 {
+		n := copy(p, a.buf)
+		if a.buf = a.buf[n:]; len(a.buf) == 0 && a.big != nil {
+			buffers.Put(a.big)
+			a.big = nil
+		}
+		return n, nil
+	}
+	if a.err != nil {
+		return 0, a.err
+	}
+	return 0, errIdle
+}
+
+func (a *readAhead) wait(c net.Conn) error {
+	if len(a.buf) > 0 || a.err != nil {
+		return nil
+	}
+	p := a.small[:]
+	if a.full {
+		a.big = buffers.Get().(*[bufferSize]byte)
+		p = a.big[:]
+	}
+	n, err := c.Read(p)
+	a.buf, a.full = p[:n], n == len(p)
+	if e, ok := err.(net.Error); ok && e.Timeout() {
+		return err // a deadline, which may be moved: not the end
+	}
+	a.err = err
+	return nil
+}

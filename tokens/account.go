@@ -44,9 +44,10 @@ type Token struct {
 
 // Failure is a refresh that did not succeed.
 type Failure struct {
-	At     time.Time
-	Reason string // for people; never contains a token
-	Count  int    // consecutive failures so far
+	At     time.Time // of the last one
+	Since  time.Time // of the first one in a row
+	Reason string    // for people; never contains a token
+	Count  int       // consecutive failures so far
 }
 
 // State names what a mailbox's grant can do now.
@@ -67,10 +68,11 @@ type Password struct {
 	Name string
 
 	// Generated passwords have the entropy to be kept as a keyed hash (Key,
-	// Hash); chosen ones are kept as argon2id in PHC string form (Argon2).
-	Key    []byte
-	Hash   []byte
-	Argon2 string
+	// Hash: 32 bytes each); chosen ones are kept as argon2id in PHC string form
+	// (Argon2). Secret keeps them out of print: a hash can be guessed against.
+	Key    Secret
+	Hash   Secret
+	Argon2 Secret
 
 	Protocols []string       // of "imap", "pop3", "smtp"; empty: all
 	Networks  []netip.Prefix // empty: all

@@ -1,20 +1,277 @@
 package tokens
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
-// FileStore keeps each account in a sealed file of its own.
-type FileStore struct{}
+	"github.com/gofrs/flock"
+)
 
-// OpenFileStore opens or creates a store in a directory.
-func OpenFileStore(dir string, seal *Seal) (*FileStore, error) { panic("unwritten") }
+const (
+	sealedSuffix = ".age"
+	// maxSealed bounds what is read of a file that may be anything.
+	maxSealed = 1 << 20
+	// settle is how old a file must be for its inode, time and size to prove
+	// that it is the one that was read: two replacements within one tick of
+	// the file system's clock, up to 2 s on some, may reuse the inode.
+	settle = 2 * time.Second
+	// maxName leaves room for the suffixes in the 255 bytes of a file name.
+	maxName = 240
+)
 
-func (s *FileStore) Mailboxes(ctx context.Context) ([]string, error) { panic("unwritten") }
+// FileStore keeps each account in a sealed file of its own:
+//
+//	DIR/mailboxes/you@example.com.age    the account
+//	DIR/mailboxes/you@example.com.lock   held while it is edited; stays, since removing a lock races
+//	DIR/mailboxes/.you@example.com.age.tmp  a write under way, or cut short by a crash
+type FileStore struct {
+	dir  string
+	seal *Seal
+
+	mu    sync.Mutex
+	locks map[string]*fileLock
+	cache map[string]cachedAccount
+}
+
+// cachedAccount is an account and the file it was read from.
+type cachedAccount struct {
+	account *Account
+	file    fs.FileInfo
+}
+
+// OpenFileStore opens or creates a store in a directory. It refuses a seal that
+// opens none of the files there: nothing could be read, and writing would leave
+// a store under two keys.
+func OpenFileStore(dir string, seal *Seal) (*FileStore, error) {
+	s := &FileStore{
+		dir: filepath.Join(dir, "mailboxes"), seal: seal,
+		locks: map[string]*fileLock{}, cache: map[string]cachedAccount{},
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	mailboxes, err := s.Mailboxes(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	s.sweep()
+	var foreign error
+	for _, mailbox := range mailboxes {
+		_, _, err := s.read(mailbox)
+		if err == nil {
+			return s, nil
+		}
+		if errors.Is(err, errOtherKey) {
+			foreign = err
+		}
+	}
+	if foreign != nil {
+		return nil, fmt.Errorf("opening the store: %w: the key in %s does not open it; put back the key it was sealed with", foreign, seal.source)
+	}
+	return s, nil
+}
+
+// sweep removes what writes cut short by a crash have left, unless another
+// process is writing there now.
+func (s *FileStore) sweep() {
+	temps, _ := filepath.Glob(filepath.Join(s.dir, ".*"+sealedSuffix+".tmp"))
+	for _, temp := range temps {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(temp), "."), sealedSuffix+".tmp")
+		lock := flock.New(filepath.Join(s.dir, name+lockSuffix), flock.SetPermissions(0o600))
+		if ok, err := lock.TryLock(); err == nil && ok {
+			os.Remove(temp)
+			lock.Unlock()
+		}
+	}
+}
+
+// path is where a mailbox lives. Escaping keeps an address from naming another
+// directory or a hidden file.
+func (s *FileStore) path(mailbox, suffix string) string {
+	return filepath.Join(s.dir, escapeName(mailbox)+suffix)
+}
+
+func escapeName(mailbox string) string {
+	// PathEscape leaves ":" and a leading dot, which Windows and ls object to.
+	name := strings.ReplaceAll(url.PathEscape(mailbox), ":", "%3A")
+	if strings.HasPrefix(name, ".") {
+		name = "%2E" + name[1:]
+	}
+	return name
+}
+
+// Mailboxes lists the addresses in alphabetical order.
+func (s *FileStore) Mailboxes(ctx context.Context) ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing the mailboxes: %w", err)
+	}
+	var mailboxes []string
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), sealedSuffix)
+		if !ok || strings.HasPrefix(name, ".") {
+			continue
+		}
+		// A name we did not write belongs to somebody else's file.
+		if mailbox, err := url.PathUnescape(name); err == nil && escapeName(mailbox) == name {
+			mailboxes = append(mailboxes, mailbox)
+		}
+	}
+	slices.Sort(mailboxes)
+	return mailboxes, nil
+}
+
+// Get returns an account as last written. While its file stays the same this
+// costs one stat.
 func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
-	panic("unwritten")
+	info, err := s.stat(mailbox)
+	if err != nil {
+		s.forget(mailbox)
+		return nil, storeError(mailbox, err)
+	}
+	s.mu.Lock()
+	c, ok := s.cache[mailbox]
+	s.mu.Unlock()
+	if ok && c.same(info) {
+		return c.account, nil
+	}
+	a, info, err := s.read(mailbox)
+	if err != nil {
+		s.forget(mailbox)
+		return nil, err
+	}
+	s.remember(a, info)
+	return a, nil
 }
+
+// stat looks at a mailbox's file. A name that no file can have, which strangers
+// send too, is a mailbox that is not there and not a fault of the store.
+func (s *FileStore) stat(mailbox string) (fs.FileInfo, error) {
+	if len(escapeName(mailbox)) > maxName {
+		return nil, fs.ErrNotExist
+	}
+	return os.Stat(s.path(mailbox, sealedSuffix))
+}
+
+func (c cachedAccount) same(info fs.FileInfo) bool {
+	return os.SameFile(c.file, info) && c.file.ModTime().Equal(info.ModTime()) && c.file.Size() == info.Size()
+}
+
+func (s *FileStore) remember(a *Account, info fs.FileInfo) {
+	if time.Since(info.ModTime()) < settle {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cache[a.Mailbox] = cachedAccount{a, info}
+}
+
+func (s *FileStore) forget(mailbox string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.cache, mailbox)
+}
+
+// read reads and opens a mailbox's file.
+func (s *FileStore) read(mailbox string) (*Account, fs.FileInfo, error) {
+	path := s.path(mailbox, sealedSuffix)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, storeError(mailbox, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, storeError(mailbox, err)
+	}
+	sealed, err := io.ReadAll(io.LimitReader(f, maxSealed))
+	if err != nil {
+		return nil, nil, storeError(mailbox, err)
+	}
+	plain, err := s.seal.open(sealed)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s is %w", path, err)
+	}
+	a, err := decodeRecord(plain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	// The name is inside the seal too, so that a file put in another's place
+	// does not lend it its mailbox.
+	if a.Mailbox != mailbox {
+		return nil, nil, fmt.Errorf("%s holds the account of %s: give the file its own name back", path, quote(a.Mailbox))
+	}
+	return a, info, nil
+}
+
+// storeError makes an error of the file system one of the store.
+func storeError(mailbox string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+	}
+	return fmt.Errorf("reading the account of %s: %w", quote(mailbox), err)
+}
+
+// Update edits an account under its lock; see [Store].
 func (s *FileStore) Update(ctx context.Context, mailbox string, edit func(*Account) error) error {
-	panic("unwritten")
+	unlock, err := s.lock(ctx, mailbox)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, _, err := s.read(mailbox)
+	held := err == nil
+	if errors.Is(err, ErrNoMailbox) {
+		a, err = &Account{Mailbox: mailbox}, nil
+	}
+	if err != nil {
+		return err
+	}
+	before, err := encodeRecord(a)
+	if err != nil {
+		return fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+	}
+	if err := edit(a); err != nil {
+		return err
+	}
+	a.Mailbox = mailbox
+	plain, err := encodeRecord(a)
+	if err != nil {
+		return fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+	}
+	if held && bytes.Equal(before, plain) {
+		return nil
+	}
+	sealed, err := s.seal.close(plain)
+	if err != nil {
+		return fmt.Errorf("sealing the account of %s: %w", quote(mailbox), err)
+	}
+	return replaceFile(s.path(mailbox, sealedSuffix), sealed)
 }
-func (s *FileStore) Delete(ctx context.Context, mailbox string) error { panic("unwritten") }
+
+// Delete forgets a mailbox.
+func (s *FileStore) Delete(ctx context.Context, mailbox string) error {
+	unlock, err := s.lock(ctx, mailbox)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer s.forget(mailbox)
+	if err := os.Remove(s.path(mailbox, sealedSuffix)); err != nil {
+		return storeError(mailbox, err)
+	}
+	return disk.dir(s.dir)
+}
 
 var _ Store = (*FileStore)(nil)

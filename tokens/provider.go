@@ -13,6 +13,7 @@ type Provider struct {
 
 	AuthURL      string // the consent page
 	TokenURL     string
+	Issuer       string // checked against the iss of a redirect (RFC 9207); empty: not checked
 	ClientID     string
 	ClientSecret Secret // empty for public clients
 	Scopes       []string
@@ -61,4 +62,68 @@ const RefreshTimeout = 20 * time.Second
 
 // Builtin returns the providers known without configuration ("gmail",
 // "microsoft"), each call a fresh copy; they lack a client of yours.
-func Builtin() map[string]*Provider { panic("unwritten") }
+func Builtin() map[string]*Provider {
+	return map[string]*Provider{
+		"gmail": {
+			Name:     "gmail",
+			AuthURL:  "https://accounts.google.com/o/oauth2/v2/auth",
+			TokenURL: "https://oauth2.googleapis.com/token",
+			Issuer:   "https://accounts.google.com",
+			// The only scope that IMAP takes:
+			// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol
+			Scopes: []string{"https://mail.google.com/"},
+			// Without these a second consent brings no refresh token:
+			// https://developers.google.com/identity/protocols/oauth2/web-server#offline
+			AuthParams:   map[string]string{"access_type": "offline", "prompt": "consent"},
+			RedirectHost: "127.0.0.1",
+
+			Mechanism: "XOAUTH2",
+			IMAP:      Endpoint{Host: "imap.gmail.com", Port: 993},
+			POP3:      Endpoint{Host: "pop.gmail.com", Port: 995},
+			SMTP:      Endpoint{Host: "smtp.gmail.com", Port: 465},
+
+			IMAPInitialResponse: true,
+			SMTPExtensions: []string{
+				"SIZE 35882577", "8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING", "SMTPUTF8",
+			},
+			RefreshAhead: DefaultRefreshAhead,
+		},
+		"microsoft": {
+			Name:     "microsoft",
+			AuthURL:  "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+			TokenURL: "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+			// All of one resource: a token is good for one only.
+			// https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
+			Scopes: []string{
+				"https://outlook.office.com/IMAP.AccessAsUser.All",
+				"https://outlook.office.com/POP.AccessAsUser.All",
+				"https://outlook.office.com/SMTP.Send",
+				"offline_access",
+			},
+			RedirectHost: "localhost",
+
+			Mechanism: "XOAUTH2",
+			IMAP:      Endpoint{Host: "outlook.office365.com", Port: 993},
+			POP3:      Endpoint{Host: "outlook.office365.com", Port: 995},
+			SMTP:      Endpoint{Host: "smtp.office365.com", Port: 587, StartTLS: true},
+
+			IMAPInitialResponse: true,
+			POP3TwoLine:         true,
+			SMTPExtensions: []string{
+				"SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8",
+			},
+			RefreshAhead: DefaultRefreshAhead,
+		},
+	}
+}
+
+// refreshAhead is the share in force: a share of all or more would have every
+// login refresh.
+func (p *Provider) refreshAhead() float64 {
+	if p.RefreshAhead <= 0 {
+		return DefaultRefreshAhead
+	}
+	return min(p.RefreshAhead, maxRefreshAhead)
+}
+
+const maxRefreshAhead = 0.95

@@ -21,7 +21,11 @@ type Store interface {
 	// account durable before it returns. An error from edit leaves the account
 	// as it was and is returned. edit may take as long as it needs (it is where
 	// tokens are refreshed). A mailbox not held is edited from an Account with
-	// only Mailbox set.
+	// only Mailbox set. ctx bounds the wait for the lock and the reading; once
+	// edit has returned nil the account is written whatever becomes of ctx,
+	// since it may hold a token that exists nowhere else. edit may change the
+	// account in any way but keep no reference to it that it writes through
+	// later.
 	Update(ctx context.Context, mailbox string, edit func(*Account) error) error
 	// Delete forgets a mailbox. ErrNoMailbox if there is none.
 	Delete(ctx context.Context, mailbox string) error

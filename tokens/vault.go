@@ -3,10 +3,14 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 )
 
 // The ways a login can fail here. Errors returned by [Vault] match one of them
@@ -14,7 +18,8 @@ import (
 // is for the log and for people, and never contains a secret.
 var (
 	// ErrBadLogin: unknown mailbox; wrong, revoked or expired password; wrong
-	// network; protocol not allowed. Deliberately one error for all of them.
+	// network; protocol not allowed. Deliberately one error for all of them:
+	// the text tells which, for the log, and is not for the peer.
 	ErrBadLogin = errors.New("user name or password not accepted")
 	// ErrNeedsConsent: the grant is dead until a person connects the mailbox again.
 	ErrNeedsConsent = errors.New("the mailbox must be connected again")
@@ -41,7 +46,7 @@ type Login struct {
 type Grant struct {
 	Mailbox string // canonical
 	// User is the name to give the provider: Mailbox, with "recent:" put back
-	// where the login had it.
+	// where a POP3 login had it.
 	User         string
 	PasswordID   string
 	PasswordName string
@@ -54,7 +59,22 @@ type Grant struct {
 }
 
 // Vault answers for a store of mailboxes. Create it with [NewVault].
-type Vault struct{}
+type Vault struct {
+	store    Store
+	settings atomic.Pointer[Settings]
+	log      *zap.Logger
+	verifier *verifier
+	uses     *uses
+	flights  singleflight.Group
+
+	mu       sync.Mutex
+	memories map[string]*memory
+	closed   bool
+	working  sync.WaitGroup // refreshes under way
+
+	now      func() time.Time
+	patience time.Duration
+}
 
 // Settings are what a configuration may change while the vault is in use.
 type Settings struct {
@@ -65,59 +85,161 @@ type Settings struct {
 
 // NewVault returns a vault over a store. Close it to write down what it has
 // noted about the use of passwords.
-func NewVault(store Store, s Settings, log *zap.Logger) *Vault { panic("unwritten") }
-
-// Configure replaces the settings; logins under way keep the old ones.
-func (v *Vault) Configure(s Settings) { panic("unwritten") }
-
-// Close waits for refreshes under way and writes down when passwords were last used.
-func (v *Vault) Close(ctx context.Context) error { panic("unwritten") }
-
-// Authorize answers the one question: may this program act for this mailbox,
-// and with which token? See the package errors for the ways it says no.
-func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) { panic("unwritten") }
-
-// Renew replaces a cached access token that the provider refused. If another
-// login has replaced it already, that one is returned without a call.
-func (v *Vault) Renew(ctx context.Context, g *Grant) (*Grant, error) { panic("unwritten") }
-
-// Refused notes that the provider refused even a token just minted, so that
-// logins do not force a refresh each for as long as that lasts.
-func (v *Vault) Refused(g *Grant) { panic("unwritten") }
-
-// Revoked tells whether the password behind a live session's grant has been
-// revoked or has expired since, or its mailbox removed. A store that cannot be
-// read revokes nothing.
-func (v *Vault) Revoked(ctx context.Context, g *Grant) bool { panic("unwritten") }
-
-// State names what a mailbox's grant can do now.
-func (v *Vault) State(a *Account) State { panic("unwritten") }
-
-// Connect keeps a new grant for a mailbox, together with the passwords it has.
-func (v *Vault) Connect(ctx context.Context, mailbox, provider string, t *Token) error {
-	panic("unwritten")
+func NewVault(store Store, s Settings, log *zap.Logger) *Vault {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	v := &Vault{
+		store: store, log: log, verifier: newVerifier(), memories: map[string]*memory{},
+		now: time.Now, patience: patience,
+	}
+	v.uses = newUses(v)
+	v.settings.Store(s.withFoldedAliases())
+	return v
 }
 
-// PasswordSpec describes a local password to be made.
-type PasswordSpec struct {
-	Name      string
-	Preset    Secret // taken exactly as given; empty: one is generated
-	Length    int    // letters of a generated one, 12 or more; 0: 16
-	Protocols []string
-	Networks  []netip.Prefix
-	Expires   time.Time
+// Configure replaces the settings; logins under way keep the old ones. What
+// failed with the old settings is tried again at the next login.
+func (v *Vault) Configure(s Settings) {
+	v.settings.Store(s.withFoldedAliases())
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, m := range v.memories {
+		m.cooling = coolDown{}
+	}
 }
-
-// AddPassword gives a mailbox one more local password and returns it. A name
-// in use already is an error, as is a mailbox that is not connected.
-func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSpec) (Secret, error) {
-	panic("unwritten")
-}
-
-// RevokePassword forgets a local password by its name.
-func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error { panic("unwritten") }
 
 // Canonical maps a user name as programs send it (any case, user%40host, an
 // alias, POP3's "recent:" in front) to the mailbox it stands for and the name
 // to give the provider.
-func (v *Vault) Canonical(user string) (mailbox, providerUser string) { panic("unwritten") }
+func (v *Vault) Canonical(user string) (mailbox, providerUser string) {
+	return v.settings.Load().canonical(user)
+}
+
+// Authorize answers the one question: may this program act for this mailbox,
+// and with which token? See the package errors for the ways it says no.
+func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
+	s := v.settings.Load()
+	mailbox, user := s.canonical(l.User)
+	if l.Protocol != "pop3" {
+		// Programs that take the POP3 user name for SMTP too.
+		user = mailbox
+	}
+	a, err := v.store.Get(ctx, mailbox)
+	if errors.Is(err, ErrNoMailbox) {
+		a, err = &Account{Mailbox: mailbox}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	password, err := v.verifier.verify(ctx, a, l, v.now())
+	if err != nil {
+		return nil, err
+	}
+	v.uses.note(mailbox, password.ID, Use{At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: clip(l.Client)})
+	p, err := s.provider(a)
+	if err != nil {
+		return nil, err
+	}
+	t, fresh, err := v.token(ctx, p, a)
+	if err != nil {
+		return nil, err
+	}
+	return &Grant{
+		Mailbox: mailbox, User: user, PasswordID: password.ID, PasswordName: password.Name,
+		Provider: p, AccessToken: t.Access, Minted: fresh, Expiry: t.Expiry,
+	}, nil
+}
+
+// provider is the one an account lives at.
+func (s *Settings) provider(a *Account) (*Provider, error) {
+	p := s.Providers[a.Provider]
+	if p == nil {
+		return nil, fmt.Errorf("%w: %s is connected to the provider %s, which is not configured: add a table [provider.%s] or connect the mailbox to another one",
+			ErrRefused, a.Mailbox, quote(a.Provider), a.Provider)
+	}
+	return p, nil
+}
+
+// Renew replaces a cached access token that the provider refused. If another
+// login has replaced it already, that one is returned without a call.
+func (v *Vault) Renew(ctx context.Context, g *Grant) (*Grant, error) {
+	a, err := v.store.Get(ctx, g.Mailbox)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	p, err := v.settings.Load().provider(a)
+	if err != nil {
+		return nil, err
+	}
+	unusable := func(t Token) bool {
+		return t.Access == g.AccessToken || t.left(v.now()) < leastLife
+	}
+	t := a.Token
+	if unusable(t) {
+		if t, err = v.replace(ctx, g, p, a, unusable); err != nil {
+			return nil, err
+		}
+	}
+	renewed := *g
+	renewed.Provider, renewed.AccessToken, renewed.Expiry, renewed.Minted = p, t.Access, t.Expiry, true
+	return &renewed, nil
+}
+
+// replace waits for a refresh made because the provider refused the token of g.
+func (v *Vault) replace(ctx context.Context, g *Grant, p *Provider, a *Account, unusable func(Token) bool) (Token, error) {
+	var cooling error
+	v.recall(g.Mailbox, func(m *memory) {
+		m.distrusted = g.AccessToken
+		if m.unwritten == nil {
+			cooling = m.coolingError(a.Token, v.now())
+		}
+	})
+	if cooling != nil {
+		return Token{}, cooling
+	}
+	select {
+	case r := <-v.refresh(g.Mailbox+" "+g.AccessToken.Reveal(), g.Mailbox, a.Provider, p, unusable):
+		got, _ := r.Val.(minted)
+		return got.token, r.Err
+	case <-ctx.Done():
+		return Token{}, fmt.Errorf("%w: waiting for the token of %s: %w", ErrUnavailable, g.Mailbox, ctx.Err())
+	}
+}
+
+// Revoked tells whether the password behind a live session's grant has been
+// revoked or has expired since, or its mailbox removed. A store that cannot be
+// read revokes nothing.
+func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
+	a, err := v.store.Get(ctx, g.Mailbox)
+	if err != nil {
+		return errors.Is(err, ErrNoMailbox)
+	}
+	for _, p := range a.Passwords {
+		if p.ID == g.PasswordID {
+			return p.expired(v.now())
+		}
+	}
+	return true
+}
+
+// State names what a mailbox's grant can do now.
+func (v *Vault) State(a *Account) State {
+	refreshing := false
+	v.recall(a.Mailbox, func(m *memory) { refreshing = m.refreshing > 0 })
+	ahead := DefaultRefreshAhead
+	if p := v.settings.Load().Providers[a.Provider]; p != nil {
+		ahead = p.refreshAhead()
+	}
+	switch {
+	case a.Dead != nil:
+		return StateNeedsConsent
+	case refreshing:
+		return StateRefreshing
+	case a.Trouble != nil:
+		return StateUnreachable
+	case a.Token.stale(v.now(), ahead):
+		return StateStale
+	}
+	return StateFresh
+}

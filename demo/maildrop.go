@@ -1,0 +1,206 @@
+package demo
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maildrop is an INBOX as one POP3 session sees it: a snapshot, from which
+// messages go at QUIT (RFC 1939 §6).
+type maildrop struct {
+	*conn
+	account  *account
+	messages []*message // nil: marked for deletion
+	all      []*message
+	validity uint32
+}
+
+func (c *conn) servePOP3(a *account) {
+	a.mu.Lock()
+	inbox := a.folders["INBOX"]
+	d := &maildrop{conn: c, account: a, all: append([]*message(nil), inbox.messages...), validity: inbox.validity}
+	a.mu.Unlock()
+	d.messages = append([]*message(nil), d.all...)
+
+	c.inSession(&session{bye: func() { c.raw.Close() }})
+	if c.fault() == MailBye {
+		return
+	}
+	for d.command() {
+	}
+}
+
+// command answers one command; false ends the session.
+func (d *maildrop) command() bool {
+	line, err := d.readLine(pop3LineLimit)
+	if err != nil && err != errBareLF {
+		return false
+	}
+	name, args, _ := strings.Cut(line, " ")
+	name = strings.ToUpper(name)
+	if d.fault() == MailDisabled && name != "QUIT" {
+		d.printf("%s\r\n", pop3Disabled)
+		return true
+	}
+	switch name {
+	case "STAT":
+		n, size := d.stat()
+		d.printf("+OK %d %d\r\n", n, size)
+	case "LIST":
+		d.listing(args, "message sizes follow", func(m *message) string { return strconv.Itoa(len(m.body)) })
+	case "UIDL":
+		d.listing(args, "UIDs follow", func(m *message) string { return fmt.Sprintf("GmailId%08x%08x", d.validity, m.uid) })
+	case "RETR":
+		if m, ok := d.find(args); ok {
+			return d.send(m.body)
+		}
+	case "TOP":
+		number, lines, _ := strings.Cut(args, " ")
+		if m, ok := d.find(number); ok {
+			return d.top(m, lines)
+		}
+	case "DELE":
+		if m, ok := d.find(args); ok {
+			d.messages[d.place(m)] = nil
+			d.printf("+OK\r\n")
+		}
+	case "RSET":
+		copy(d.messages, d.all)
+		d.printf("+OK\r\n")
+	case "NOOP":
+		d.printf("+OK\r\n")
+	case "CAPA":
+		d.printf("+OK Capability list follows\r\n%s\r\n.\r\n", pop3CapsAfter)
+	case "QUIT":
+		d.commit()
+		d.printf("+OK Farewell.\r\n")
+		return false
+	case "LAST":
+		d.printf("-ERR Not supported\r\n")
+	default:
+		d.printf("-ERR bad command\r\n")
+	}
+	return true
+}
+
+func (d *maildrop) stat() (n, size int) {
+	for _, m := range d.messages {
+		if m != nil {
+			n++
+			size += len(m.body)
+		}
+	}
+	return n, size
+}
+
+// listing answers LIST and UIDL, for one message or all.
+func (d *maildrop) listing(number, title string, say func(*message) string) {
+	if number != "" {
+		if m, ok := d.find(number); ok {
+			d.printf("+OK %d %s\r\n", d.place(m)+1, say(m))
+		}
+		return
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "+OK %s\r\n", title)
+	for i, m := range d.messages {
+		if m != nil {
+			fmt.Fprintf(&b, "%d %s\r\n", i+1, say(m))
+		}
+	}
+	b.WriteString(".\r\n")
+	d.Write(b.Bytes())
+}
+
+// find returns a message by its number, or answers that there is none.
+func (d *maildrop) find(number string) (*message, bool) {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || n > len(d.messages) || d.messages[n-1] == nil {
+		d.printf("-ERR no such message\r\n")
+		return nil, false
+	}
+	return d.messages[n-1], true
+}
+
+// place finds a message's index; UIDs ascend.
+func (d *maildrop) place(m *message) int {
+	low, high := 0, len(d.all)
+	for low < high {
+		if mid := (low + high) / 2; d.all[mid].uid < m.uid {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// top sends the header and so many lines of the text.
+func (d *maildrop) top(m *message, lines string) bool {
+	n, err := strconv.Atoi(lines)
+	if err != nil || n < 0 {
+		d.printf("-ERR malformed command\r\n")
+		return true
+	}
+	head, text := splitMessage(m.body)
+	end := 0
+	for ; n > 0 && end < len(text); n-- {
+		if i := bytes.IndexByte(text[end:], '\n'); i >= 0 {
+			end += i + 1
+		} else {
+			end = len(text)
+		}
+	}
+	return d.send(m.body[:len(head)+end])
+}
+
+// send sends a message, its dots stuffed (RFC 1939 §3).
+func (d *maildrop) send(body []byte) bool {
+	d.printf("+OK message follows\r\n")
+	out := stuff(body)
+	if d.fault() == MailCutMessage {
+		d.Write(out[:len(out)/2])
+		d.cut("in the middle of a message")
+		return false
+	}
+	_, err := d.Write(out)
+	return err == nil
+}
+
+// stuff doubles the dots at the beginnings of lines, ends the last line, and
+// ends the whole.
+func stuff(body []byte) []byte {
+	var b bytes.Buffer
+	b.Grow(len(body) + len(body)/64 + 8)
+	for line := range bytes.Lines(body) {
+		if line[0] == '.' {
+			b.WriteByte('.')
+		}
+		b.Write(line)
+	}
+	if len(body) > 0 && body[len(body)-1] != '\n' {
+		b.WriteString("\r\n")
+	}
+	b.WriteString(".\r\n")
+	return b.Bytes()
+}
+
+// commit removes what was marked, and what another session has not removed
+// already.
+func (d *maildrop) commit() {
+	marked := make(map[*message]bool)
+	for i, m := range d.messages {
+		if m == nil {
+			marked[d.all[i]] = true
+		}
+	}
+	if len(marked) == 0 {
+		return
+	}
+	d.account.mu.Lock()
+	defer d.account.mu.Unlock()
+	d.account.folders["INBOX"].expunge(func(m *message) bool { return marked[m] })
+	d.logf("%d messages deleted from the INBOX of %s", len(marked), d.account.address)
+}

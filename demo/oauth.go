@@ -1,0 +1,246 @@
+package demo
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// newWebServer serves OAuth at a base address, on Google's paths.
+func (p *Provider) newWebServer(base string) *http.Server {
+	p.AuthURL = base + "/o/oauth2/v2/auth"
+	p.TokenURL = base + "/token"
+	p.RevokeURL = base + "/revoke"
+	p.TokenInfoURL = base + "/tokeninfo"
+	p.IntrospectURL = base + "/introspect"
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /o/oauth2/v2/auth", p.showConsent)
+	mux.HandleFunc("POST /o/oauth2/v2/auth", p.takeConsent)
+	mux.HandleFunc("POST /token", p.token)
+	mux.HandleFunc("POST /revoke", p.revoke)
+	mux.HandleFunc("/tokeninfo", p.tokenInfo)
+	mux.HandleFunc("/introspect", p.introspect)
+	return &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+}
+
+// oauthError is an answer of RFC 6749 §5.2.
+type oauthError struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+	status      int
+}
+
+func (e *oauthError) Error() string { return e.Code + ": " + e.Description }
+
+// tokenAnswer is shaped as Google's.
+type tokenAnswer struct {
+	AccessToken           string `json:"access_token"`
+	ExpiresIn             int    `json:"expires_in"`
+	RefreshToken          string `json:"refresh_token,omitempty"`
+	Scope                 string `json:"scope"`
+	TokenType             string `json:"token_type"`
+	RefreshTokenExpiresIn int    `json:"refresh_token_expires_in,omitempty"`
+}
+
+// token is the token endpoint: RFC 6749 §3.2.
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		answerJSON(w, http.StatusBadRequest, &oauthError{Code: "invalid_request"})
+		return
+	}
+	p.mu.Lock()
+	p.tokenCalls[r.PostForm.Get("grant_type")]++
+	p.mu.Unlock()
+
+	fault, delay := p.Faults.tokenFault()
+	if p.answersFault(w, fault) {
+		return
+	}
+	answer, err := p.issue(r)
+	p.pause(r, delay)
+	var refused *oauthError
+	switch {
+	case fault == TokenStall:
+		p.logf("oauth: a token request is left without an answer")
+		p.pause(r, -1)
+	case fault == TokenCut:
+		p.cutAnswer(w, answer)
+	case errors.As(err, &refused):
+		answerJSON(w, refused.status, refused)
+	default:
+		answerJSON(w, http.StatusOK, answer)
+	}
+}
+
+// issue does the work of the token endpoint.
+func (p *Provider) issue(r *http.Request) (*tokenAnswer, error) {
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+	}
+	if !p.isClient(id) {
+		return nil, p.refuse(http.StatusUnauthorized, "invalid_client", "The OAuth client was not found.")
+	}
+	if subtle.ConstantTimeCompare([]byte(secret), []byte(p.ClientSecret)) != 1 {
+		return nil, p.refuse(http.StatusUnauthorized, "invalid_client", "Unauthorized")
+	}
+	switch r.PostForm.Get("grant_type") {
+	case "authorization_code":
+		return p.exchange(r.PostForm)
+	case "refresh_token":
+		return p.refresh(r.PostForm.Get("refresh_token"))
+	}
+	return nil, p.refuse(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: "+r.PostForm.Get("grant_type"))
+}
+
+// exchange redeems a code: RFC 6749 §4.1.3, with PKCE as in RFC 7636 §4.6.
+func (p *Provider) exchange(form url.Values) (*tokenAnswer, error) {
+	code := p.grants.takeCode(form.Get("code"))
+	switch {
+	case code == nil:
+		return nil, p.refuse(http.StatusBadRequest, "invalid_grant", "Malformed auth code.")
+	case form.Get("redirect_uri") != code.redirectURI:
+		return nil, p.refuse(http.StatusBadRequest, "redirect_uri_mismatch", "Bad Request")
+	case !verifies(form.Get("code_verifier"), code.challenge):
+		return nil, p.refuse(http.StatusBadRequest, "invalid_grant", "Invalid code verifier.")
+	}
+	if p.options.GrantLife > 0 {
+		code.grant.ends = time.Now().Add(p.options.GrantLife)
+	}
+	p.logf("oauth: issued the first tokens of %s", code.grant.mailbox)
+	return p.answer(p.grants.begin(code.grant, p.options.TokenLife)), nil
+}
+
+// verifies checks a PKCE verifier. One without a challenge is refused too: its
+// sender believes in a protection that somebody on the way has taken out (RFC
+// 9700 §2.1.1, PKCE downgrade).
+func verifies(verifier, challenge string) bool {
+	if challenge == "" {
+		return verifier == ""
+	}
+	if len(verifier) < 43 || len(verifier) > 128 {
+		return false
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:]) == challenge
+}
+
+func (p *Provider) refresh(token string) (*tokenAnswer, error) {
+	out, reuse, ok := p.grants.renew(token, p.Faults.rotates(), p.options.TokenLife)
+	if reuse {
+		p.logf("oauth: a refresh token of %s was used after its successor: the grant is revoked", out.grant.mailbox)
+	}
+	if !ok {
+		return nil, p.refuse(http.StatusBadRequest, "invalid_grant", "Token has been expired or revoked.")
+	}
+	p.logf("oauth: refreshed the access token of %s", out.grant.mailbox)
+	return p.answer(out), nil
+}
+
+func (p *Provider) answer(i issued) *tokenAnswer {
+	a := &tokenAnswer{
+		AccessToken:  i.access,
+		ExpiresIn:    int(p.options.TokenLife / time.Second),
+		RefreshToken: i.refresh,
+		Scope:        i.grant.scope,
+		TokenType:    "Bearer",
+	}
+	if !i.grant.ends.IsZero() {
+		a.RefreshTokenExpiresIn = int(time.Until(i.grant.ends) / time.Second)
+	}
+	return a
+}
+
+func (p *Provider) refuse(status int, code, description string) error {
+	p.logf("oauth: refused a token request: %s (%s)", code, description)
+	return &oauthError{code, description, status}
+}
+
+func (p *Provider) isClient(id string) bool { return id == p.ClientID }
+
+// answersFault answers in place of the work where a fault says so.
+func (p *Provider) answersFault(w http.ResponseWriter, fault TokenAnswer) bool {
+	switch fault {
+	case TokenInvalidGrant:
+		answerJSON(w, http.StatusBadRequest, &oauthError{Code: "invalid_grant", Description: "Token has been expired or revoked."})
+	case TokenInvalidCli:
+		answerJSON(w, http.StatusUnauthorized, &oauthError{Code: "invalid_client", Description: "The OAuth client was not found."})
+	case Token500:
+		answerJSON(w, http.StatusInternalServerError, &oauthError{Code: "internal_failure", Description: "Backend Error"})
+	case Token429:
+		w.Header().Set("Retry-After", "1")
+		answerJSON(w, http.StatusTooManyRequests, &oauthError{Code: "rate_limit_exceeded", Description: "Rate Limit Exceeded"})
+	case TokenHTML:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write([]byte("<!DOCTYPE html><title>Welcome to the hotel network</title><p>Please accept the terms of use.\n"))
+	default:
+		return false
+	}
+	p.logf("oauth: fault %q answered a token request", string(fault))
+	return true
+}
+
+// cutAnswer sends half of an answer and closes.
+func (p *Provider) cutAnswer(w http.ResponseWriter, answer *tokenAnswer) {
+	body, _ := json.MarshalIndent(answer, "", "  ")
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body[:len(body)/2])
+	p.logf("oauth: cut the answer to a token request")
+	panic(http.ErrAbortHandler) // net/http's way of closing without a word
+}
+
+// pause waits, for good if d is negative. It does not return if the client or
+// the provider has gone meanwhile: to return would be to answer.
+func (p *Provider) pause(r *http.Request, d time.Duration) {
+	if d == 0 {
+		return
+	}
+	var over <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-over:
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	case <-p.closing:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func answerJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		panic(err) // the types are ours and hold nothing that JSON cannot say
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
+}
+
+// isLoopback tells whether an address is one a desktop program may be
+// redirected to: plain http to this machine, any port (RFC 8252 §7.3).
+func isLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(u.Hostname())
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,219 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// admit starts a session on a connection, if the gate lets it in.
+func (s *Server) admit(conn net.Conn) {
+	from := addrOf(conn.RemoteAddr())
+	leave, err := s.Gate.Admit(from.Addr())
+	if err != nil {
+		s.Metrics.turned.Add(1)
+		s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
+		s.sayNo(conn, refusalFor(err).words)
+		conn.Close()
+		return
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetKeepAliveConfig(keepAlive)
+	}
+	x := &session{Server: s, client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from, leave: leave}
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		leave()
+		conn.Close()
+		return
+	}
+	s.live[x] = struct{}{}
+	s.mu.Unlock()
+	m := s.Metrics.of(s.Protocol)
+	m.connections.Add(1)
+	m.open.Add(1)
+	go x.serve()
+}
+
+func newDialect(protocol string) dialect {
+	switch protocol {
+	case "imap":
+		return new(imapDialect)
+	case "pop3":
+		return new(pop3Dialect)
+	case "smtp":
+		return new(smtpDialect)
+	}
+	panic("proxy: no such protocol: " + protocol)
+}
+
+// sayNo answers a connection that is not served in the form of a greeting. A
+// client that starts with TLS is not worth the handshake, and is told nothing.
+func (s *Server) sayNo(conn net.Conn, words string) {
+	if s.Security == Implicit {
+		return
+	}
+	conn.SetWriteDeadline(time.Now().Add(time.Second))
+	io.WriteString(conn, s.goodbye(words))
+}
+
+// goodbye is a greeting that turns away: RFC 9051 §7.1.5, RFC 2449 §8.1.1,
+// RFC 5321 §3.1.
+func (s *Server) goodbye(words string) string {
+	switch s.Protocol {
+	case "imap":
+		return "* BYE " + words + "\r\n"
+	case "pop3":
+		return "-ERR [LOGIN-DELAY] " + words + "\r\n"
+	}
+	return "421 4.7.0 " + s.Hostname + " " + words + "\r\n"
+}
+
+// addrOf is where a connection comes from, IPv4 as IPv4 on any listener.
+func addrOf(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		p := t.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// from is where the client connects from.
+func (s *session) from() netip.AddrPort { return s.peer }
+
+// serve takes a session to its login and hands it on to carry. TLS handshakes
+// make the stack of a goroutine grow; so that no session keeps a big one while
+// it idles, carry runs on a new goroutine and this one ends.
+func (s *session) serve() {
+	defer s.recover()
+	err := s.handshake()
+	if err == nil {
+		err = s.run(s.ctx)
+	}
+	if err == nil && s.provider != nil {
+		s.establish()
+		go s.carry()
+		return
+	}
+	s.fail(err)
+	s.close()
+}
+
+// handshake starts TLS where it comes first.
+func (s *session) handshake() error {
+	if s.Security != Implicit {
+		return nil
+	}
+	s.doing = "starting TLS with the client"
+	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
+	err := s.client.startTLSServer(s.TLS)
+	plain := tls.RecordHeaderError{}
+	const fix = "this port expects TLS from the first byte: choose SSL/TLS in the mail program"
+	switch {
+	case errors.As(err, &plain) && plain.Conn != nil:
+		io.WriteString(plain.Conn, s.goodbye(fix))
+		return fmt.Errorf("the client does not speak TLS: choose SSL/TLS in the mail program, or another listener: %w", err)
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.wire.heard:
+		// It may be waiting for a greeting, as programs without TLS do.
+		s.client.SetWriteDeadline(time.Now().Add(time.Second))
+		io.WriteString(s.client.wire, s.goodbye(fix))
+		return fmt.Errorf("the client sent nothing; if it does not speak TLS, choose SSL/TLS in the mail program: %w", err)
+	}
+	return err
+}
+
+// establish notes that a login succeeded and lets go of what it needed.
+func (s *session) establish() {
+	s.doing = "carrying mail"
+	s.login.Password = ""
+	grant := *s.grant
+	grant.AccessToken = ""
+	s.grant = &grant
+	s.dialect = nil
+	s.client.trace, s.provider.trace = nil, nil
+	s.started = time.Now()
+	s.Metrics.of(s.Protocol).logins.Add(1)
+	s.Log.Info("session established", s.fields()...)
+
+	r := newRelay(s.client, s.provider)
+	s.mu.Lock()
+	s.relay = r
+	s.mu.Unlock()
+}
+
+// carry relays until the provider closes, and logs both ends of it.
+func (s *session) carry() {
+	defer s.recover()
+	end := s.relay.run(s.Limits.Stall)
+	s.count()
+	fields := append(s.fields(), zap.String("outcome", end.side+" ended"),
+		zap.Int64("sent", s.relay.sent.Load()), zap.Int64("received", s.relay.received.Load()),
+		zap.Duration("for", time.Since(s.started)))
+	if end.err != nil {
+		fields = append(fields, zap.Error(end.err))
+	}
+	s.Log.Info("session ended", fields...)
+	s.close()
+}
+
+// fail logs a session that came to no login.
+func (s *session) fail(err error) {
+	switch {
+	case err == nil, errors.Is(err, errClientLeft):
+		s.Log.Debug("session ended", s.fields()...)
+	default:
+		s.Log.Info("session ended", append(s.fields(), zap.Error(err))...)
+	}
+}
+
+// recover keeps a bug in one session from ending the others. What was being
+// carried or typed may be in the value of the panic, so only runtime errors are
+// shown, whose text is about indices and types.
+func (s *session) recover() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	what := fmt.Sprintf("%T", v)
+	if e, ok := v.(runtime.Error); ok {
+		what = e.Error()
+	}
+	s.Log.Error("a bug ended the session", append(s.fields(), zap.String("panic", what), zap.ByteString("stack", debug.Stack()))...)
+	s.close()
+}
+
+// close frees all that a session holds.
+func (s *session) close() {
+	s.client.unread() // gives the buffer back
+	s.client.Close()
+	if s.provider != nil {
+		s.provider.Close()
+	}
+	s.mu.Lock()
+	delete(s.live, s)
+	s.mu.Unlock()
+	s.leave()
+	s.Metrics.of(s.Protocol).open.Add(-1)
+	select {
+	case s.gone <- struct{}{}:
+	default:
+	}
+}
+
+// count adds what has been carried since the last time to the metrics.
+func (s *session) count() {
+	m := s.Metrics.of(s.Protocol)
+	sent, received := s.relay.sent.Load(), s.relay.received.Load()
+	m.sent.Add(sent - s.counted.sent.Swap(sent))
+	m.received.Add(received - s.counted.received.Swap(received))
+}

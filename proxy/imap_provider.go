@@ -1,0 +1,220 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"authferry/tokens"
+)
+
+const (
+	// maxProviderLine is the longest line taken from a provider before login;
+	// the longest known are capability lists and challenges of about 1 kB.
+	maxProviderLine = 16 << 10
+	// maxProviderLines is how many lines a provider may send in answer to one
+	// command before login.
+	maxProviderLines = 100
+)
+
+func (d *imapDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
+	d.capabilities, d.untagged, d.accepted = "", nil, ""
+	offered, err := d.greeting(p, g)
+	if err != nil {
+		return err
+	}
+	e := d.endpoint(g.Provider)
+	if e.StartTLS {
+		if err := d.secure(p, g, offered); err != nil {
+			return err
+		}
+		offered = "" // what was said in the clear counts for nothing (RFC 9051 §6.2.1)
+		d.untagged = nil
+	}
+	inline := g.Provider.IMAPInitialResponse || hasWord(offered, "SASL-IR")
+	if err := d.enterBySASL(p, g, inline); err != nil {
+		return err
+	}
+	if d.capabilities != "" {
+		return nil
+	}
+	// Clients take what welcome tells them for the provider's capabilities, so
+	// they have to be known, even at the price of a round trip.
+	if st, err := d.await(p, g, "A2 CAPABILITY"); err != nil {
+		return err
+	} else if st.kind != "OK" || d.capabilities == "" {
+		d.capabilities = "IMAP4rev1"
+	}
+	return nil
+}
+
+// greeting waits for the provider's first word. It returns the capabilities it
+// lists, if it does; Gmail's does not.
+func (d *imapDialect) greeting(p *lineConn, g *tokens.Grant) (offered string, err error) {
+	line, err := p.readLine(maxProviderLine)
+	if err != nil {
+		return "", err
+	}
+	rest, _ := strings.CutPrefix(line, "* ")
+	switch st := parseStatus(rest); st.kind {
+	case "OK":
+		if st.code == "CAPABILITY" {
+			offered = st.arg
+		}
+		return offered, nil
+	case "PREAUTH":
+		// Somebody is logged in already, and it is not our mailbox's owner.
+		return "", fmt.Errorf("greeted with PREAUTH: not a server that takes logins")
+	case "BYE":
+		return "", providerSays(errProviderBusy, g.Provider, st.text)
+	}
+	return "", fmt.Errorf("greeting is not IMAP: %q", quotable(line))
+}
+
+func (d *imapDialect) secure(p *lineConn, g *tokens.Grant, offered string) error {
+	if offered != "" && !hasWord(offered, "STARTTLS") {
+		return fmt.Errorf("STARTTLS is not among its capabilities: no login without TLS")
+	}
+	st, err := d.await(p, g, "A0 STARTTLS")
+	if err != nil {
+		return err
+	}
+	if st.kind != "OK" {
+		return fmt.Errorf("STARTTLS refused: no login without TLS: %q", quotable(st.rest))
+	}
+	return p.startTLSClient(providerTLS(g.Provider, d.endpoint(g.Provider)))
+}
+
+// enterBySASL logs in. Without inline the response waits for the go-ahead
+// (RFC 4959 is an extension; Yandex lacks it).
+func (d *imapDialect) enterBySASL(p *lineConn, g *tokens.Grant, inline bool) error {
+	const tag = "A1"
+	command := tag + " AUTHENTICATE " + g.Provider.Mechanism
+	response := oauthResponse(g, d.endpoint(g.Provider))
+	if inline {
+		if err := p.sayCredential(command+" ", response); err != nil {
+			return err
+		}
+	} else if err := p.say(command); err != nil {
+		return err
+	}
+	var challenge string
+	for said, lines := inline, 0; lines < maxProviderLines; lines++ {
+		line, err := p.readLine(maxProviderLine)
+		if err != nil {
+			return err
+		}
+		if text, ok := continuation(line); ok && !said {
+			said = true
+			if err := p.sayCredential("", response); err != nil {
+				return err
+			}
+		} else if ok {
+			challenge = oauthChallenge(text)
+			if err := p.say(oauthGiveUp(g)); err != nil {
+				return err
+			}
+		} else if rest, ok := strings.CutPrefix(line, tag+" "); ok {
+			return d.admitted(g, parseStatus(rest), challenge)
+		} else if err := d.note(g, line); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("too many lines in answer to AUTHENTICATE")
+}
+
+// continuation reads a continuation request; Exchange sends a bare "+".
+func continuation(line string) (text string, ok bool) {
+	if line == "+" {
+		return "", true
+	}
+	return strings.CutPrefix(line, "+ ")
+}
+
+// admitted judges the tagged answer to AUTHENTICATE.
+func (d *imapDialect) admitted(g *tokens.Grant, st imapStatus, challenge string) error {
+	if st.kind != "OK" {
+		err := imapRefusal(g.Provider, st, challenge != "")
+		if challenge != "" {
+			err = fmt.Errorf("%w (challenge: %q)", err, challenge)
+		}
+		return err
+	}
+	d.accepted = st.rest
+	if st.code == "CAPABILITY" {
+		d.capabilities, d.accepted = st.arg, st.text
+	}
+	return nil
+}
+
+// note takes an untagged line: capabilities (Gmail and SmarterMail send them
+// ahead of the tagged OK) are kept apart, alerts and the like go to the client.
+func (d *imapDialect) note(g *tokens.Grant, line string) error {
+	rest, ok := strings.CutPrefix(line, "* ")
+	if !ok {
+		return fmt.Errorf("not a line of IMAP: %q", quotable(line))
+	}
+	if st := parseStatus(rest); st.kind == "BYE" {
+		return providerSays(errProviderBusy, g.Provider, st.text)
+	}
+	if word, list, _ := strings.Cut(rest, " "); strings.EqualFold(word, "CAPABILITY") {
+		d.capabilities = list
+		return nil
+	}
+	d.untagged = append(d.untagged, line)
+	return nil
+}
+
+// await sends a command and returns its tagged answer.
+func (d *imapDialect) await(p *lineConn, g *tokens.Grant, command string) (imapStatus, error) {
+	if err := p.say(command); err != nil {
+		return imapStatus{}, err
+	}
+	tag, name, _ := strings.Cut(command, " ")
+	for range maxProviderLines {
+		line, err := p.readLine(maxProviderLine)
+		if err != nil {
+			return imapStatus{}, err
+		}
+		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
+			return parseStatus(rest), nil
+		}
+		if err := d.note(g, line); err != nil {
+			return imapStatus{}, err
+		}
+	}
+	return imapStatus{}, fmt.Errorf("too many lines in answer to %s", name)
+}
+
+// imapRefusal tells what a tagged NO or BAD means. A NO that nothing explains
+// is taken for a bad token, since Microsoft says no more than "AUTHENTICATE
+// failed." to one, and renewing a cached token costs little.
+func imapRefusal(p *tokens.Provider, st imapStatus, challenged bool) error {
+	kind := errTokenRefused
+	switch imap.ResponseCode(st.code) {
+	case imap.ResponseCodeUnavailable, imap.ResponseCodeLimit, imap.ResponseCodeInUse,
+		imap.ResponseCodeServerBug, imap.ResponseCodeOverQuota:
+		return providerSays(errProviderBusy, p, st.text)
+	case imap.ResponseCodeContactAdmin, imap.ResponseCodeNoPerm, imap.ResponseCodePrivacyRequired,
+		imap.ResponseCodeCannot:
+		kind = errProviderRefused
+	default:
+		if st.kind != "NO" && !challenged { // it did not understand us; another token would not help
+			kind = errProviderRefused
+		}
+	}
+	return providerSays(kindByText(st.text, kind), p, st.text)
+}
+
+// welcome repeats the provider's answer under the client's tag. The provider's
+// capabilities go into its code, so that no client keeps ours: RFC 9051 §7.1.
+func (d *imapDialect) welcome(c *lineConn) error {
+	lines := d.untagged
+	if strings.HasPrefix(d.accepted, "[") { // there is room for one code only
+		lines = append(lines, "* CAPABILITY "+d.capabilities, d.tag+" OK "+d.accepted)
+	} else {
+		lines = append(lines, d.tag+" OK [CAPABILITY "+d.capabilities+"] "+d.accepted)
+	}
+	return c.say(lines...)
+}

@@ -1,0 +1,163 @@
+package tokens
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+const me = "me@gmail.com"
+
+var here = netip.MustParseAddr("192.0.2.1")
+
+// rig is a vault over a fresh file store and a fake token endpoint, with one
+// mailbox connected and one password.
+type rig struct {
+	*Vault
+	t        testing.TB
+	endpoint *fakeEndpoint
+	provider *Provider
+	files    *FileStore
+	dir      string
+	password Secret
+	logs     *observer.ObservedLogs
+	clock    *clock
+}
+
+// clock is a time that moves when it is told to.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{t: t, endpoint: newFakeEndpoint(t), dir: t.TempDir(), clock: &clock{}}
+	r.provider = r.endpoint.provider()
+	r.files = openStore(t, r.dir)
+	core, logs := observer.New(zapcore.DebugLevel)
+	r.logs = logs
+	r.Vault = NewVault(r.files, Settings{
+		Providers: map[string]*Provider{"fake": r.provider},
+		Aliases:   map[string]string{"Scanner": me},
+	}, zap.New(core))
+	r.Vault.now = r.clock.now
+	t.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		r.checkLogs()
+	})
+	r.connect()
+	password, err := r.AddPassword(context.Background(), me, PasswordSpec{Name: "Livespace"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.password = password
+	return r
+}
+
+func openStore(t testing.TB, dir string) *FileStore {
+	t.Helper()
+	seal, err := LoadSeal("", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenFileStore(dir, seal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// connect gives the mailbox a grant whose access token has just run out.
+func (r *rig) connect() {
+	r.t.Helper()
+	now := time.Now()
+	err := r.Connect(context.Background(), me, "fake", &Token{
+		Access: "ya29.stale-CANARY", Refresh: r.endpoint.grant(), Minted: now.Add(-time.Hour), Expiry: now,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// age gives the stored access token so much life left of an hour.
+func (r *rig) age(left time.Duration) {
+	r.t.Helper()
+	err := r.files.Update(context.Background(), me, func(a *Account) error {
+		a.Token.Expiry = r.clock.now().Add(left)
+		a.Token.Minted = a.Token.Expiry.Add(-time.Hour)
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) login() Login {
+	return Login{User: me, Password: r.password, Protocol: "imap", From: here}
+}
+
+func (r *rig) authorize() (*Grant, error) {
+	g, err := r.Authorize(context.Background(), r.login())
+	if err != nil {
+		r.checkText("an error", err.Error())
+	}
+	return g, err
+}
+
+// checkText fails the test if text of ours tells a secret. All that the fake
+// endpoint issues and is told has the word in it.
+func (r *rig) checkText(what, text string) {
+	r.t.Helper()
+	if strings.Contains(text, "CANARY") || strings.Contains(text, r.password.Reveal()) {
+		r.t.Errorf("%s tells a secret: %s", what, text)
+	}
+}
+
+// checkLogs does it for all that was logged.
+func (r *rig) checkLogs() {
+	r.t.Helper()
+	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "message"})
+	for _, entry := range r.logs.All() {
+		line, err := encoder.EncodeEntry(entry.Entry, entry.Context)
+		if err != nil {
+			r.t.Error(err)
+			continue
+		}
+		r.checkText("a log line", line.String())
+	}
+}
+
+// mustAuthorize logs in and uses the token, as a session does.
+func (r *rig) mustAuthorize() *Grant {
+	r.t.Helper()
+	g, err := r.authorize()
+	if err != nil {
+		r.t.Fatalf("Authorize: %v", err)
+	}
+	return g
+}
+
+// account is what the store holds of the mailbox.
+func (r *rig) account() *Account {
+	r.t.Helper()
+	a, _, err := r.files.read(me)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range []*Failure{a.Dead, a.Trouble} {
+		if f != nil {
+			r.checkText("a reason", f.Reason)
+		}
+	}
+	return a
+}

@@ -1,0 +1,165 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// Mailboxes lists the addresses in alphabetical order.
+func (v *Vault) Mailboxes(ctx context.Context) ([]string, error) { return v.store.Mailboxes(ctx) }
+
+// Account returns what is kept of a mailbox, named in any way a program may
+// name it. The result is shared: do not change it.
+func (v *Vault) Account(ctx context.Context, mailbox string) (*Account, error) {
+	mailbox, _ = v.Canonical(mailbox)
+	a, err := v.store.Get(ctx, mailbox)
+	return a, withFix(err, mailbox)
+}
+
+// Remove forgets a mailbox with its grant and passwords. The provider still
+// lists the grant, until its owner removes it there.
+func (v *Vault) Remove(ctx context.Context, mailbox string) error {
+	mailbox, _ = v.Canonical(mailbox)
+	if err := v.store.Delete(ctx, mailbox); err != nil {
+		return withFix(err, mailbox)
+	}
+	v.forget(mailbox)
+	v.log.Info("mailbox removed", zap.String("mailbox", mailbox))
+	return nil
+}
+
+// withFix says what to do about a mailbox that is not there.
+func withFix(err error, mailbox string) error {
+	if errors.Is(err, ErrNoMailbox) {
+		return fmt.Errorf("%w; authferry mailbox list shows those there are, authferry connect %s adds this one", err, mailbox)
+	}
+	return err
+}
+
+// Connect keeps a new grant for a mailbox, together with the passwords it has.
+func (v *Vault) Connect(ctx context.Context, mailbox, provider string, t *Token) error {
+	mailbox, _ = v.Canonical(mailbox)
+	if err := checkAddress(mailbox); err != nil {
+		return err
+	}
+	p := v.settings.Load().Providers[provider]
+	if p == nil {
+		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", quote(provider), provider)
+	}
+	if err := p.checkGrant(t); err != nil {
+		return fmt.Errorf("connecting %s: %w", mailbox, err)
+	}
+	err := v.store.Update(ctx, mailbox, func(a *Account) error {
+		now := v.now().UTC().Round(0)
+		if a.Created.IsZero() {
+			a.Created = now
+		}
+		a.Provider, a.Token, a.Connected = provider, *t, now
+		a.Dead, a.Trouble = nil, nil
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("connecting %s: %w", mailbox, err)
+	}
+	// All else that is remembered is about the old token.
+	v.recall(mailbox, func(m *memory) { m.cooling = coolDown{} })
+	v.log.Info("mailbox connected", zap.String("mailbox", mailbox), zap.String("provider", provider))
+	return nil
+}
+
+// checkGrant refuses a grant that would not last or does not open the mail.
+func (p *Provider) checkGrant(t *Token) error {
+	if t == nil || t.Access.Empty() {
+		return errors.New("the provider gave no access token")
+	}
+	if t.Refresh.Empty() {
+		return errors.New("the provider gave no refresh token, so the grant would end within the hour: " +
+			"ask for one (auth_params access_type=offline and prompt=consent at Google, the scope offline_access elsewhere)")
+	}
+	if len(t.Scopes) == 0 {
+		return nil // what was asked, then: RFC 6749 §5.1
+	}
+	for _, asked := range p.Scopes {
+		if isSignInScope(asked) {
+			continue
+		}
+		if !slices.ContainsFunc(t.Scopes, func(got string) bool { return scopeName(got) == scopeName(asked) }) {
+			return fmt.Errorf("the owner did not grant %s: open the consent page again and tick its box (at Google: \"Read, compose, send, and permanently delete all your email\")", asked)
+		}
+	}
+	return nil
+}
+
+// scopeName is what tells one scope from another: Microsoft answers with other
+// hosts and capitals than it was asked with.
+func scopeName(scope string) string {
+	scope = strings.TrimRight(strings.ToLower(scope), "/")
+	return scope[strings.LastIndex(scope, "/")+1:]
+}
+
+// isSignInScope tells the scopes that are about signing in and that answers
+// leave out.
+func isSignInScope(scope string) bool {
+	switch scopeName(scope) {
+	case "offline_access", "openid", "email", "profile":
+		return true
+	}
+	return false
+}
+
+// AddPassword gives a mailbox one more local password and returns it. A name
+// in use already is an error, as is a mailbox that is not connected.
+func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSpec) (Secret, error) {
+	mailbox, _ = v.Canonical(mailbox)
+	made, shown, err := newPassword(spec, v.now())
+	if err != nil {
+		return "", err
+	}
+	err = v.store.Update(ctx, mailbox, func(a *Account) error {
+		if a.Provider == "" {
+			return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		}
+		if a.password(spec.Name) >= 0 {
+			return fmt.Errorf("%s has a password named %q already: choose another name, or revoke that one first", mailbox, spec.Name)
+		}
+		a.Passwords = append(a.Passwords, made)
+		return nil
+	})
+	if err != nil {
+		return "", withFix(err, mailbox)
+	}
+	v.log.Info("password added", zap.String("mailbox", mailbox), zap.String("password", made.Name))
+	return shown, nil
+}
+
+// RevokePassword forgets a local password by its name.
+func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error {
+	mailbox, _ = v.Canonical(mailbox)
+	err := v.store.Update(ctx, mailbox, func(a *Account) error {
+		if a.Provider == "" {
+			return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		}
+		i := a.password(name)
+		if i < 0 {
+			return fmt.Errorf("%s has no password named %s: authferry password list %s shows those it has", mailbox, quote(name), mailbox)
+		}
+		a.Passwords = slices.Delete(a.Passwords, i, i+1)
+		return nil
+	})
+	if err != nil {
+		return withFix(err, mailbox)
+	}
+	v.log.Info("password revoked", zap.String("mailbox", mailbox), zap.String("password", name))
+	return nil
+}
+
+// password finds a password by its name, -1 if there is none. Names that
+// differ in case only would be mistaken for each other.
+func (a *Account) password(name string) int {
+	return slices.IndexFunc(a.Passwords, func(p Password) bool { return strings.EqualFold(p.Name, name) })
+}

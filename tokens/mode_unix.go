@@ -1,0 +1,40 @@
+//go:build unix
+
+package tokens
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// checkKeyMode refuses a key that strangers could read or exchange. A group may
+// read it: that is how a service manager may hand it to a service.
+func checkKeyMode(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("reading the seal key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o026 != 0 {
+		return fmt.Errorf("the seal key %s has mode %04o, so others can read or change it: chmod 600 %s (for a container's secret, set its mode to 0400)", path, mode, path)
+	}
+	return nil
+}
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+// syncDir makes a rename in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	err = d.Sync()
+	// Some file systems cannot, and have said so to others before us.
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,219 @@
+package tokens
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// Cost of argon2id: OWASP's second choice for servers (19 MiB, two passes). What
+// it guards is a sealed file; what it must not do is fill a small machine.
+const (
+	argonMemory  = 19 << 10 // KiB
+	argonTime    = 2
+	argonThreads = 1
+	argonKeyLen  = 32
+	argonSaltLen = 16
+)
+
+const (
+	// mostRemembered bounds the passwords known to be right.
+	mostRemembered = 4096
+	// argonWait is how long a login waits for its turn.
+	argonWait = 10 * time.Second
+)
+
+// verifier checks local passwords.
+type verifier struct {
+	key Secret // made at start: what is remembered is worth nothing elsewhere
+	// turns bounds the verifications in flight, each of which takes argonMemory.
+	turns chan struct{}
+	wait  time.Duration
+	// costly is set once an account with a chosen password was seen. From then
+	// on every refusal costs a verification, or its duration would tell a
+	// mailbox that has one from a mailbox that is not there.
+	costly atomic.Bool
+
+	mu         sync.Mutex
+	remembered map[Secret]struct{}
+}
+
+func newVerifier() *verifier {
+	return &verifier{
+		key: Secret(randomBytes(32)), turns: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: argonWait,
+		remembered: map[Secret]struct{}{},
+	}
+}
+
+// verify finds the password of an account that a login may use. An account
+// without passwords, such as one that does not exist, costs as much as one
+// with a password that is not the one given.
+func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Time) (*Password, error) {
+	refusal := ""
+	consider := func(p *Password) bool {
+		why := p.forbids(l, now)
+		if why != "" && refusal == "" {
+			refusal = fmt.Sprintf("password %q %s", p.Name, why)
+		}
+		return why == ""
+	}
+	if p := matchGenerated(a, l.Password, consider); p != nil {
+		return p, nil
+	}
+	p, spent, err := c.matchChosen(ctx, a, l.Password, consider)
+	if p != nil || err != nil {
+		return p, err
+	}
+	if c.costly.Load() && !spent {
+		if _, err := c.argon2(ctx, dummyArgon2, l.Password); err != nil {
+			return nil, err
+		}
+	}
+	if refusal == "" && a.Provider == "" {
+		refusal = fmt.Sprintf("there is no mailbox %s", quote(a.Mailbox))
+	}
+	if refusal == "" {
+		refusal = fmt.Sprintf("wrong password for %s", a.Mailbox)
+	}
+	return nil, fmt.Errorf("%w: %s", ErrBadLogin, refusal)
+}
+
+// matchGenerated finds the first generated password that is the given one and
+// may be used.
+func matchGenerated(a *Account, given Secret, consider func(*Password) bool) (found *Password) {
+	folded, compared := foldGenerated(given), false
+	for i := range a.Passwords {
+		p := &a.Passwords[i]
+		if p.Hash.Empty() {
+			continue
+		}
+		compared = true
+		if equal(keyedHash(p.Key, folded), p.Hash) && consider(p) && found == nil {
+			found = p
+		}
+	}
+	if !compared {
+		_ = equal(keyedHash(dummyKey, folded), dummyKey)
+	}
+	return found
+}
+
+// matchChosen does the same for chosen passwords. spent tells whether it cost
+// an argon2 verification.
+func (c *verifier) matchChosen(ctx context.Context, a *Account, given Secret, consider func(*Password) bool) (found *Password, spent bool, err error) {
+	for i := range a.Passwords {
+		p := &a.Passwords[i]
+		if p.Argon2.Empty() {
+			continue
+		}
+		c.costly.Store(true)
+		right := c.remembers(p, given)
+		if !right {
+			spent = true
+			if right, err = c.argon2(ctx, p.Argon2, given); err != nil {
+				return nil, spent, err
+			}
+			if right {
+				c.remember(p, given)
+			}
+		}
+		if right && consider(p) {
+			return p, spent, nil
+		}
+	}
+	return nil, spent, nil
+}
+
+// mark is what is remembered of a password that was right. It covers what the
+// account keeps of it, so a password that was changed is not remembered.
+func (c *verifier) mark(p *Password, given Secret) Secret {
+	return keyedHash(c.key, Secret(p.ID+"\x00")+p.Argon2+"\x00"+given)
+}
+
+func (c *verifier) remembers(p *Password, given Secret) bool {
+	mark := c.mark(p, given)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.remembered[mark]
+	return ok
+}
+
+func (c *verifier) remember(p *Password, given Secret) {
+	mark := c.mark(p, given)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for old := range c.remembered {
+		if len(c.remembered) < mostRemembered {
+			break
+		}
+		delete(c.remembered, old) // any will do: it costs one verification
+	}
+	c.remembered[mark] = struct{}{}
+}
+
+// argon2 verifies a password when its turn comes. That it does not come in time
+// says nothing of the password.
+func (c *verifier) argon2(ctx context.Context, phc, given Secret) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.wait)
+	defer cancel()
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done():
+		return false, fmt.Errorf("%w: too many passwords to verify at once: %w", ErrUnavailable, ctx.Err())
+	}
+	return matchArgon2(phc, given)
+}
+
+var (
+	dummyKey    = Secret(randomBytes(32))
+	dummyArgon2 = phc(randomBytes(argonSaltLen), randomBytes(argonKeyLen))
+)
+
+// hashArgon2 makes the PHC string of a password.
+func hashArgon2(password Secret) Secret {
+	salt := randomBytes(argonSaltLen)
+	return phc(salt, argon2.IDKey([]byte(password.Reveal()), salt, argonTime, argonMemory, argonThreads, argonKeyLen))
+}
+
+func phc(salt, hash []byte) Secret {
+	b64 := base64.RawStdEncoding
+	return Secret(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(hash)))
+}
+
+// matchArgon2 verifies a password against a PHC string. A string that cannot be
+// read is a fault of ours, not a wrong password.
+func matchArgon2(phc, given Secret) (bool, error) {
+	var version int
+	var memory, passes uint32
+	var threads uint8
+	parts := strings.Split(phc.Reveal(), "$")
+	broken := fmt.Errorf("%w: the verifier of a password is damaged: revoke it and add it again", ErrUnavailable)
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
+		return false, broken
+	}
+	if _, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &threads); err != nil {
+		return false, broken
+	}
+	if version != argon2.Version || memory > 1<<20 || passes < 1 || passes > 100 || threads < 1 {
+		return false, broken
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
+	if err != nil {
+		return false, broken
+	}
+	hash, err := base64.RawStdEncoding.DecodeString(parts[5])
+	if err != nil || len(hash) < 16 || len(hash) > 64 {
+		return false, broken
+	}
+	made := argon2.IDKey([]byte(given.Reveal()), salt, passes, memory, threads, uint32(len(hash)))
+	return equal(Secret(made), Secret(hash)), nil
+}
