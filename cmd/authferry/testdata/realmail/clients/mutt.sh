@@ -12,18 +12,15 @@ set pop_user = "$MAILUSER" pop_pass = "$MAILPASS"
 set smtp_url = "smtp$s://$MAILUSER@$HOST:$PORT" smtp_pass = "$MAILPASS"
 set mbox_type = maildir header_cache = "" message_cachedir = ""
 set confirmappend = no confirmcreate = no delete = no move = no quit = yes beep = no wait_key = no
-set copy = no sort = mailbox-order use_from = yes realname = "" charset = utf-8 send_charset = "us-ascii:utf-8"
+set folder = "$HOME" copy = no sort = mailbox-order use_from = yes realname = "" charset = utf-8 send_charset = "us-ascii:utf-8"
 set sleep_time = 0 pop_checkinterval = 0
 END
 case $1 in
 imap | pop3)
 	scheme=$1
 	[ "$1" = pop3 ] && scheme=pop
-	# mutt wants a terminal; COUNT is how many messages there are.
-	keys='<first-entry>'
-	for ((i = 0; i < COUNT; i++)); do keys+="<copy-message>$2/m<enter><next-entry>"; done
-	TERM=xterm script -qec "mutt -F '$HOME/muttrc' -d 2 -f '$scheme$s://$HOST:$PORT/' \
-		-e 'push \"$keys<quit>\"'" /dev/null </dev/null
+	/usr/bin/python3 "$(dirname "$0")/terminal.py" mutt -F "$HOME/muttrc" -d 2 -f "$scheme$s://$HOST:$PORT/" \
+		-e "push \"T~A<enter>;C$2/m<enter>q\""
 	cat "$HOME"/.muttdebug0 >&2 || :
 	;;
 send)
@@ -31,7 +28,7 @@ send)
 	to=$3
 	shift 3
 	for file; do
-		mutt -F "$HOME/muttrc" -d 2 -s "$(basename "$file")" -- "$to" <"$file" || {
+		mutt -F "$HOME/muttrc" -d 2 -s "$(basename "$file")" -a "$file" -- "$to" <"$BODY" || {
 			cat "$HOME"/.muttdebug0 >&2
 			exit 1
 		}

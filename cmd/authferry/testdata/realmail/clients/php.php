@@ -44,8 +44,8 @@ function send(string $from, string $to, string ...$files): void
         $mail->setFrom($from);
         $mail->addAddress($to);
         $mail->Subject = basename($file);
-        $mail->Body = 'see the attachment';
-        $mail->addAttachment($file, 'message.bin', 'base64', 'application/octet-stream');
+        $mail->Body = file_get_contents(getenv('BODY'));
+        $mail->addAttachment($file);
         $mail->send();
     }
 }

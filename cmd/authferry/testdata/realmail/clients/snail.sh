@@ -12,5 +12,5 @@ for file; do
 	s-nail -n -v -Sv15-compat=yes -Sttycharset=utf-8 -Ssendcharsets=utf-8 -Smime-encoding=quoted-printable \
 		-Stls-ca-file="$CA" -Stls-ca-no-defaults -Stls-verify=strict $starttls -Ssmtp-auth="${AUTH:-plain}" \
 		-Suser="$MAILUSER" -Spassword="$MAILPASS" -Smta="smtp$s://$HOST:$PORT" -Sfrom="$from" -Ssendwait \
-		-s "$(basename "$file")" "$to" <"$file"
+		-s "$(basename "$file")" -a "$file" "$to" <"$BODY"
 done

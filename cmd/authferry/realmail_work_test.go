@@ -1,0 +1,9 @@
+//go:build realmail
+
+package main
+
+import "testing"
+
+func (m *realMail) testWork(t *testing.T) {}
+func (m *realMail) testWrongPassword(t *testing.T) {}
+func (m *realMail) testTrouble(t *testing.T) {}
