@@ -36,6 +36,7 @@ func TestRealMail(t *testing.T) {
 	for _, v := range variants {
 		m.seed(t, mailbox(v.name), "", messages)
 	}
+	m.seed(t, smallMailbox, "", messages[:2])
 	m.write(t, "body", bytes.ReplaceAll([]byte(dotLines), []byte("\r\n"), []byte("\n")))
 	for _, msg := range messages {
 		m.write(t, "outbox/"+msg.name+".bin", msg.raw)

@@ -80,11 +80,15 @@ func startRealMail(t *testing.T) *realMail {
 	m.writeConfig(t)
 	m.startAuthferry(t)
 	for i, v := range variants {
-		m.connect(t, v.name, i%2 == 1)
+		m.connect(t, mailbox(v.name), v.name, i%2 == 1)
 	}
+	m.connect(t, smallMailbox, variants[0].name, false)
 	m.startPostfix(t)
 	return m
 }
+
+// smallMailbox has small mails only, for what is not about size.
+const smallMailbox = "small@example.org"
 
 // mailbox is the address that is connected by a variant.
 func mailbox(variant string) string { return variant + "@example.org" }
@@ -126,7 +130,7 @@ func (m *realMail) path(elements ...string) string {
 
 func (m *realMail) startOAuth(t *testing.T) {
 	t.Helper()
-	var mailboxes []string
+	mailboxes := []string{smallMailbox}
 	for _, v := range variants {
 		mailboxes = append(mailboxes, mailbox(v.name))
 	}
@@ -325,11 +329,11 @@ func (m *realMail) startAuthferry(t *testing.T) {
 }
 
 // connect gives consent for a mailbox and makes its local password.
-func (m *realMail) connect(t *testing.T, variant string, chosen bool) {
+func (m *realMail) connect(t *testing.T, mailbox, provider string, chosen bool) {
 	t.Helper()
-	m.consent(t, variant)
+	m.consent(t, mailbox, provider)
 	stdin := ""
-	args := []string{"password", "add", mailbox(variant), "--name", "mail programs", "--config", m.path("authferry.toml")}
+	args := []string{"password", "add", mailbox, "--name", "mail programs", "--config", m.path("authferry.toml")}
 	if chosen {
 		stdin = chosenPassword
 		args = append(args, "--stdin")
@@ -340,19 +344,19 @@ func (m *realMail) connect(t *testing.T, variant string, chosen bool) {
 	if err != nil {
 		t.Fatalf("authferry password add: %v", explain(err))
 	}
-	m.passwords[mailbox(variant)] = strings.TrimRight(string(out), "\n")
+	m.passwords[mailbox] = strings.TrimRight(string(out), "\n")
 	if chosen {
 		if len(out) > 0 {
 			t.Fatalf("password add --stdin printed %d bytes", len(out))
 		}
-		m.passwords[mailbox(variant)] = chosenPassword
+		m.passwords[mailbox] = chosenPassword
 	}
 }
 
 // consent runs `authferry connect` and does at the consent page what a person does.
-func (m *realMail) consent(t *testing.T, variant string) {
+func (m *realMail) consent(t *testing.T, mailbox, provider string) {
 	t.Helper()
-	p, err := startProcess(m.dir, os.Environ(), "connect", mailbox(variant), "--provider", variant, "--no-browser", "--config", m.path("authferry.toml"))
+	p, err := startProcess(m.dir, os.Environ(), "connect", mailbox, "--provider", provider, "--no-browser", "--config", m.path("authferry.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +365,7 @@ func (m *realMail) consent(t *testing.T, variant string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	redirected, err := m.oauth.Consent(url, mailbox(variant))
+	redirected, err := m.oauth.Consent(url, mailbox)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import java.io.*;
 import java.nio.file.*;
 import java.util.*;
 
-/** RealMail imap|pop3 OUT, RealMail send FROM TO FILE... */
+/** RealMail imap|pop3 OUT, RealMail send FROM TO FILE..., RealMail append FOLDER FILE..., RealMail list */
 public class RealMail {
     static final Map<String, String> env = System.getenv();
     static final String host = env.get("HOST"), user = env.get("MAILUSER"), password = env.get("MAILPASS");
@@ -12,6 +12,8 @@ public class RealMail {
 
     public static void main(String[] a) throws Exception {
         if (a[0].equals("send")) send(a[1], a[2], Arrays.asList(a).subList(3, a.length));
+        else if (a[0].equals("append")) append(a[1], Arrays.asList(a).subList(2, a.length));
+        else if (a[0].equals("list")) list();
         else fetch(a[0], Path.of(a[1]));
     }
 
@@ -42,6 +44,28 @@ public class RealMail {
                     }
                 }
             }
+        }
+    }
+
+    static void append(String name, List<String> files) throws Exception {
+        Session s = session("imap");
+        try (Store store = s.getStore("imap")) {
+            store.connect(host, port, user, password);
+            Folder folder = store.getFolder(name);
+            folder.create(Folder.HOLDS_MESSAGES);
+            for (String file : files)
+                try (InputStream in = Files.newInputStream(Path.of(file))) {
+                    folder.appendMessages(new Message[] {new MimeMessage(s, in)});
+                }
+        }
+    }
+
+    /** The names of all folders, decoded. */
+    static void list() throws Exception {
+        try (Store store = session("imap").getStore("imap")) {
+            store.connect(host, port, user, password);
+            PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, "UTF-8");
+            for (Folder f : store.getDefaultFolder().list("*")) out.println(f.getFullName());
         }
     }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# curl.sh imap|pop3 OUT, curl.sh send FROM TO FILE...
+# curl.sh imap|pop3 OUT, curl.sh send FROM TO FILE..., curl.sh append FOLDER FILE...
 set -eu
 tls=(--cacert "$CA"); s=
 case $SECURITY in starttls) tls+=(--ssl-reqd);; tls) s=s;; esac
@@ -12,6 +12,12 @@ imap)
 pop3)
 	count=$(run "pop3$s://$HOST:$PORT/" | wc -l)
 	run -o "$2/#1" "pop3$s://$HOST:$PORT/[1-$count]"
+	;;
+append)
+	folder=$2
+	shift 2
+	run -X "CREATE $folder" "imap$s://$HOST:$PORT/"
+	for file; do run -T "$file" "imap$s://$HOST:$PORT/$folder"; done
 	;;
 send)
 	from=$2 to=$3
