@@ -193,7 +193,6 @@ func (m *realMail) fill(t *testing.T, name, to string) {
 		"POP3": m.ports["provider pop3"], "POP3S": m.ports["provider pop3s"],
 		"Submission": m.ports["provider smtp"], "Submissions": m.ports["provider smtps"],
 		"Office": m.ports["provider office"], "Relay": m.ports["smtp plain"],
-		"User": mailbox(variants[0].name), "Password": m.passwords[mailbox(variants[0].name)],
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -259,6 +258,7 @@ func (m *realMail) startPostfix(t *testing.T) {
 	t.Helper()
 	m.fill(t, "main.cf", "postfix/etc/main.cf")
 	m.fill(t, "master.cf", "postfix/etc/master.cf")
+	m.write(t, "postfix/etc/password", fmt.Appendf(nil, "[127.0.0.1]:%d %s:%s\n", m.ports["smtp plain"], smallMailbox, m.passwords[smallMailbox]))
 	m.ownedBy(t, "postfix/data", "postfix")
 	if err := os.MkdirAll(m.path("postfix", "queue"), 0o755); err != nil {
 		t.Fatal(err)

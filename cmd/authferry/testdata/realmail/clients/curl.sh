@@ -1,9 +1,11 @@
 #!/bin/bash
 # curl.sh imap|pop3 OUT, curl.sh send FROM TO FILE..., curl.sh append FOLDER FILE...
 set -eu
+[ -z "$MAILUSER" ] || user=(--user "$MAILUSER:$MAILPASS")
 tls=(--cacert "$CA"); s=
 case $SECURITY in starttls) tls+=(--ssl-reqd);; tls) s=s;; esac
-run() { curl -sS --verbose --max-time 120 "${tls[@]}" --user "$MAILUSER:$MAILPASS" "$@"; }
+[ -z "${RATE:-}" ] || tls+=(--limit-rate "$RATE")
+run() { curl -sS --verbose --max-time 120 "${tls[@]}" ${user:+"${user[@]}"} "$@"; }
 case $1 in
 imap)
 	count=$(run -X 'STATUS INBOX (MESSAGES)' "imap$s://$HOST:$PORT/" | sed -n 's/.*MESSAGES \([0-9]*\).*/\1/p')

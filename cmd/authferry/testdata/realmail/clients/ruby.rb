@@ -40,7 +40,7 @@ def idle
     $stdout.flush
     m.idle_done if response.respond_to?(:name) && response.name == "EXISTS" && response.data > count
   end
-  mail = m.fetch(-1, "BODY.PEEK[]")[0].attr["BODY[]"]
+  mail = m.fetch(count + 1, "BODY.PEEK[]")[0].attr["BODY[]"]
   puts "saw #{Digest::SHA256.hexdigest(mail[mail.index("From: sender@")..])}"
   m.logout
 end

@@ -72,7 +72,7 @@ def folders(file, *names):
     m = imap()
     template = read(file)
     for name in names:
-        quoted = '"' + modified_utf7(name) + '"'
+        quoted = '"' + modified_utf7(name).replace('"', '\\"') + '"'
         status, answer = m.create(quoted)
         assert status == "OK", answer
         mail = template.replace(b"Subject: empty", b"Subject: " + base64.b64encode(name.encode()))
