@@ -279,6 +279,39 @@ func TestFileStoreReadsOnce(t *testing.T) {
 	}
 }
 
+// TestFileStoreDoubtsNewFiles: a file that has just been written may be another
+// one than was read, though all that is seen of it is the same.
+func TestFileStoreDoubtsNewFiles(t *testing.T) {
+	s, twin := openStore(t, t.TempDir()), t.TempDir()
+	put(t, s, &Account{Mailbox: me, Provider: "one"})
+	if _, err := s.Get(context.Background(), me); err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenFileStore(twin, s.seal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, other, &Account{Mailbox: me, Provider: "two"})
+	data, err := os.ReadFile(other.path(me, sealedSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := s.path(me, sealedSuffix)
+	before := mustStat(t, path)
+	if err := os.WriteFile(path, data, 0o600); err != nil { // keeps the inode
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, before.ModTime(), before.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if after := mustStat(t, path); after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || !os.SameFile(before, after) {
+		t.Fatal("the files differ in what is seen of them")
+	}
+	if a, err := s.Get(context.Background(), me); err != nil || a.Provider != "two" {
+		t.Errorf("%v, %v", a, err)
+	}
+}
+
 func mustStat(t *testing.T, path string) os.FileInfo {
 	t.Helper()
 	info, err := os.Stat(path)

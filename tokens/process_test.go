@@ -153,7 +153,11 @@ func TestKilledInRefresh(t *testing.T) {
 			}
 			said <- last
 		}()
-		<-arrived
+		select {
+		case <-arrived:
+		case last := <-said:
+			t.Fatalf("round %d: it ended by itself: %s", round, last)
+		}
 		// Any moment: in the call, in the write, in the use of the token.
 		<-time.After(rand.N(6 * time.Millisecond))
 		cmd.Process.Kill()

@@ -55,8 +55,8 @@ type selfMade struct {
 
 // openSelfMade makes what is missing and brings up to date what is there.
 func openSelfMade(dir string, names []string, now func() time.Time, log *zap.Logger) (*selfMade, error) {
-	slices.Sort(names)
-	s := &selfMade{dir: dir, names: slices.Compact(names), now: now, log: log}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	s := &selfMade{dir: dir, names: names, now: now, log: log}
 	if pair, err := loadPair(s.path(certificateFile), s.path(certificateFile)); err == nil {
 		ca, err := s.authority()
 		if err == nil && pair.Leaf.CheckSignatureFrom(ca.Leaf) == nil {

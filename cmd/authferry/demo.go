@@ -24,6 +24,8 @@ const (
 	demoMailbox = "demo@gmail.com"
 	// demoSecond is for trying `authferry connect` by hand.
 	demoSecond = "second@gmail.com"
+	// demoPassword is the name of the local password, not the password.
+	demoPassword = "demo"
 )
 
 func demoCommand() *cobra.Command {
@@ -185,13 +187,10 @@ func (s *show) connect(ctx context.Context, c *config) error {
 	if err := s.service.vault.Connect(ctx, demoMailbox, p.Name, token); err != nil {
 		return err
 	}
-	s.password, err = s.service.vault.AddPassword(ctx, demoMailbox, tokens.PasswordSpec{Name: demoPasswordName(time.Now())})
+	// In a directory that was kept there is one already, which cannot be shown again.
+	s.service.vault.RevokePassword(ctx, demoMailbox, demoPassword)
+	s.password, err = s.service.vault.AddPassword(ctx, demoMailbox, tokens.PasswordSpec{Name: demoPassword})
 	return err
-}
-
-// demoPasswordName differs between runs in one directory.
-func demoPasswordName(now time.Time) string {
-	return "demo of " + now.Format("2006-01-02 15:04:05.000")
 }
 
 // drainDemo bounds the end of sessions: nobody's mail hangs on them.

@@ -19,10 +19,11 @@ func (s *show) screen(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s  %-10s  %-5s  %-15s  %-19s  none\n", p.name, host, port, demoMailbox, s.password.Reveal())
 	}
 	user := demoMailbox + ":" + strings.ReplaceAll(s.password.Reveal(), " ", "")
-	fmt.Fprintf(&b, "\nPaste into another terminal, to send, to list and to read:\n\n")
+	b.WriteString("\nPaste into another terminal, to send, to list, and to read twice:\n\n")
 	fmt.Fprintf(&b, "printf 'Subject: Hello\\n\\nSent by curl.\\n' | curl -s --crlf -T - \\\n")
 	fmt.Fprintf(&b, "  -u %s \\\n  --mail-from %s --mail-rcpt %s smtp://%s\n", user, demoMailbox, demoMailbox, smtp)
-	fmt.Fprintf(&b, "curl -s -u %s \\\n  -X 'FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])' imap://%s/INBOX\n", user, imap)
+	fmt.Fprintf(&b, "curl -s -u %s imap://%s\n", user, imap)
+	fmt.Fprintf(&b, "curl -s -u %s \\\n  'imap://%s/INBOX;MAILINDEX=*'\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s pop3://%s/1\n", user, pop3)
 	fmt.Fprintf(&b, "\nConnect a second mailbox, by the simulated consent page in your browser:\n\n")
 	fmt.Fprintf(&b, "%s connect %s \\\n  --config %s\n", startedAs(), demoSecond, s.configPath())
