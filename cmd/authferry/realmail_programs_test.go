@@ -29,7 +29,6 @@ type mailProgram struct {
 	emptyEnd bool     // sends an empty line more
 	composes bool     // builds the mail itself: what is sent is an attachment
 	breaks   []string // mails that it cannot fetch whole, from any server
-	hides    bool     // does not show what the server answered to a login
 }
 
 var (

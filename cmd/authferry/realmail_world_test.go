@@ -74,6 +74,7 @@ func startRealMail(t *testing.T) *realMail {
 	for _, l := range listeners {
 		m.ports[l] = freePort(t)
 	}
+	t.Cleanup(func() { m.showLogs(t) })
 	m.startOAuth(t)
 	m.makeCertificate(t)
 	m.startDovecot(t)
@@ -89,6 +90,20 @@ func startRealMail(t *testing.T) *realMail {
 
 // smallMailbox has small mails only, for what is not about size.
 const smallMailbox = "small@example.org"
+
+// showLogs prints the end of every log after a failure.
+func (m *realMail) showLogs(t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	for _, name := range []string{"dovecot.log", "postfix/data/postfix.log"} {
+		log, _ := os.ReadFile(m.path(name))
+		t.Logf("%s ends\n%s", name, tail(log))
+	}
+	for _, p := range m.lives {
+		t.Logf("the log of authferry ends\n%s", tail(p.stderr.bytes()))
+	}
+}
 
 // mailbox is the address that is connected by a variant.
 func mailbox(variant string) string { return variant + "@example.org" }
@@ -243,6 +258,7 @@ func (m *realMail) runDovecot(t *testing.T) {
 	m.dovecot = exec.Command("dovecot", "-F", "-c", m.path("dovecot.conf"))
 	out := newTranscript()
 	m.dovecot.Stdout, m.dovecot.Stderr = out, out
+	m.dovecot.WaitDelay = time.Second // its children have inherited the pipe
 	if err := m.dovecot.Start(); err != nil {
 		t.Fatal(err)
 	}
