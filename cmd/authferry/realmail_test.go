@@ -45,6 +45,7 @@ func TestRealMail(t *testing.T) {
 	t.Run("fetch", func(t *testing.T) { m.testFetch(t, messages) })
 	t.Run("send", func(t *testing.T) { m.testSend(t, messages) })
 	t.Run("work", m.testWork)
+	t.Run("logins", m.testLogins)
 	t.Run("wrong password", m.testWrongPassword)
 	t.Run("trouble", m.testTrouble)
 	t.Run("log", m.testLog)

@@ -17,8 +17,8 @@ import (
 )
 
 var (
-	curl   = mailPrograms[slices.IndexFunc(mailPrograms, func(p mailProgram) bool { return p.name == "curl" })]
-	mbsync = mailPrograms[slices.IndexFunc(mailPrograms, func(p mailProgram) bool { return p.name == "mbsync" })]
+	curl   = programNamed("curl")
+	mbsync = programNamed("mbsync")
 	python = mailProgram{name: "Python", run: []string{"/usr/bin/python3", "work.py"}}
 	ruby   = mailProgram{name: "Ruby", run: []string{"ruby", "ruby.rb"}}
 	java   = mailProgram{name: "Java", run: []string{"java", "RealMail"}}
@@ -250,4 +250,3 @@ func (m *realMail) testCrowd(t *testing.T) {
 		})
 	}
 }
-

@@ -4,6 +4,7 @@ set -eu
 [ -z "$MAILUSER" ] || user=(--user "$MAILUSER:$MAILPASS")
 tls=(--cacert "$CA"); s=
 case $SECURITY in starttls) tls+=(--ssl-reqd);; tls) s=s;; esac
+[ -z "${AUTH:-}" ] || tls+=(--login-options "AUTH=$AUTH")
 [ -z "${RATE:-}" ] || tls+=(--limit-rate "$RATE")
 run() { curl -sS --verbose --max-time 120 "${tls[@]}" ${user:+"${user[@]}"} "$@"; }
 case $1 in
