@@ -191,12 +191,18 @@ func nextPart(parts *multipart.Reader) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// testLog reads the log of everything above for secrets.
+// testLog reads the log of everything above for secrets, and for what the
+// program should never have to say.
 func (m *realMail) testLog(t *testing.T) {
 	for _, p := range m.lives {
 		log := p.stderr.bytes()
+		for _, disaster := range []string{"DATA RACE", "panic", "fatal error"} {
+			if i := bytes.Index(log, []byte(disaster)); i >= 0 {
+				t.Errorf("the log holds a disaster: %.4000s", log[i:])
+			}
+		}
 		for mailbox, password := range m.passwords {
-			for _, spelling := range []string{password, strings.ReplaceAll(password, " ", ""), base64.StdEncoding.EncodeToString([]byte("\x00" + mailbox + "\x00" + password))} {
+			for _, spelling := range []string{password, hardToQuote, strings.ReplaceAll(password, " ", ""), base64.StdEncoding.EncodeToString([]byte("\x00" + mailbox + "\x00" + password))} {
 				if bytes.Contains(log, []byte(spelling)) {
 					t.Errorf("the log holds the local password of %s", mailbox)
 				}
