@@ -74,6 +74,7 @@ func (r *relaying) run(stall time.Duration) ending {
 		r.abort()
 		return r.end
 	}
+	r.client.wire.acknowledgeAtOnce()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

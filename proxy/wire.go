@@ -69,6 +69,14 @@ func (w *wire) wait() error {
 	return w.ahead.wait(w.Conn)
 }
 
+// acknowledgeAtOnce keeps a peer from waiting for an acknowledgement before it
+// sends the rest of what it has to say. Call it after flow.
+func (w *wire) acknowledgeAtOnce() {
+	if w.sock != nil {
+		w.sock.prompt = true
+	}
+}
+
 func (w *wire) Write(p []byte) (int, error) {
 	if !w.flowing || w.deadline.Load() {
 		return w.Conn.Write(p)

@@ -8,7 +8,7 @@ import (
 )
 
 // socket is for systems whose sockets can be asked without waiting.
-type socket struct{}
+type socket struct{ prompt bool }
 
 func newSocket(net.Conn) *socket { return nil }
 

@@ -19,6 +19,7 @@ type socket struct {
 	in      call
 	drained bool // the last read took all there was
 	woken   bool
+	prompt  bool // acknowledge what has been read before waiting for more
 	one     [1]byte
 
 	out  call
@@ -96,9 +97,16 @@ func (s *socket) doPeek(fd uintptr) bool {
 	s.woken = true
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), s.one[:], syscall.MSG_PEEK)
-		if err != syscall.EINTR {
-			return err != syscall.EAGAIN
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			if s.prompt {
+				acknowledge(int(fd))
+			}
+			return false
 		}
+		return true
 	}
 }
 
