@@ -91,9 +91,8 @@ func addrOf(a net.Addr) netip.AddrPort {
 // from is where the client connects from.
 func (s *session) from() netip.AddrPort { return s.peer }
 
-// serve takes a session to its login and hands it on to carry. TLS handshakes
-// make the stack of a goroutine grow; so that no session keeps a big one while
-// it idles, carry runs on a new goroutine and this one ends.
+// serve takes a session to its login. If it gets there, carry starts the relay
+// and this goroutine ends.
 func (s *session) serve() {
 	defer s.recover()
 	err := s.handshake()
@@ -101,8 +100,7 @@ func (s *session) serve() {
 		err = s.run(s.ctx)
 	}
 	if err == nil && s.provider != nil {
-		s.establish()
-		go s.carry()
+		s.carry()
 		return
 	}
 	s.fail(err)
@@ -132,8 +130,9 @@ func (s *session) handshake() error {
 	return err
 }
 
-// establish notes that a login succeeded and lets go of what it needed.
-func (s *session) establish() {
+// carry notes that a login succeeded, lets go of what it needed, and starts to
+// relay.
+func (s *session) carry() {
 	s.doing = "carrying mail"
 	s.login.Password = ""
 	grant := *s.grant
@@ -149,12 +148,11 @@ func (s *session) establish() {
 	s.mu.Lock()
 	s.relay = r
 	s.mu.Unlock()
+	r.start(s.Limits.Stall, s.carried)
 }
 
-// carry relays until the provider closes, and logs both ends of it.
-func (s *session) carry() {
-	defer s.recover()
-	end := s.relay.run(s.Limits.Stall)
+// carried logs the end of a session.
+func (s *session) carried(end ending) {
 	s.count()
 	fields := append(s.fields(), zap.String("outcome", end.side+" ended"),
 		zap.Int64("sent", s.relay.sent.Load()), zap.Int64("received", s.relay.received.Load()),

@@ -42,8 +42,11 @@ type relaying struct {
 	halfClosed atomic.Bool // the client has closed its side
 	over       atomic.Bool // the provider has ended, one way or another
 
-	end ending // why it ended
-	one sync.Once
+	end    ending // why it ended
+	one    sync.Once
+	finish func(ending)
+
+	directions atomic.Int32 // still going
 }
 
 // ending says which side ended a session and why.
@@ -60,33 +63,36 @@ func newRelay(client, provider *lineConn) *relaying {
 	return r
 }
 
-// run carries bytes both ways until the provider ends, and closes both
-// connections. All three protocols have the server close last, so it is the
-// provider that ends a session; a client that closes its side may still wait
-// for an answer.
+// start carries bytes both ways until the provider ends, closes both
+// connections, and calls ended. All three protocols have the server close last,
+// so it is the provider that ends a session; a client that closes its side may
+// still wait for an answer.
 //
-// Call it on a fresh goroutine: the one that shook hands has a big stack, and
-// would keep it for as long as the session idles.
-func (r *relaying) run(stall time.Duration) ending {
+// Each direction gets a new goroutine: the one that shook hands has a big stack,
+// and would keep it for as long as the session idles.
+func (r *relaying) start(stall time.Duration, ended func(ending)) {
 	fromClient, fromProvider := r.client.unread(), r.provider.unread()
 	if err := errors.Join(r.client.wire.flow(stall), r.provider.wire.flow(stall)); err != nil {
 		r.ended("authferry", err)
 		r.abort()
-		return r.end
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.send(fromClient)
-	}()
-	r.receive(fromProvider)
-	<-done
-	r.client.Close()
-	return r.end
+	r.directions.Store(2)
+	r.finish = ended
+	go r.send(fromClient)
+	go r.receive(fromProvider)
+}
+
+// done is called at the end of each direction.
+func (r *relaying) done() {
+	if r.directions.Add(-1) == 0 {
+		r.client.Close()
+		r.finish(r.end)
+	}
 }
 
 // receive carries bytes from the provider to the client until the provider ends.
 func (r *relaying) receive(early []byte) {
+	defer r.done()
 	side, err := r.pump(r.client, r.provider, early, &r.received)
 	r.ended(side, err)
 	r.over.Store(true)
@@ -106,6 +112,7 @@ func (r *relaying) receive(early []byte) {
 // and tells the provider so. What the client still sends once the provider has
 // ended is read and dropped, so that closing does not reset its connection.
 func (r *relaying) send(early []byte) {
+	defer r.done()
 	side, err := r.pump(r.provider, r.client, early, &r.sent)
 	if r.over.Load() {
 		if side == "provider" {
@@ -143,8 +150,9 @@ func (r *relaying) pump(dst, src *lineConn, early []byte, count *atomic.Int64) (
 			return r.name(dst), err
 		}
 	}
+	in := inputOf(src)
 	for {
-		side, err := r.burst(dst, src, count)
+		side, err := r.burst(dst, src, &in, count)
 		if err == nil {
 			side, err = r.name(src), r.wait(src)
 		}
@@ -158,9 +166,10 @@ func (r *relaying) pump(dst, src *lineConn, early []byte, count *atomic.Int64) (
 }
 
 // burst copies until src has nothing more for now.
-func (r *relaying) burst(dst, src *lineConn, count *atomic.Int64) (side string, err error) {
+func (r *relaying) burst(dst, src *lineConn, in *input, count *atomic.Int64) (side string, err error) {
 	b := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(b)
+	in.lend()
 	for {
 		n, err := fill(src, b[:])
 		if n > 0 {
@@ -171,6 +180,7 @@ func (r *relaying) burst(dst, src *lineConn, count *atomic.Int64) (side string, 
 		switch {
 		case err == nil:
 		case err == errIdle, r.halfClosed.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+			in.takeBack()
 			return "", nil // in the second case, wait gives the provider new time
 		default:
 			return r.name(src), err
