@@ -154,7 +154,7 @@ func (s *session) carry() {
 // carried logs the end of a session.
 func (s *session) carried(end ending) {
 	s.count()
-	fields := append(s.fields(), zap.String("outcome", end.side+" ended"),
+	fields := append(s.fields(), zap.String("outcome", "ended by the "+end.side),
 		zap.Int64("sent", s.relay.sent.Load()), zap.Int64("received", s.relay.received.Load()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.err != nil {
@@ -174,20 +174,22 @@ func (s *session) fail(err error) {
 	}
 }
 
-// recover keeps a bug in one session from ending the others. What was being
-// carried or typed may be in the value of the panic, so only runtime errors are
-// shown, whose text is about indices and types.
+// recover keeps a bug in one session from ending the others.
 func (s *session) recover() {
-	v := recover()
-	if v == nil {
-		return
+	if v := recover(); v != nil {
+		s.Log.Error("session ended", append(s.fields(), zap.Error(panicError(v)))...)
+		s.close()
 	}
+}
+
+// panicError describes a panic. What was being typed or carried may be in its
+// value, so only that of runtime errors is shown: they speak of indices and types.
+func panicError(v any) error {
 	what := fmt.Sprintf("%T", v)
 	if e, ok := v.(runtime.Error); ok {
 		what = e.Error()
 	}
-	s.Log.Error("a bug ended the session", append(s.fields(), zap.String("panic", what), zap.ByteString("stack", debug.Stack()))...)
-	s.close()
+	return fmt.Errorf("a bug in authferry, please report it: panic: %s\n%s", what, debug.Stack())
 }
 
 // close frees all that a session holds.

@@ -11,8 +11,12 @@ import (
 )
 
 const (
-	// bufferSize is what a relay borrows while bytes flow: two full TLS records.
-	bufferSize = 2 * tlsRecord
+	// bufferSize is what each direction of a relay borrows while bytes flow.
+	bufferSize = 4 * tlsRecord
+	// enough is when to write instead of reading on. Fewer and bigger writes
+	// save up to a tenth of the CPU time of a big download; beyond this size
+	// nothing is gained. A record may still fit behind it.
+	enough = bufferSize - tlsRecord
 	// tlsRecord is the most plaintext that fits a TLS record (RFC 8446 §5.1).
 	// Smaller records cost CPU: each is a system call here and there, and a
 	// sealing of its own.
@@ -82,8 +86,12 @@ func (r *relaying) start(stall time.Duration, ended func(ending)) {
 	go r.receive(fromProvider)
 }
 
-// done is called at the end of each direction.
+// done is deferred to the end of each direction.
 func (r *relaying) done() {
+	if v := recover(); v != nil {
+		r.ended("authferry", panicError(v))
+		r.abort()
+	}
 	if r.directions.Add(-1) == 0 {
 		r.client.Close()
 		r.finish(r.end)
@@ -188,10 +196,10 @@ func (r *relaying) burst(dst, src *lineConn, in *input, count *atomic.Int64) (si
 	}
 }
 
-// fill reads what is there, up to where a full TLS record can be made of it. It
-// never waits: what was sent in one piece goes on in one piece.
+// fill reads what is there, up to enough. It never waits: what was sent in one
+// piece goes on in one piece.
 func fill(src *lineConn, b []byte) (n int, err error) {
-	for n < tlsRecord && err == nil {
+	for n < enough && err == nil {
 		var m int
 		m, err = src.Conn.Read(b[n:])
 		n += m

@@ -10,19 +10,18 @@ import (
 
 // A tls.Conn reads records into a buffer that it grows as it needs and keeps
 // for its whole life: 3 kB after a handshake, up to 120 kB once a long message
-// has passed, for each of two connections of a session that idles for hours.
-// There is no way to ask for it back (https://go.dev/issue/10656 is about the
-// like), so this file reaches for it: while bytes flow, the buffer is one
-// borrowed from a pool, big enough to read several records at once and never to
-// be grown; while nothing flows, there is none.
+// has passed, for each of the two connections of a session that then idles for
+// hours. There is no way to ask for it back, so this file reaches for it: while
+// bytes flow the buffer is one borrowed from a pool, big enough to read two
+// records at once and never to be grown; while nothing flows there is none.
 //
 // The fields are found by name and type when the program starts. Should a
 // future Go have them no more, connections keep what they allocate, and
 // TestTLSInputIsLent says so.
 
-// inputSize holds four full records. From 36 kB on bytes.Buffer can always
+// inputSize holds two full records. From about 35 kB on bytes.Buffer can always
 // slide an incomplete record down instead of growing.
-const inputSize = 64 << 10
+const inputSize = 36 << 10
 
 var inputs = sync.Pool{New: func() any { return new([inputSize]byte) }}
 
