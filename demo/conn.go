@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -187,6 +188,17 @@ func (c *conn) cut(where string) {
 	c.raw.Close()
 }
 
+// shown makes what a peer said fit for a log line.
+func shown(s string) string {
+	if len(s) > 160 {
+		s = s[:160] + "..."
+	}
+	if q := strconv.Quote(s); q != `"`+s+`"` {
+		return q
+	}
+	return s
+}
+
 func (c *conn) logf(format string, args ...any) {
 	c.p.logf("%s %s: %s", c.protocol, c.raw.RemoteAddr(), fmt.Sprintf(format, args...))
 }
@@ -227,41 +239,6 @@ func (p *Provider) faultChanged(protocol string, m MailFault) {
 	}
 	done.Wait()
 }
-
-// door hands connections to an engine that only knows how to accept them.
-type door struct {
-	in     chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newDoor() *door { return &door{in: make(chan net.Conn), closed: make(chan struct{})} }
-
-// hand gives c to the engine; false if the engine has ended.
-func (d *door) hand(c net.Conn) bool {
-	select {
-	case d.in <- c:
-		return true
-	case <-d.closed:
-		return false
-	}
-}
-
-func (d *door) Accept() (net.Conn, error) {
-	select {
-	case c := <-d.in:
-		return c, nil
-	case <-d.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (d *door) Close() error {
-	d.once.Do(func() { close(d.closed) })
-	return nil
-}
-
-func (d *door) Addr() net.Addr { return &net.UnixAddr{Name: "after login", Net: "unix"} }
 
 // Gmail's ids are letters and digits in fixed shapes.
 

@@ -13,7 +13,6 @@ package demo
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -119,7 +118,7 @@ func newProvider(o Options) *Provider {
 		o.GreetingDelay = 2 * time.Millisecond
 	}
 	p := &Provider{
-		ClientID:     "764086051850-demo.apps.googleusercontent.com",
+		ClientID:     "100000000000-demo.apps.googleusercontent.com",
 		ClientSecret: "GOCSPX-" + randomToken(28),
 		Scope:        gmailScope,
 		Faults:       &Faults{mail: make(map[string]MailFault)},
@@ -145,6 +144,9 @@ func (p *Provider) startEngines() {
 	p.smtp = newSMTPEngine(p)
 	p.running.Go(func() { p.imap.Serve(p.imapDoor) })
 	p.running.Go(func() { p.smtp.Serve(p.smtpDoor) })
+	// An engine closed before it serves would trip over itself.
+	<-p.imapDoor.open
+	<-p.smtpDoor.open
 }
 
 // listen opens every port. The web server comes first: the rest need its URLs.
@@ -193,7 +195,7 @@ func (p *Provider) Close() error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return errors.New("the simulated provider is closed already")
+		return nil
 	}
 	p.closed = true
 	close(p.closing)

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -96,6 +98,9 @@ func newPeer(t *testing.T, c net.Conn) *peer {
 func (c *peer) talk(dialogue string, args ...any) {
 	c.t.Helper()
 	for line := range strings.Lines(fmt.Sprintf(strings.TrimSpace(dialogue), args...)) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
 		who, text, _ := strings.Cut(strings.TrimRight(strings.TrimLeft(line, "\t"), "\n"), ":")
 		text = strings.TrimPrefix(text, " ")
 		switch who {
@@ -143,4 +148,22 @@ func (c *peer) expectEnd() {
 	}
 }
 
-func web(t *testing.T) context.Context { return context.WithValue(t.Context(), oauth2.HTTPClient, browser) }
+// browser keeps no connection: none may outlive its test.
+var browser = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Timeout:       20 * time.Second,
+}
+
+func query(t *testing.T, address string) url.Values {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+func web(t *testing.T) context.Context {
+	return context.WithValue(t.Context(), oauth2.HTTPClient, browser)
+}

@@ -37,10 +37,6 @@ func (s *imapSession) chosenLocked(set imap.NumSet) []viewed {
 	return slices.DeleteFunc(view, func(v viewed) bool { return !in(v.number, v.uid) })
 }
 
-func (s *imapSession) among(set imap.NumSet) func(number uint32, uid imap.UID) bool {
-	return among(set, s.viewLocked())
-}
-
 // among returns the test for a set, in which "*" is the last message of the
 // view (RFC 3501 §9, seq-number).
 func among(set imap.NumSet, view []viewed) func(number uint32, uid imap.UID) bool {
@@ -95,20 +91,15 @@ func (s *imapSession) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options 
 	s.account.mu.Unlock()
 
 	for _, v := range chosen {
-		if len(options.BodySection) > 0 && s.conn.c.fault() == MailCutMessage {
-			s.conn.cutAfter(fetchPreamble + len(v.body)/2)
-		}
-		if err := v.write(w.CreateMessage(v.number), options); err != nil {
+		if err := s.tell(w.CreateMessage(v.number), v, options); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fetchPreamble is about how long "* 1 FETCH (UID 1 BODY[] {1234}" is.
-const fetchPreamble = 40
-
-func (v *viewed) write(w *imapserver.FetchResponseWriter, options *imap.FetchOptions) error {
+// tell writes one message's answer. It closes w, which holds the connection's lock.
+func (s *imapSession) tell(w *imapserver.FetchResponseWriter, v viewed, options *imap.FetchOptions) error {
 	w.WriteUID(v.uid)
 	if options.Flags {
 		w.WriteFlags(v.flags)
@@ -128,13 +119,16 @@ func (v *viewed) write(w *imapserver.FetchResponseWriter, options *imap.FetchOpt
 	}
 	for _, section := range options.BodySection {
 		content := v.section(section)
+		if s.conn.c.fault() == MailCutMessage {
+			s.conn.cutAfter(len(content) / 2)
+		}
 		literal := w.WriteBodySection(section, int64(len(content)))
 		_, err := literal.Write(content)
 		if closeErr := literal.Close(); err == nil {
 			err = closeErr
 		}
 		if err != nil {
-			w.Close() // lets go of the connection's lock
+			w.Close()
 			return err
 		}
 	}

@@ -122,9 +122,11 @@ func (s *imapSession) Expunge(_ *imapserver.ExpungeWriter, uids *imap.UIDSet) er
 	}
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
-	s.folder.expunge(func(m *message) bool {
-		return m.flags[imap.FlagDeleted] && (uids == nil || s.among(*uids)(0, m.uid))
-	})
+	meant := func(uint32, imap.UID) bool { return true }
+	if uids != nil {
+		meant = among(*uids, s.viewLocked())
+	}
+	s.folder.expunge(func(m *message) bool { return m.flags[imap.FlagDeleted] && meant(0, m.uid) })
 	return nil
 }
 

@@ -53,17 +53,17 @@ func (d *maildrop) command() bool {
 	case "UIDL":
 		d.listing(args, "UIDs follow", func(m *message) string { return fmt.Sprintf("GmailId%08x%08x", d.validity, m.uid) })
 	case "RETR":
-		if m, ok := d.find(args); ok {
-			return d.send(m.body)
+		if i, ok := d.find(args); ok {
+			return d.send(d.messages[i].body)
 		}
 	case "TOP":
 		number, lines, _ := strings.Cut(args, " ")
-		if m, ok := d.find(number); ok {
-			return d.top(m, lines)
+		if i, ok := d.find(number); ok {
+			return d.top(d.messages[i], lines)
 		}
 	case "DELE":
-		if m, ok := d.find(args); ok {
-			d.messages[d.place(m)] = nil
+		if i, ok := d.find(args); ok {
+			d.messages[i] = nil
 			d.printf("+OK\r\n")
 		}
 	case "RSET":
@@ -98,8 +98,8 @@ func (d *maildrop) stat() (n, size int) {
 // listing answers LIST and UIDL, for one message or all.
 func (d *maildrop) listing(number, title string, say func(*message) string) {
 	if number != "" {
-		if m, ok := d.find(number); ok {
-			d.printf("+OK %d %s\r\n", d.place(m)+1, say(m))
+		if i, ok := d.find(number); ok {
+			d.printf("+OK %d %s\r\n", i+1, say(d.messages[i]))
 		}
 		return
 	}
@@ -114,27 +114,14 @@ func (d *maildrop) listing(number, title string, say func(*message) string) {
 	d.Write(b.Bytes())
 }
 
-// find returns a message by its number, or answers that there is none.
-func (d *maildrop) find(number string) (*message, bool) {
+// find returns the index of a message by its number, or answers that there is none.
+func (d *maildrop) find(number string) (int, bool) {
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || n > len(d.messages) || d.messages[n-1] == nil {
 		d.printf("-ERR no such message\r\n")
-		return nil, false
+		return 0, false
 	}
-	return d.messages[n-1], true
-}
-
-// place finds a message's index; UIDs ascend.
-func (d *maildrop) place(m *message) int {
-	low, high := 0, len(d.all)
-	for low < high {
-		if mid := (low + high) / 2; d.all[mid].uid < m.uid {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low
+	return n - 1, true
 }
 
 // top sends the header and so many lines of the text.

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,7 +30,11 @@ func (p *Provider) newWebServer(base string) *http.Server {
 	mux.HandleFunc("POST /revoke", p.revoke)
 	mux.HandleFunc("/tokeninfo", p.tokenInfo)
 	mux.HandleFunc("/introspect", p.introspect)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0), // clients that vanish are no news
+	}
 }
 
 // oauthError is an answer of RFC 6749 §5.2.
@@ -99,7 +105,7 @@ func (p *Provider) issue(r *http.Request) (*tokenAnswer, error) {
 	case "refresh_token":
 		return p.refresh(r.PostForm.Get("refresh_token"))
 	}
-	return nil, p.refuse(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: "+r.PostForm.Get("grant_type"))
+	return nil, p.refuse(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: "+shown(r.PostForm.Get("grant_type")))
 }
 
 // exchange redeems a code: RFC 6749 §4.1.3, with PKCE as in RFC 7636 §4.6.
@@ -195,6 +201,7 @@ func (p *Provider) cutAnswer(w http.ResponseWriter, answer *tokenAnswer) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Write(body[:len(body)/2])
+	http.NewResponseController(w).Flush()
 	p.logf("oauth: cut the answer to a token request")
 	panic(http.ErrAbortHandler) // net/http's way of closing without a word
 }

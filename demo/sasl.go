@@ -93,17 +93,17 @@ func (c *conn) login(cr credentials) (*account, identity, bool) {
 		user = strings.TrimPrefix(user, "recent:")
 	}
 	if c.fault() == MailRefuse {
-		c.logf("%s refused on purpose", user)
+		c.logf("%s refused on purpose", shown(user))
 		return nil, identity{}, false
 	}
 	id, ok := c.p.grants.use(cr.token)
 	switch {
 	case !ok:
-		c.logf("%s refused: the access token is unknown, expired or revoked", user)
+		c.logf("%s refused: the access token is unknown, expired or revoked", shown(user))
 	case id.mailbox != user:
-		c.logf("%s refused: the access token is that of %s", user, id.mailbox)
+		c.logf("%s refused: the access token is that of %s", shown(user), id.mailbox)
 	case !id.allows(gmailScope):
-		c.logf("%s refused: the access token does not cover %s", user, gmailScope)
+		c.logf("%s refused: the access token does not cover %s", shown(user), gmailScope)
 	default:
 		return c.p.accounts[user], id, true
 	}

@@ -86,6 +86,8 @@ var gmailWords = []struct{ goSMTP, gmail string }{
 	{"354 Go ahead", "354  Go ahead %s - gsmtp"},
 	{"502 5.5.1 Missing MAIL FROM", "503 5.5.1 MAIL first. %s - gsmtp"},
 	{"502 5.5.1 Missing RCPT TO", "503 5.5.1 RCPT first. %s - gsmtp"},
+	{"500 5.5.2 Error: bad syntax", "502 5.5.1 Unrecognized command. %s - gsmtp"},
+	{"501 5.5.2 Bad command", "502 5.5.1 Unrecognized command. %s - gsmtp"},
 	{"500 5.5.2 Syntax errors,", "502 5.5.1 Unrecognized command. %s - gsmtp"},
 	{"502 5.5.1 TLS not supported", "454 5.5.1 STARTTLS may not be repeated. %s - gsmtp"},
 	{"523 5.7.10", "503 5.7.0 No identity changes permitted. %s - gsmtp"},
@@ -154,25 +156,28 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 // sender's Sent Mail, as Gmail does.
 func (s *smtpSession) Data(r io.Reader) error {
 	c := s.conn.c
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, r, 512); err != nil && err != io.EOF {
+		return err
+	}
 	if c.fault() == MailCutMessage {
-		io.CopyN(io.Discard, r, 512)
 		c.cut("in the middle of a message")
 		return errCut
 	}
-	message, err := io.ReadAll(io.LimitReader(r, smtpSize+1))
-	if err != nil {
+	if _, err := io.CopyN(&b, r, smtpSize); err != nil && err != io.EOF {
 		return err
 	}
+	message := b.Bytes()
 	if len(message) > smtpSize {
 		io.Copy(io.Discard, r)
 		return errTooLarge
 	}
-	c.logf("a message of %d bytes from <%s> to %s", len(message), s.from, strings.Join(s.to, ", "))
+	c.logf("a message of %d bytes from <%s> to %s", len(message), shown(s.from), shown(strings.Join(s.to, ", ")))
 	delivered := make(map[*account]bool)
 	for _, to := range s.to {
 		a := c.p.recipient(to)
 		if a == nil {
-			c.logf("nobody here is %s: the message is dropped for that recipient", to)
+			c.logf("nobody here is %s: the message is dropped for that recipient", shown(to))
 		} else if !delivered[a] {
 			delivered[a] = true
 			a.deliver("INBOX", message)

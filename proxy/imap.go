@@ -110,10 +110,10 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		s.heard(name)
 		return d.startTLS(s)
 	case "LOGIN":
-		s.heard(name, "•••")
+		s.heard(name, "***")
 		return d.logIn(s, imapArgs(args))
 	case "AUTHENTICATE":
-		s.heard(name, "•••")
+		s.heard(name, "***")
 		return d.authenticate(s, args)
 	case "SELECT", "EXAMINE", "CREATE", "DELETE", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "LIST", "LSUB",
 		"NAMESPACE", "STATUS", "APPEND", "IDLE", "ENABLE", "CLOSE", "UNSELECT", "EXPUNGE", "SEARCH", "FETCH",

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -52,26 +53,32 @@ func (c *lineConn) readLine(limit int) (string, error) {
 	if err := c.arm(); err != nil {
 		return "", err
 	}
-	var long []byte // grows only for lines beyond the buffer
+	var begun []byte // of a line that came in pieces
 	for {
-		part, err := c.r.ReadSlice('\n')
-		if len(long)+len(part) > limit+len("\r\n") {
+		part, _ := c.r.Peek(c.r.Buffered())
+		end := bytes.IndexByte(part, '\n')
+		if end >= 0 {
+			part = part[:end]
+		}
+		if len(begun)+len(part) > limit+len("\r") {
 			return "", errLineTooLong
 		}
-		if err == bufio.ErrBufferFull {
-			long = append(long, part...)
-			continue
+		if end >= 0 {
+			line := string(append(begun, part...))
+			c.r.Discard(end + 1)
+			if line = strings.TrimSuffix(line, "\r"); len(line) > limit {
+				return "", errLineTooLong
+			}
+			return line, nil
 		}
-		if err != nil {
-			if err == io.EOF && len(long)+len(part) > 0 {
+		begun = append(begun, part...)
+		c.r.Discard(len(part))
+		if _, err := c.r.Peek(1); err != nil {
+			if err == io.EOF && len(begun) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return "", err
 		}
-		if long != nil {
-			part = append(long, part...)
-		}
-		return strings.TrimSuffix(string(part[:len(part)-1]), "\r"), nil
 	}
 }
 
@@ -136,7 +143,7 @@ func (c *lineConn) sayCredential(command, credential string) error {
 		return errors.New("refusing to send a token without TLS")
 	}
 	if c.trace != nil {
-		c.trace(command + "•••")
+		c.trace(command + "***")
 	}
 	return c.write(command + credential + "\r\n")
 }

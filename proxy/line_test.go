@@ -16,7 +16,7 @@ func pair(t testing.TB) (*lineConn, net.Conn) {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	return newLineConn(&wire{Conn: ours}), theirs
+	return newLineConn(newWire(ours)), theirs
 }
 
 // fed returns a connection that says what is given and then ends.

@@ -74,13 +74,13 @@ func (d *pop3Dialect) obey(s *session, line string) (tokens.Login, error) {
 		d.user = "" // said in the clear
 		return s.upgrade("-ERR commands sent ahead of the TLS handshake", "+OK begin TLS now")
 	case "USER":
-		s.heard(name, "•••")
+		s.heard(name, "***")
 		return d.hearUser(s, arg)
 	case "PASS":
-		s.heard(name, "•••")
+		s.heard(name, "***")
 		return d.hearPass(s, arg)
 	case "AUTH":
-		s.heard(name, "•••")
+		s.heard(name, "***")
 		return d.authenticate(s, arg)
 	case "APOP":
 		s.heard(name)

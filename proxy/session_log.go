@@ -5,12 +5,17 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"authferry/tokens"
 )
 
 func (s *session) logRefused(r refusal, cause error) {
 	level := zapcore.WarnLevel
 	if r.row == rowBadLogin || r.row == rowNeedsTLS || r.row == rowTooMany {
 		level = zapcore.InfoLevel // the client's affair, and as frequent as it likes
+	}
+	if s.grant == nil && r.row == rowBadLogin && !s.known(s.login.User) {
+		cause = tokens.ErrBadLogin // its text would repeat the name
 	}
 	s.Log.Log(level, "login refused", append(s.fields(), zap.String("outcome", r.row.String()), zap.Error(cause))...)
 }
@@ -37,12 +42,17 @@ func (s *session) fields() []zap.Field {
 // passwords into the wrong field, so what is neither an address nor an alias of
 // one is shown by its first letters only.
 func (s *session) loggable(user string) string {
-	mailbox, _ := s.Vault.Canonical(user)
-	user = quotable(user)
-	if strings.Contains(mailbox, "@") {
-		return user[:min(len(user), 64)]
+	shown := quotable(user)
+	if s.known(user) {
+		return shown[:min(len(shown), 64)]
 	}
-	return user[:min(len(user), 2)] + "..."
+	return shown[:min(len(shown), 2)] + "..."
+}
+
+// known tells whether a user name is an address, or an alias of one.
+func (s *session) known(user string) bool {
+	mailbox, _ := s.Vault.Canonical(user)
+	return strings.Contains(mailbox, "@")
 }
 
 // heard traces a command of the client while debugging. Dialects pass what is

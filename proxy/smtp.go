@@ -50,7 +50,7 @@ func (d *smtpDialect) obey(s *session, line string) (tokens.Login, error) {
 		s.heard(name, arg)
 		return d.hello(s, name, arg)
 	case "AUTH": // also after HELO or before either: scanners do
-		s.heard(name, "•••")
+		s.heard(name, "***")
 		return d.authenticate(s, arg)
 	case "STARTTLS":
 		s.heard(name)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -20,9 +20,6 @@ type Consent struct {
 	state    Secret
 	verifier Secret
 }
-
-// Format keeps the verifier from being printed.
-func (c *Consent) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // NewConsent prepares a visit. redirect is where the provider sends the browser
 // afterwards: a loopback address (RFC 8252 §7.3), which nobody need listen on
@@ -68,7 +65,7 @@ func (c *Consent) Finish(ctx context.Context, redirected string) (*Token, error)
 		"code":          {answer.Get("code")},
 		"redirect_uri":  {c.redirect},
 		"code_verifier": {c.verifier.Reveal()},
-	})
+	}, time.Now())
 	if e := (*endpointError)(nil); errors.As(err, &e) && e.code == "invalid_grant" {
 		return nil, fmt.Errorf("exchanging the code: %w; codes are good once and for minutes: open the consent page again", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -57,14 +58,14 @@ func (p *Provider) httpClient() *http.Client {
 		// A redirect would carry the secrets elsewhere; token endpoints have
 		// none, captive portals do.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       RefreshTimeout,
 	}
 }
 
 // ask makes one call to the token endpoint. form holds the grant; the client's
 // id and secret are added (RFC 6749 §2.3.1, in the body: Google takes no other
-// way, and trying both would send each failing refresh twice).
-func (p *Provider) ask(ctx context.Context, form url.Values) (*Token, error) {
+// way, and trying both would send each failing refresh twice). The token's life
+// is counted from now, before the call: it may be slow.
+func (p *Provider) ask(ctx context.Context, form url.Values, now time.Time) (*Token, error) {
 	form.Set("client_id", p.ClientID)
 	told := []Secret{p.ClientSecret}
 	if !p.ClientSecret.Empty() {
@@ -76,14 +77,12 @@ func (p *Provider) ask(ctx context.Context, form url.Values) (*Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, RefreshTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.TokenURL, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the token_url %s is not a URL", quote(p.TokenURL))}
+	if err != nil || !confidential(req.URL) {
+		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the token_url %s is not an https:// address", quote(p.TokenURL))}
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 
-	// The token's life is counted from before the call: it may have been slow.
-	asked := time.Now().UTC().Round(0)
 	resp, err := p.httpClient().Do(req)
 	if err != nil {
 		return nil, unreachable(req.URL, err, told)
@@ -93,12 +92,19 @@ func (p *Provider) ask(ctx context.Context, form url.Values) (*Token, error) {
 	if err != nil {
 		return nil, unreachable(req.URL, err, told)
 	}
-	t, err := readAnswer(resp.StatusCode, body, asked, told)
+	t, err := readAnswer(resp.StatusCode, body, now.UTC().Round(0), told)
 	if e := (*endpointError)(nil); errors.As(err, &e) {
 		e.reason = fmt.Sprintf("the token endpoint at %s %s", req.URL.Host, e.reason)
-		e.retryAfter = retryAfter(resp.Header.Get("Retry-After"), asked)
+		e.retryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
 	}
 	return t, err
+}
+
+// confidential tells whether secrets may be sent to a URL: over TLS, or to
+// this machine.
+func confidential(u *url.URL) bool {
+	host := u.Hostname()
+	return u.Scheme == "https" || u.Scheme == "http" && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // unreachable is a call that brought no answer.
@@ -107,13 +113,16 @@ func unreachable(u *url.URL, err error, told []Secret) error {
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	hint := ""
+	words, hint := scrub(err.Error(), told...), ""
+	if errors.Is(err, context.DeadlineExceeded) {
+		words = fmt.Sprintf("no answer within %s", RefreshTimeout)
+	}
 	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
 		hint = "; if its certificate is from an authority of your own, name it in ca_file"
 	}
 	return &endpointError{
 		kind: ErrUnavailable, cause: err,
-		reason: fmt.Sprintf("the token endpoint at %s cannot be reached: %s%s", u.Host, scrub(err.Error(), told...), hint),
+		reason: fmt.Sprintf("the token endpoint at %s cannot be reached: %s%s", u.Host, words, hint),
 	}
 }
 

@@ -105,6 +105,12 @@ func (f *fakeEndpoint) use(access Secret) bool {
 }
 
 func (f *fakeEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/use" {
+		if !f.use(Secret(r.URL.Query().Get("token"))) {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return
+	}
 	f.mu.Lock()
 	f.calls++
 	intercept := f.intercept

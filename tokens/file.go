@@ -20,16 +20,14 @@ import (
 
 const (
 	sealedSuffix = ".age"
-	lockSuffix   = ".lock"
 	// maxSealed bounds what is read of a file that may be anything.
 	maxSealed = 1 << 20
-	// lockPoll is how often a lock held by another process is tried: flock(2)
-	// cannot wait and be cancelled.
-	lockPoll = 10 * time.Millisecond
 	// settle is how old a file must be for its inode, time and size to prove
 	// that it is the one that was read: two replacements within one tick of
-	// the file system's clock may reuse the inode.
-	settle = 100 * time.Millisecond
+	// the file system's clock, up to 2 s on some, may reuse the inode.
+	settle = 2 * time.Second
+	// maxName leaves room for the suffixes in the 255 bytes of a file name.
+	maxName = 240
 )
 
 // FileStore keeps each account in a sealed file of its own:
@@ -44,13 +42,6 @@ type FileStore struct {
 	mu    sync.Mutex
 	locks map[string]*fileLock
 	cache map[string]cachedAccount
-}
-
-// fileLock excludes the goroutines of this process from each other: a lock of
-// the file system belongs to whoever opened the file.
-type fileLock struct {
-	held  chan struct{}
-	users int
 }
 
 // cachedAccount is an account and the file it was read from.
@@ -144,7 +135,7 @@ func (s *FileStore) Mailboxes(ctx context.Context) ([]string, error) {
 // Get returns an account as last written. While its file stays the same this
 // costs one stat.
 func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
-	info, err := os.Stat(s.path(mailbox, sealedSuffix))
+	info, err := s.stat(mailbox)
 	if err != nil {
 		s.forget(mailbox)
 		return nil, storeError(mailbox, err)
@@ -162,6 +153,15 @@ func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
 	}
 	s.remember(a, info)
 	return a, nil
+}
+
+// stat looks at a mailbox's file. A name that no file can have, which strangers
+// send too, is a mailbox that is not there and not a fault of the store.
+func (s *FileStore) stat(mailbox string) (fs.FileInfo, error) {
+	if len(escapeName(mailbox)) > maxName {
+		return nil, fs.ErrNotExist
+	}
+	return os.Stat(s.path(mailbox, sealedSuffix))
 }
 
 func (c cachedAccount) same(info fs.FileInfo) bool {
@@ -272,42 +272,6 @@ func (s *FileStore) Delete(ctx context.Context, mailbox string) error {
 		return storeError(mailbox, err)
 	}
 	return disk.dir(s.dir)
-}
-
-// lock excludes all other goroutines and processes from editing a mailbox.
-func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), err error) {
-	s.mu.Lock()
-	l := s.locks[mailbox]
-	if l == nil {
-		l = &fileLock{held: make(chan struct{}, 1)}
-		s.locks[mailbox] = l
-	}
-	l.users++
-	s.mu.Unlock()
-	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(s.locks, mailbox)
-		}
-	}
-	select {
-	case l.held <- struct{}{}:
-	case <-ctx.Done():
-		leave()
-		return nil, fmt.Errorf("waiting to edit the account of %s: %w", quote(mailbox), ctx.Err())
-	}
-	file := flock.New(s.path(mailbox, lockSuffix), flock.SetPermissions(0o600))
-	if _, err := file.TryLockContext(ctx, lockPoll); err != nil {
-		<-l.held
-		leave()
-		return nil, fmt.Errorf("locking the account of %s: %w", quote(mailbox), err)
-	}
-	return func() {
-		file.Unlock()
-		<-l.held
-		leave()
-	}, nil
 }
 
 var _ Store = (*FileStore)(nil)

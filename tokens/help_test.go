@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func newRig(t testing.TB) *rig {
 		if err := r.Close(context.Background()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
+		r.checkLogs()
 	})
 	r.connect()
 	password, err := r.AddPassword(context.Background(), me, PasswordSpec{Name: "Livespace"})
@@ -104,7 +106,36 @@ func (r *rig) login() Login {
 	return Login{User: me, Password: r.password, Protocol: "imap", From: here}
 }
 
-func (r *rig) authorize() (*Grant, error) { return r.Authorize(context.Background(), r.login()) }
+func (r *rig) authorize() (*Grant, error) {
+	g, err := r.Authorize(context.Background(), r.login())
+	if err != nil {
+		r.checkText("an error", err.Error())
+	}
+	return g, err
+}
+
+// checkText fails the test if text of ours tells a secret. All that the fake
+// endpoint issues and is told has the word in it.
+func (r *rig) checkText(what, text string) {
+	r.t.Helper()
+	if strings.Contains(text, "CANARY") || strings.Contains(text, r.password.Reveal()) {
+		r.t.Errorf("%s tells a secret: %s", what, text)
+	}
+}
+
+// checkLogs does it for all that was logged.
+func (r *rig) checkLogs() {
+	r.t.Helper()
+	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "message"})
+	for _, entry := range r.logs.All() {
+		line, err := encoder.EncodeEntry(entry.Entry, entry.Context)
+		if err != nil {
+			r.t.Error(err)
+			continue
+		}
+		r.checkText("a log line", line.String())
+	}
+}
 
 // mustAuthorize logs in and uses the token, as a session does.
 func (r *rig) mustAuthorize() *Grant {
@@ -122,6 +153,11 @@ func (r *rig) account() *Account {
 	a, _, err := r.files.read(me)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	for _, f := range []*Failure{a.Dead, a.Trouble} {
+		if f != nil {
+			r.checkText("a reason", f.Reason)
+		}
 	}
 	return a
 }

@@ -38,7 +38,11 @@ type visit struct {
 
 // ListenLoopback listens on a free port of the loopback interface. host is
 // [Provider.RedirectHost].
-func ListenLoopback(host string) (*Loopback, error) {
+func ListenLoopback(host string) (*Loopback, error) { return ListenLoopbackAt(host, 0) }
+
+// ListenLoopbackAt is ListenLoopback on a given port, for a browser that comes
+// through a tunnel.
+func ListenLoopbackAt(host string, at int) (*Loopback, error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
@@ -49,7 +53,7 @@ func ListenLoopback(host string) (*Loopback, error) {
 	if host == "localhost" {
 		first = "127.0.0.1"
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(first, "0"))
+	listener, err := net.Listen("tcp", net.JoinHostPort(first, strconv.Itoa(at)))
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the browser: %w", err)
 	}

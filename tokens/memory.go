@@ -64,7 +64,7 @@ func backOff(failures int, retryAfter time.Duration) time.Duration {
 		wait = min(mostBackOff, leastBackOff<<max(failures-1, 0))
 	}
 	wait -= rand.N(wait / 4)
-	return max(wait, retryAfter, leastBackOff)
+	return max(wait, retryAfter)
 }
 
 // recall calls f with what is remembered of a mailbox.

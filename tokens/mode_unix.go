@@ -22,6 +22,8 @@ func checkKeyMode(path string) error {
 	return nil
 }
 
+func rename(from, to string) error { return os.Rename(from, to) }
+
 // syncDir makes a rename in a directory durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

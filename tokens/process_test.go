@@ -1,5 +1,177 @@
 package tokens
 
-const childEnv = "AUTHFERRY_TEST_CHILD"
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+)
 
-func child(part string) int { return 2 }
+const (
+	childEnv    = "AUTHFERRY_TEST_CHILD"
+	childDir    = "AUTHFERRY_TEST_DIR"
+	childURL    = "AUTHFERRY_TEST_ENDPOINT"
+	childSecret = "AUTHFERRY_TEST_PASSWORD"
+)
+
+// child is what a second process does: it logs in once for each line it reads,
+// or for ever, uses the token, and writes it down.
+func child(part string) int {
+	dir, endpoint := os.Getenv(childDir), os.Getenv(childURL)
+	seal, err := LoadSeal("", dir)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	store, err := OpenFileStore(dir, seal)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	f := &fakeEndpoint{URL: endpoint}
+	v := NewVault(store, Settings{Providers: map[string]*Provider{"fake": f.provider()}}, nil)
+	login := Login{User: me, Password: Secret(os.Getenv(childSecret)), Protocol: "imap", From: here}
+	for in := bufio.NewScanner(os.Stdin); part == "for ever" || in.Scan(); {
+		g, err := v.Authorize(context.Background(), login)
+		if err == nil {
+			err = useFromAfar(endpoint, g.AccessToken)
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Println(g.AccessToken.Reveal())
+	}
+	v.Close(context.Background())
+	return 0
+}
+
+// useFromAfar is fakeEndpoint.use from another process.
+func useFromAfar(endpoint string, access Secret) error {
+	resp, err := http.Get(endpoint + "/use?token=" + url.QueryEscape(access.Reveal()))
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the token is not good: %s", resp.Status)
+	}
+	return nil
+}
+
+// start runs a child.
+func (r *rig) start(part string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
+	r.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+part, childDir+"="+r.dir, childURL+"="+r.endpoint.URL, childSecret+"="+r.password.Reveal())
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	return cmd, in, bufio.NewScanner(out)
+}
+
+// TestTwoProcesses: two servers over one store refresh once between them, each
+// time, and both have the token.
+func TestTwoProcesses(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	var cmds [2]*exec.Cmd
+	var ins [2]io.WriteCloser
+	var outs [2]*bufio.Scanner
+	for i := range cmds {
+		cmds[i], ins[i], outs[i] = r.start("by line")
+	}
+	for round := range 15 {
+		r.age(0)
+		calls := r.endpoint.asked()
+		for _, in := range ins {
+			fmt.Fprintln(in, "go")
+		}
+		var tokens [2]string
+		for i, out := range outs {
+			if !out.Scan() {
+				t.Fatalf("round %d: a process ended", round)
+			}
+			tokens[i] = out.Text()
+		}
+		if tokens[0] != tokens[1] || string(r.account().Token.Access) != tokens[0] {
+			t.Fatalf("round %d: %q and %q", round, tokens[0], tokens[1])
+		}
+		if n := r.endpoint.asked() - calls; n != 1 {
+			t.Fatalf("round %d: %d calls", round, n)
+		}
+	}
+	for i := range cmds {
+		ins[i].Close()
+		if err := cmds[i].Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestKilledInRefresh: a process killed at any moment of a refresh with
+// rotation leaves a mailbox that works.
+func TestKilledInRefresh(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	r.endpoint.life = 0.001 // so that each login refreshes
+	for round := range 25 {
+		arrived := make(chan struct{})
+		left := 1 + rand.IntN(4)
+		var once sync.Mutex
+		r.endpoint.does(func(http.ResponseWriter, *http.Request) bool {
+			once.Lock()
+			defer once.Unlock()
+			if left--; left == 0 {
+				close(arrived)
+			}
+			return false
+		})
+		cmd, in, out := r.start("for ever")
+		said := make(chan string, 1)
+		go func() {
+			last := ""
+			for out.Scan() {
+				last = out.Text()
+			}
+			said <- last
+		}()
+		select {
+		case <-arrived:
+		case last := <-said:
+			t.Fatalf("round %d: it ended by itself: %s", round, last)
+		}
+		// Any moment: in the call, in the write, in the use of the token.
+		<-time.After(rand.N(6 * time.Millisecond))
+		cmd.Process.Kill()
+		last := <-said
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() == 1 {
+			t.Fatalf("round %d: before it was killed: %s, %v", round, last, err)
+		}
+		in.Close()
+		r.endpoint.does(nil)
+		if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+			t.Fatalf("round %d: the token is not good", round)
+		}
+	}
+	if a := r.account(); a.Dead != nil {
+		t.Errorf("dead: %+v", a.Dead)
+	}
+}

@@ -24,15 +24,16 @@ type minted struct {
 var errAsIs = errors.New("nothing to change")
 
 // mint gets a new access token for an account. It is the one place that knows
-// how a provider gives them; t is the token so far.
-func (p *Provider) mint(ctx context.Context, t Token) (Token, error) {
+// how a provider gives them.
+func (p *Provider) mint(ctx context.Context, a *Account, now time.Time) (Token, error) {
+	t := a.Token
 	if t.Refresh.Empty() {
 		return Token{}, &endpointError{kind: ErrNeedsConsent, reason: "there is no refresh token"}
 	}
 	next, err := p.ask(ctx, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {t.Refresh.Reveal()},
-	})
+	}, now)
 	if err != nil {
 		return Token{}, err
 	}
@@ -143,7 +144,7 @@ func (v *Vault) refreshLocked(ctx context.Context, mailbox, name string, p *Prov
 		if failure = v.leaveAlone(a); failure != nil {
 			return unless(taken)
 		}
-		next, err := p.mint(ctx, a.Token)
+		next, err := p.mint(ctx, a, v.now())
 		if err != nil {
 			failure = v.failed(a, err)
 			return nil
@@ -233,10 +234,13 @@ func (v *Vault) failed(a *Account, err error) error {
 		return err
 	}
 	a.Trouble = a.Trouble.next(now, err)
-	if kind == ErrUnavailable {
-		err = fmt.Errorf("%w: %w", kind, err)
-	} else {
+	switch {
+	case kind == ErrRefused:
 		err = fmt.Errorf("%w to refresh the token of %s: %w", kind, a.Mailbox, err)
+	case a.Dead != nil: // and that has not been taken back
+		err = needsConsent(a.Mailbox, a.Dead)
+	default:
+		err = fmt.Errorf("%w: %w", kind, err)
 	}
 	v.coolDown(a, backOff(v.failures(a)+1, wait), err)
 	log.Warn("token not refreshed")

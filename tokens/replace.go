@@ -13,7 +13,7 @@ var disk = struct {
 	sync   func(*os.File) error
 	rename func(from, to string) error
 	dir    func(dir string) error
-}{(*os.File).Write, (*os.File).Sync, os.Rename, syncDir}
+}{(*os.File).Write, (*os.File).Sync, rename, syncDir}
 
 // tempName is where replaceFile writes: a name of its own for each file, since
 // replaceFile is called under a lock, so that what a crash left behind is

@@ -32,9 +32,6 @@ var errOtherKey = errors.New("sealed with another key")
 // keyFile is the name of the key kept in the state directory.
 const keyFile = "seal.key"
 
-// Format keeps the key from being printed.
-func (s *Seal) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
-
 // LoadSeal reads the key named by spec: "file:PATH", "env:NAME",
 // "credential:NAME" (systemd), or "" for a key kept in stateDir, which is made
 // there on first use. A key is an age identity, AGE-SECRET-KEY-1..., as

@@ -28,3 +28,17 @@ func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // MarshalText keeps encoders (JSON, TOML, XML) from writing the value.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// What holds a secret prints as its name. The Format of Secret does not
+// suffice: fmt calls no method of an unexported field, nor of anything behind a
+// pointer that it meets with a verb that does not suit it, such as %s.
+
+func (a Account) Format(f fmt.State, _ rune)      { io.WriteString(f, "account "+a.Mailbox) }
+func (t Token) Format(f fmt.State, _ rune)        { io.WriteString(f, "token "+redacted) }
+func (p Password) Format(f fmt.State, _ rune)     { io.WriteString(f, "password "+p.Name) }
+func (p PasswordSpec) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }
+func (p Provider) Format(f fmt.State, _ rune)     { io.WriteString(f, "provider "+p.Name) }
+func (l Login) Format(f fmt.State, _ rune)        { io.WriteString(f, "login of "+quote(l.User)) }
+func (g Grant) Format(f fmt.State, _ rune)        { io.WriteString(f, "grant for "+g.Mailbox) }
+func (c Consent) Format(f fmt.State, _ rune)      { io.WriteString(f, "consent "+redacted) }
+func (s Seal) Format(f fmt.State, _ rune)         { io.WriteString(f, redacted) }

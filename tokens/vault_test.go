@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestAuthorizeRefreshesOnceForAThousandLogins(t *testing.T) {
@@ -58,5 +61,127 @@ func TestRenewRefreshesOnceForAThousandSessions(t *testing.T) {
 	}
 	if n := r.endpoint.asked() - before; n != 1 {
 		t.Errorf("the token endpoint was asked %d times, not once", n)
+	}
+}
+
+// TestAuthorizeNames: whatever a program calls the mailbox, it is that mailbox,
+// and POP3's prefix reaches the provider on POP3 alone.
+func TestAuthorizeNames(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct{ user, protocol, provider string }{
+		{"ME@Gmail.com", "imap", me},
+		{"me%40gmail.com", "smtp", me},
+		{"scanner", "smtp", me},
+		{"recent:me@gmail.com", "pop3", "recent:" + me},
+		{"recent:me@gmail.com", "smtp", me},
+	} {
+		l := r.login()
+		l.User, l.Protocol = c.user, c.protocol
+		g, err := r.Authorize(context.Background(), l)
+		if err != nil || g.Mailbox != me || g.User != c.provider {
+			t.Errorf("%+v: %+v, %v", c, g, err)
+		}
+	}
+	for _, user := range []string{"", "me", "you@gmail.com", "../me@gmail.com", strings.Repeat("x", 10000), "\x00", "me@gmail.com\x00"} {
+		l := r.login()
+		l.User = user
+		if _, err := r.Authorize(context.Background(), l); !errors.Is(err, ErrBadLogin) || len(err.Error()) > 300 {
+			t.Errorf("%.20q: %v, not ErrBadLogin", user, err)
+		}
+	}
+}
+
+func TestRevoked(t *testing.T) {
+	r := newRig(t)
+	ctx := context.Background()
+	g := r.mustAuthorize()
+	short, err := r.AddPassword(ctx, me, PasswordSpec{Name: "short", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Authorize(ctx, Login{User: me, Password: short, Protocol: "imap", From: here})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Revoked(ctx, g) || r.Revoked(ctx, s) {
+		t.Error("revoked too soon")
+	}
+	r.clock.advance(2 * time.Hour)
+	if r.Revoked(ctx, g) || !r.Revoked(ctx, s) {
+		t.Error("an expired password keeps its session")
+	}
+	cli := NewVault(openStore(t, r.dir), Settings{}, nil)
+	defer cli.Close(ctx)
+	if err := cli.RevokePassword(ctx, me, "Livespace"); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Revoked(ctx, g) {
+		t.Error("a revoked password keeps its session")
+	}
+	if err := cli.Remove(ctx, me); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Revoked(ctx, s) {
+		t.Error("a removed mailbox keeps its session")
+	}
+	if _, err := cli.Account(ctx, me); !errors.Is(err, ErrNoMailbox) || !strings.Contains(err.Error(), "authferry connect") {
+		t.Errorf("Account: %v", err)
+	}
+	if err := cli.Remove(ctx, me); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("Remove: %v", err)
+	}
+}
+
+// TestConfigureKeepsLoginsGoing: settings change under way.
+func TestConfigureKeepsLoginsGoing(t *testing.T) {
+	r := newRig(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if _, err := r.authorize(); err != nil {
+					t.Error(err)
+				}
+				r.Configure(*r.settings.Load())
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestBuiltin(t *testing.T) {
+	one, two := Builtin(), Builtin()
+	one["gmail"].Scopes[0] = "changed"
+	if two["gmail"].Scopes[0] != "https://mail.google.com/" {
+		t.Error("the built-in providers are shared")
+	}
+	for name, p := range two {
+		if p.Name != name || p.ClientID != "" || !p.ClientSecret.Empty() || p.Mechanism != "XOAUTH2" || p.RefreshAhead != DefaultRefreshAhead {
+			t.Errorf("%s: %+v", name, p)
+		}
+		for _, e := range []Endpoint{p.IMAP, p.POP3, p.SMTP} {
+			if e.Host == "" || e.Port == 0 {
+				t.Errorf("%s: %+v", name, e)
+			}
+		}
+		for _, x := range p.SMTPExtensions {
+			if strings.HasPrefix(x, "AUTH") || strings.HasPrefix(x, "STARTTLS") {
+				t.Errorf("%s offers %s, which is the listener's to offer", name, x)
+			}
+		}
+	}
+}
+
+func BenchmarkAuthorizeCached(b *testing.B) {
+	r := newRig(b)
+	r.mustAuthorize()
+	path := r.files.path(me, sealedSuffix)
+	past := time.Now().Add(-2 * settle)
+	if err := os.Chtimes(path, past, past); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.mustAuthorize()
 	}
 }

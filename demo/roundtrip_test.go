@@ -1,23 +1,9 @@
 package demo
 
-import (
-	"net/http"
-	"net/url"
-	"testing"
-)
+import "testing"
 
-var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
-func query(t *testing.T, address string) url.Values {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Query()
-}
-
-func TestSmoke(t *testing.T) {
+// One mailbox, three protocols, one token.
+func TestRoundTrip(t *testing.T) {
 	p := start(t, Options{})
 	tok := connect(t, p, alice)
 	p.Deliver(alice, []byte("Subject: x\r\n\r\n.hello\r\n"))

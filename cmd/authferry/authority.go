@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// An authority of our own signs the certificate that mail programs see when the
+// configuration names none: they trust ca.pem once, and renewals go unnoticed.
+// The certificate is kept too, since programs that make exceptions (Thunderbird)
+// remember the certificate itself.
+const (
+	authorityFile   = "ca.pem" // to be installed in mail programs
+	authorityKey    = "ca.key"
+	certificateFile = "tls.pem" // the certificate and its key
+)
+
+const (
+	authorityLife = 10 * 365 * 24 * time.Hour
+	// Apple's systems refuse server certificates of more than 825 days, from
+	// whatever authority: https://support.apple.com/en-us/103769.
+	certificateLife = 397 * 24 * time.Hour
+	// renewBefore leaves time to notice a renewal that failed.
+	renewBefore = 60 * 24 * time.Hour
+)
+
+// selfMade serves a certificate signed by the authority kept in dir.
+type selfMade struct {
+	dir   string
+	names []string // host names and addresses
+	now   func() time.Time
+	log   *zap.Logger
+
+	mu     sync.Mutex
+	loaded *tls.Certificate
+}
+
+// openSelfMade makes what is missing and brings up to date what is there.
+func openSelfMade(dir string, names []string, now func() time.Time, log *zap.Logger) (*selfMade, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	s := &selfMade{dir: dir, names: names, now: now, log: log}
+	if pair, err := loadPair(s.path(certificateFile), s.path(certificateFile)); err == nil {
+		ca, err := s.authority()
+		if err == nil && pair.Leaf.CheckSignatureFrom(ca.Leaf) == nil {
+			s.loaded = pair
+		}
+	}
+	_, err := s.current()
+	return s, err
+}
+
+func (s *selfMade) path(name string) string { return filepath.Join(s.dir, name) }
+
+// get is for [tls.Config.GetCertificate].
+func (s *selfMade) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current() }
+
+func (s *selfMade) current() (*tls.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.good() {
+		return s.loaded, nil
+	}
+	pair, err := s.renew()
+	if err != nil && s.loaded != nil { // better an old certificate than none
+		s.log.Error("certificate not renewed", zap.Error(err))
+		return s.loaded, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making a certificate: %w", err)
+	}
+	s.loaded = pair
+	s.log.Info("certificate made", zap.String("authority", s.path(authorityFile)),
+		zap.Strings("names", s.names), zap.Time("until", pair.Leaf.NotAfter))
+	return pair, nil
+}
+
+// good tells whether the loaded certificate has the right names and time left.
+func (s *selfMade) good() bool {
+	if s.loaded == nil {
+		return false
+	}
+	leaf := s.loaded.Leaf
+	if s.now().After(leaf.NotAfter.Add(-renewBefore)) || s.now().Before(leaf.NotBefore) {
+		return false
+	}
+	var names []string
+	names = append(names, leaf.DNSNames...)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	slices.Sort(names)
+	return slices.Equal(names, s.names)
+}
+
+// renew signs a certificate, with an authority made now if there is none.
+func (s *selfMade) renew() (*tls.Certificate, error) {
+	ca, err := s.authority()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && s.now().Add(certificateLife).After(ca.Leaf.NotAfter) {
+		ca, err = s.makeAuthority()
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	leaf := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: s.names[0], Organization: []string{"authferry"}},
+		NotBefore:   s.now().Add(-time.Hour), // clocks of devices
+		NotAfter:    s.now().Add(certificateLife),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range s.names {
+		if ip := net.ParseIP(name); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		} else {
+			leaf.DNSNames = append(leaf.DNSNames, name)
+		}
+	}
+	certPEM, err := sign(leaf, ca.Leaf, key, ca.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Leaf.Raw})
+	whole := bytes.Join([][]byte{certPEM, caPEM, keyPEM}, nil)
+	if err := replaceFile(s.path(certificateFile), whole, 0o600); err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(whole, whole)
+	return &pair, err
+}
+
+func (s *selfMade) authority() (*tls.Certificate, error) {
+	return loadPair(s.path(authorityFile), s.path(authorityKey))
+}
+
+// makeAuthority writes the key first: an authority without its key would stay
+// for ever, a key without its authority is replaced.
+func (s *selfMade) makeAuthority() (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	ca := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "authferry on " + s.names[0], Organization: []string{"authferry"}},
+		NotBefore:             s.now().Add(-time.Hour),
+		NotAfter:              s.now().Add(authorityLife),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	}
+	certPEM, err := sign(ca, ca, key, key)
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if err := replaceFile(s.path(authorityKey), keyPEM, 0o600); err != nil {
+		return nil, err
+	}
+	if err := replaceFile(s.path(authorityFile), certPEM, 0o644); err != nil {
+		return nil, err
+	}
+	return s.authority()
+}
+
+func sign(cert, parent *x509.Certificate, key *ecdsa.PrivateKey, parentKey crypto.PrivateKey) ([]byte, error) {
+	der, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, parentKey)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
+}
+
+// replaceFile puts a file in the place of another in one step.
+func replaceFile(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // there only if something failed
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

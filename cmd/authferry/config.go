@@ -1,0 +1,272 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"authferry/proxy"
+	"authferry/tokens"
+)
+
+// config is a configuration file that has passed every check.
+type config struct {
+	file     string
+	listen   []listenURL
+	store    string // the directory
+	seal     string // for tokens.LoadSeal
+	hostname string
+	drain    time.Duration
+	tls      tlsConfig
+	settings tokens.Settings
+	gate     proxy.GateLimits
+	limits   proxy.Limits
+	log      logConfig
+	warnings []string
+}
+
+// tlsConfig names the certificate shown to mail programs. Without files it is
+// made here, and signed by an authority kept in the store directory.
+type tlsConfig struct{ cert, key string }
+
+// logConfig says what is logged and how.
+type logConfig struct {
+	level  zapcore.Level
+	format string // "auto", "console" or "json"
+}
+
+const (
+	systemConfig = "/etc/authferry/config.toml"
+	defaultStore = "file:/var/lib/authferry"
+)
+
+// configPath is where the configuration is: what --config said, or the first
+// of the usual places where there is one.
+func configPath(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if path := os.Getenv("AUTHFERRY_CONFIG"); path != "" {
+		return path, nil
+	}
+	places := []string{systemConfig}
+	if dir := userConfigDir(); dir != "" {
+		places = append(places, filepath.Join(dir, "authferry", "config.toml"))
+	}
+	for _, path := range places {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", misused(fmt.Errorf("no configuration: there is no %s", strings.Join(places, ", and no ")),
+		"try the whole thing without one by `authferry demo`; to begin for real, write your OAuth client into a copy of config.example.toml and name it with --config")
+}
+
+// userConfigDir is $XDG_CONFIG_HOME on every system, unlike os.UserConfigDir:
+// the documentation names one place.
+func userConfigDir() string {
+	if dir := os.Getenv("XDG_CONFIG_HOME"); dir != "" {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".config")
+}
+
+// loadConfig reads and checks a configuration file. The error, if the file can
+// be read at all, holds every complaint about it.
+func loadConfig(file string) (*config, error) {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	source, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, misused(fmt.Errorf("there is no configuration file %s", file),
+			"try without one by `authferry demo`, or begin with a copy of config.example.toml")
+	}
+	if err != nil {
+		return nil, misused(fmt.Errorf("reading the configuration: %w", err), "run this as the user that authferry serves as")
+	}
+	doc, root := parseDocument(file, source)
+	if root == nil {
+		return nil, doc.err()
+	}
+	c := readConfig(root)
+	c.file = file
+	if err := doc.err(); err != nil {
+		return nil, err
+	}
+	c.warnings = doc.warnings
+	if w := exposedSecret(file, root); w != "" {
+		c.warnings = append(c.warnings, w)
+	}
+	return c, nil
+}
+
+// readConfig is the shape of the file, and its defaults.
+func readConfig(t *table) *config {
+	c := &config{
+		listen:   readListen(t),
+		store:    readStore(t),
+		seal:     readSeal(t),
+		hostname: readHostname(t),
+		drain:    t.duration("drain", 30*time.Second),
+		tls:      readTLS(t.table("tls")),
+		gate:     readGate(t.table("gate")),
+		limits:   readLimits(t.table("limits")),
+		log:      readLog(t.table("log")),
+	}
+	c.settings.Providers = readProviders(t.table("provider"))
+	c.settings.Aliases = readAliases(t.table("alias"))
+	if t.text("console", "") != "" {
+		t.complain("console", "this version has no console", `remove the key, or set it to ""`)
+	}
+	t.done()
+	return c
+}
+
+// defaultListen serves programs on this machine, which need no TLS.
+var defaultListen = []string{"imap://127.0.0.1:1143", "pop3://127.0.0.1:1110", "smtp://127.0.0.1:1587"}
+
+func readListen(t *table) []listenURL {
+	texts := t.texts("listen")
+	if texts == nil { // absent, or complained about already
+		texts = defaultListen
+	}
+	if len(texts) == 0 {
+		t.complain("listen", "nothing to listen on", listenExample)
+	}
+	var list []listenURL
+	for i, text := range texts {
+		l, err, hint := parseListen(text)
+		if err != nil {
+			t.complainAt("listen", i, err.Error(), hint)
+			continue
+		}
+		same := func(other listenURL) bool {
+			return other.address == l.address && (other.key() == l.key() || !strings.HasSuffix(l.address, ":0"))
+		}
+		if slices.ContainsFunc(list, same) {
+			t.complainAt("listen", i, l.address+" is listened on twice", "")
+		}
+		list = append(list, l)
+	}
+	return list
+}
+
+func readStore(t *table) string {
+	text := t.text("store", defaultStore)
+	scheme, path, _ := strings.Cut(text, ":")
+	switch {
+	case scheme == "postgres" || scheme == "postgresql":
+		t.complain("store", "a store in PostgreSQL is not in this version", `use "file:DIRECTORY"`)
+	case scheme != "file" || path == "":
+		t.complain("store", "must name a directory", fmt.Sprintf("such as %q", defaultStore))
+	}
+	return t.doc.resolve(path)
+}
+
+func readSeal(t *table) string {
+	text := t.text("seal", "")
+	kind, name, _ := strings.Cut(text, ":")
+	switch {
+	case text == "":
+	case name == "" || !slices.Contains([]string{"file", "env", "credential"}, kind):
+		t.complain("seal", "must say where the key is", `"file:PATH", "env:NAME" or "credential:NAME"; "" keeps one in the store directory`)
+	case kind == "file":
+		return "file:" + t.doc.resolve(name)
+	}
+	return text
+}
+
+func readHostname(t *table) string {
+	if name := t.text("hostname", ""); name != "" {
+		if strings.ContainsAny(name, " /:\t\r\n") {
+			t.complain("hostname", "must be a host name", `such as "mail.example.org"`)
+		}
+		return name
+	}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return "localhost"
+}
+
+func readTLS(t *table) tlsConfig {
+	c := tlsConfig{cert: t.file("cert"), key: t.file("key")}
+	switch {
+	case t.flag("acme", false):
+		t.complain("acme", "certificates by ACME are not in this version", "get them by certbot or lego, and name the files in cert and key")
+	case (c.cert == "") != (c.key == ""):
+		t.complain("cert", "cert and key go together", "")
+	case c.cert != "":
+		if _, err := loadPair(c.cert, c.key); err != nil {
+			t.complain("cert", err.Error(), "")
+		}
+	}
+	t.done()
+	return c
+}
+
+func readLog(t *table) logConfig {
+	c := logConfig{format: t.text("format", "auto")}
+	if err := c.level.UnmarshalText([]byte(t.text("level", "info"))); err != nil || c.level > zapcore.ErrorLevel {
+		t.complain("level", "unknown level", "one of debug, info, warn, error")
+	}
+	if !slices.Contains([]string{"auto", "console", "json"}, c.format) {
+		t.complain("format", "unknown format", "one of auto, console, json")
+	}
+	t.done()
+	return c
+}
+
+// readAliases reads short user names, for devices with short fields.
+func readAliases(t *table) map[string]string {
+	aliases := map[string]string{}
+	for _, alias := range t.keys() {
+		mailbox := t.text(alias, "")
+		if err := checkMailbox(mailbox); err != nil {
+			t.complain(alias, err.Error(), "")
+			continue
+		}
+		if strings.Contains(alias, "@") {
+			t.complain(alias, "an alias cannot have an @ in it", "it would shadow a mailbox")
+		}
+		aliases[strings.ToLower(alias)] = strings.ToLower(mailbox)
+	}
+	return aliases
+}
+
+// checkMailbox tells what is wrong with a mail address, as far as it matters here.
+func checkMailbox(mailbox string) error {
+	local, domain, _ := strings.Cut(mailbox, "@")
+	if local == "" || domain == "" || strings.ContainsAny(mailbox, " \t\r\n\x00") || strings.Contains(domain, "@") {
+		return fmt.Errorf("%q is not a mail address", mailbox)
+	}
+	return nil
+}
+
+// exposedSecret warns of a file that holds a client secret and can be read by
+// everybody on the machine.
+func exposedSecret(file string, root *table) string {
+	secret := false
+	for _, p := range root.table("provider").values {
+		p, _ := p.(map[string]any)
+		s, _ := p["client_secret"].(string)
+		secret = secret || s != ""
+	}
+	if !secret || !readableByOthers(file) {
+		return ""
+	}
+	return fmt.Sprintf("%s holds a client_secret and every user of this machine can read it; chmod 0640 it, or move the secret to a client_secret_file", file)
+}

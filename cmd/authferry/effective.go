@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"authferry/proxy"
+	"authferry/tokens"
+)
+
+// effective is a configuration as it is in force, for the log: what was given
+// and what was assumed, without the secrets.
+func (c *config) effective() []zap.Field {
+	var listen, providers []string
+	for _, l := range c.listen {
+		listen = append(listen, l.written)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.settings.Providers)) {
+		providers = append(providers, describeProvider(c.settings.Providers[name]))
+	}
+	certificate := c.tls.cert
+	if certificate == "" {
+		certificate = "our own"
+	}
+	seal := c.seal
+	if seal == "" {
+		seal = "in the store"
+	}
+	return []zap.Field{
+		zap.String("file", c.file),
+		zap.Strings("listen", listen),
+		zap.String("store", "file:"+c.store),
+		zap.String("seal", seal),
+		zap.String("hostname", c.hostname),
+		zap.Duration("drain", c.drain),
+		zap.String("certificate", certificate),
+		zap.Strings("providers", providers),
+		zap.Int("aliases", len(c.settings.Aliases)),
+		zap.String("gate", fmt.Sprintf("%+v", c.gate)),
+		zap.String("limits", fmt.Sprintf("%+v", c.limits)),
+		zap.Stringer("level", c.log.level),
+	}
+}
+
+func describeProvider(p *tokens.Provider) string {
+	parts := []string{p.Name + ": client " + p.ClientID, p.Mechanism}
+	for _, e := range []struct {
+		protocol string
+		tokens.Endpoint
+	}{{"imap", p.IMAP}, {"pop3", p.POP3}, {"smtp", p.SMTP}} {
+		if e.Host == "" {
+			continue
+		}
+		scheme := e.protocol + "s"
+		if e.StartTLS {
+			scheme = e.protocol
+		}
+		parts = append(parts, fmt.Sprintf("%s://%s:%d", scheme, e.Host, e.Port))
+	}
+	if p.RootCAs != nil {
+		parts = append(parts, "private CA")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// securityName is how TLS starts on a listener, in the words of mail programs.
+func securityName(s proxy.Security) string {
+	switch s {
+	case proxy.Implicit:
+		return "SSL/TLS"
+	case proxy.StartTLS:
+		return "STARTTLS"
+	}
+	return "no encryption"
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"authferry/proxy"
+)
+
+// listenURL is where and how mail programs may come in, written as a URL:
+//
+//	imap://127.0.0.1:1143            no TLS, on loopback only
+//	imap+starttls://192.0.2.1:143    STARTTLS offered, and required before a login
+//	imap+insecure://192.0.2.1:143    no TLS off loopback, on purpose
+//	imaps://:993                     TLS from the first byte, on every address
+//
+// and the same for pop3 and smtp.
+type listenURL struct {
+	written  string // as in the configuration: what a listener is known by
+	protocol string
+	security proxy.Security
+	address  string // host:port for net.Listen
+}
+
+// mailPorts are the ports of each scheme where a URL names none: RFC 8314 §7.3
+// for TLS from the first byte, and submission (RFC 6409) for smtp.
+var mailPorts = map[string]int{
+	"imap": 143, "pop3": 110, "smtp": 587,
+	"imaps": 993, "pop3s": 995, "smtps": 465,
+}
+
+const listenExample = `such as "imap://127.0.0.1:1143" or "imaps://:993"`
+
+// parseListen reads a listen URL. The error is a sentence; the hint, if any,
+// says what to write instead.
+func parseListen(text string) (l listenURL, err error, hint string) {
+	scheme, rest, found := strings.Cut(text, "://")
+	if name, variant, _ := strings.Cut(scheme, "+"); strings.HasPrefix(variant, "systemd") && mailPorts[name] != 0 {
+		return l, fmt.Errorf("sockets from systemd are not in this version"), ""
+	}
+	if !found {
+		return l, fmt.Errorf("not a listen URL"), listenExample
+	}
+	l.written = text
+	if l.protocol, l.security, err = listenScheme(scheme); err != nil {
+		return l, err, listenExample
+	}
+	u, err := url.Parse("listen://" + rest)
+	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return l, fmt.Errorf("a listen URL has an address and a port, and nothing else"), listenExample
+	}
+	name, _, _ := strings.Cut(scheme, "+")
+	host, port, err := listenAddress(u, mailPorts[name])
+	if err != nil {
+		return l, err, `an IP address such as 127.0.0.1 or [::1], "localhost", or nothing for every address`
+	}
+	l.address = net.JoinHostPort(host, strconv.Itoa(port))
+	if ip, _ := netip.ParseAddr(host); scheme == l.protocol && !ip.IsLoopback() {
+		return l, fmt.Errorf("passwords would cross the network in the clear at %s", l.address),
+			fmt.Sprintf("use %ss:// or %s+starttls://, or %s+insecure:// if that is what you want", l.protocol, l.protocol, l.protocol)
+	}
+	return l, nil, ""
+}
+
+// listenScheme tells apart the protocols and the ways TLS starts.
+func listenScheme(scheme string) (protocol string, security proxy.Security, err error) {
+	name, variant, _ := strings.Cut(scheme, "+")
+	protocol = strings.TrimSuffix(name, "s")
+	if mailPorts[name] == 0 {
+		var known []string
+		for name := range mailPorts {
+			known = append(known, name)
+		}
+		slices.Sort(known)
+		if n := nearest(name, known); n != "" {
+			return "", 0, fmt.Errorf("unknown scheme %q, did you mean %s?", scheme, n)
+		}
+		return "", 0, fmt.Errorf("unknown scheme %q", scheme)
+	}
+	implicit := name != protocol
+	switch {
+	case scheme == name && implicit:
+		return protocol, proxy.Implicit, nil
+	case scheme == name, variant == "insecure" && !implicit:
+		return protocol, proxy.Plain, nil
+	case variant == "starttls" && !implicit:
+		return protocol, proxy.StartTLS, nil
+	case variant == "starttls", variant == "insecure":
+		return "", 0, fmt.Errorf("%s:// has TLS from the first byte, which +%s contradicts", name, variant)
+	}
+	return "", 0, fmt.Errorf("unknown scheme %q: after %s+ comes starttls or insecure", scheme, name)
+}
+
+// listenAddress is the host and port of a listen URL. Names other than
+// localhost are refused: what they stand for can change after the decision
+// that plain text is harmless there.
+func listenAddress(u *url.URL, port int) (string, int, error) {
+	host := u.Hostname()
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		return "", 0, fmt.Errorf("%q is not an IP address", host)
+	}
+	if p := u.Port(); p != "" {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil {
+			return "", 0, fmt.Errorf("port %s is not from 0 to 65535", p)
+		}
+		return host, int(n), nil
+	}
+	return host, port, nil
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+)
+
+// newLogger logs to w: for people on a terminal, as JSON otherwise. The level
+// can be changed while it is in use.
+func newLogger(c logConfig, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
+	level := zap.NewAtomicLevelAt(c.level)
+	return zap.New(zapcore.NewCore(logEncoder(c, w), zapcore.Lock(zapcore.AddSync(w)), level)), level
+}
+
+func logEncoder(c logConfig, w io.Writer) zapcore.Encoder {
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	encoding.EncodeTime = zapcore.ISO8601TimeEncoder
+	if c.format == "json" || c.format == "auto" && !isTerminal(w) {
+		encoding.TimeKey = "time"
+		return zapcore.NewJSONEncoder(encoding)
+	}
+	encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+	encoding.ConsoleSeparator = "  "
+	return zapcore.NewConsoleEncoder(encoding)
+}
+
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

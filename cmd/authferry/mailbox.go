@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"authferry/tokens"
+)
+
+func mailboxCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "mailbox",
+		Short: "Show and remove connected mailboxes",
+		Long: `Show the mailboxes that have been connected, what each one's grant can do now,
+and the local passwords that may use it; or forget a mailbox.`,
+		Example: `  authferry mailbox list
+  authferry mailbox show you@gmail.com
+  authferry mailbox remove you@gmail.com`,
+	}, mailboxListCommand(), mailboxShowCommand(), mailboxRemoveCommand())
+}
+
+func mailboxListCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the mailboxes and their states",
+		Long: `List the mailboxes and their states:
+  fresh          the access token has most of its life left
+  stale          the next login refreshes the access token
+  refreshing     a refresh is under way
+  needs-consent  a person must run "authferry connect MAILBOX" again
+  unreachable    the provider's token service failed lately; it is tried again`,
+		Example: `  authferry mailbox list
+  authferry mailbox list --json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+				asJSON, _ := cmd.Flags().GetBool("json")
+				return listMailboxes(ctx, cmd, vault, asJSON)
+			})
+		},
+	}
+	cmd.Flags().Bool("json", false, "print JSON, for scripts")
+	return cmd
+}
+
+func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault, asJSON bool) error {
+	names, err := vault.Mailboxes(ctx)
+	if err != nil {
+		return err
+	}
+	views := []mailboxView{}
+	for _, name := range names {
+		a, err := vault.Account(ctx, name)
+		if errors.Is(err, tokens.ErrNoMailbox) { // removed meanwhile
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		views = append(views, viewOf(a, vault))
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), views)
+	}
+	if len(views) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "No mailbox is connected yet; `authferry connect MAILBOX` begins.")
+		return nil
+	}
+	rows := []string{row("MAILBOX", "PROVIDER", "STATE", "GRANT ENDS", "PASSWORDS")}
+	for _, m := range views {
+		rows = append(rows, row(m.Mailbox, m.Provider, string(m.State), moment(m.GrantEnds), strconv.Itoa(len(m.Passwords))))
+	}
+	return columns(cmd.OutOrStdout(), rows...)
+}
+
+func mailboxShowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show MAILBOX",
+		Short: "Show one mailbox and its local passwords",
+		Long: `Show one mailbox: its state and the reason for it, how long its tokens last,
+and its local passwords with when, where and by what each was last used.`,
+		Example: `  authferry mailbox show you@gmail.com`,
+		Args:    takes("MAILBOX"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+				a, err := vault.Account(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				view := viewOf(a, vault)
+				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+					return printJSON(cmd.OutOrStdout(), view)
+				}
+				return showMailbox(cmd.OutOrStdout(), view)
+			})
+		},
+	}
+	cmd.Flags().Bool("json", false, "print JSON, for scripts")
+	return cmd
+}
+
+func showMailbox(w io.Writer, m mailboxView) error {
+	state := string(m.State)
+	if m.State == tokens.StateNeedsConsent {
+		state += fmt.Sprintf(": run `authferry connect %s --provider %s`", m.Mailbox, m.Provider)
+	}
+	rows := []string{row("mailbox", m.Mailbox), row("provider", m.Provider), row("state", state)}
+	if m.Reason != "" {
+		rows = append(rows, row("reason", m.Reason))
+	}
+	rows = append(rows,
+		row("connected", moment(m.Connected)),
+		row("access token until", moment(m.TokenExpires)))
+	if m.GrantEnds != nil {
+		rows = append(rows, row("grant ends", moment(m.GrantEnds)+": the provider will want consent again then"))
+	}
+	if err := columns(w, rows...); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return showPasswords(w, m.Passwords)
+}
+
+func mailboxRemoveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "remove MAILBOX",
+		Aliases: []string{"rm"},
+		Short:   "Forget a mailbox, its grant and its passwords",
+		Long: `Forget a mailbox together with its grant and all its local passwords; sessions
+that use it end. To take the grant back at the provider too, remove authferry
+from the account's page of connected apps.`,
+		Example: `  authferry mailbox remove you@gmail.com
+  authferry mailbox remove you@gmail.com --yes`,
+		Args: takes("MAILBOX"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+				a, err := vault.Account(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if yes, _ := cmd.Flags().GetBool("yes"); !yes {
+					if err := confirm(cmd, fmt.Sprintf("Forget %s and its %d passwords?", a.Mailbox, len(a.Passwords))); err != nil {
+						return err
+					}
+				}
+				if err := vault.Remove(ctx, a.Mailbox); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "Forgot %s.\n", a.Mailbox)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().Bool("yes", false, "do not ask")
+	return cmd
+}
+
+// confirm asks a person; where there is none, it takes that for a no.
+func confirm(cmd *cobra.Command, question string) error {
+	if !isTerminal(cmd.InOrStdin()) {
+		return misused(errors.New("not sure enough without a terminal to ask at"), "add --yes")
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("nothing removed")
+}

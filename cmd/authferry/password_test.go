@@ -1,0 +1,77 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func TestParseExpiry(t *testing.T) {
+	now := time.Date(2026, 11, 21, 15, 30, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"":           {},
+		"90d":        time.Date(2027, 2, 19, 15, 30, 0, 0, time.UTC),
+		"12h":        time.Date(2026, 11, 22, 3, 30, 0, 0, time.UTC),
+		"2027-01-31": time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), // the day included
+		"2026-11-21": time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
+	} {
+		if got, err := parseExpiry(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"0d", "-1d", "2026-11-20", "d", "soon", "90", "31.1.2027", "-5m"} {
+		if got, err := parseExpiry(text, now); err == nil {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestParseNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.0/24":     "192.0.2.0/24",
+		" 192.0.2.1":       "192.0.2.1/32",
+		"2001:db8::1":      "2001:db8::1/128",
+		"2001:db8::/48":    "2001:db8::/48",
+		"::ffff:192.0.2.1": "192.0.2.1/32",
+		"0.0.0.0/0":        "0.0.0.0/0",
+	} {
+		if got, err := parseNetwork(text); err != nil || got.String() != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "192.0.2.1/24", "192.0.2.0/33", "example.org", "192.0.2"} {
+		if got, err := parseNetwork(text); err == nil {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+// TestReadPassword: exactly as given but for one final line end.
+func TestReadPassword(t *testing.T) {
+	long := strings.Repeat("x", maxPassword)
+	for given, want := range map[string]string{
+		"secret":      "secret",
+		"secret\n":    "secret",
+		"secret\r\n":  "secret",
+		" sec ret \t": " sec ret \t",
+		"grüße\n":     "grüße",
+		long + "\r\n": long,
+		"\n":          "",
+		"":            "",
+		"secret\n\n":  "",
+		"secret\r":    "",
+		"a\nb":        "",
+		"nul\x00":     "",
+		long + "x":    "",
+		long + long:   "",
+	} {
+		cmd := &cobra.Command{}
+		cmd.SetIn(strings.NewReader(given))
+		got, err := readPassword(cmd)
+		if got.Reveal() != want || (err == nil) != (want != "") {
+			t.Errorf("%.40q: %.40q, %v", given, got.Reveal(), err)
+		}
+	}
+}

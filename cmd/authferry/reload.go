@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// reload puts a new configuration in force, or returns why not and changes
+// nothing. Live sessions go on as they began.
+func (s *service) reload(c *config) error {
+	old := s.config.Load()
+	if err := needRestart(old, c); err != nil {
+		return err
+	}
+	if err := s.takeCertificate(c); err != nil {
+		return err
+	}
+	if err := s.moveListeners(c.listen); err != nil {
+		return err
+	}
+	s.config.Store(c)
+	s.vault.Configure(c.settings)
+	s.gate.Configure(c.gate)
+	s.level.SetLevel(c.log.level)
+	for _, w := range c.warnings {
+		s.log.Warn(w)
+	}
+	return nil
+}
+
+// needRestart complains about what cannot change while sessions live.
+func needRestart(old, now *config) error {
+	var errs []error
+	for key, changed := range map[string]bool{
+		"store":      old.store != now.store,
+		"seal":       old.seal != now.seal,
+		"hostname":   old.hostname != now.hostname,
+		"limits":     old.limits != now.limits,
+		"log.format": old.log.format != now.log.format,
+	} {
+		if changed {
+			errs = append(errs, fmt.Errorf("%s: %s: cannot change while serving; restart authferry instead", now.file, key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// moveListeners opens what is new and closes what is gone. An address that
+// changes hands (imap:// to imap+starttls://) has to be closed first; should
+// another one fail then, it is opened again as it was.
+func (s *service) moveListeners(urls []listenURL) error {
+	wanted := map[listenKey]bool{}
+	addresses := map[string]bool{}
+	var added []listenURL
+	for _, l := range urls {
+		wanted[l.key()] = true
+		if s.listeners[l.key()] == nil {
+			added = append(added, l)
+			addresses[l.address] = true
+		}
+	}
+	var handed []listenURL
+	for key, ln := range s.listeners {
+		if !wanted[key] && addresses[key.address] {
+			ln.Close()
+			delete(s.listeners, key)
+			handed = append(handed, listenURL{protocol: key.protocol, security: key.security, address: key.address})
+		}
+	}
+	opened, err := bind(added)
+	if err != nil {
+		back, again := bind(handed)
+		s.accept(back)
+		return errors.Join(err, again)
+	}
+	s.accept(opened)
+	for key, ln := range s.listeners {
+		if !wanted[key] {
+			ln.Close()
+			delete(s.listeners, key)
+		}
+	}
+	return nil
+}

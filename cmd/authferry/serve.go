@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+func serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Serve mail programs until told to stop",
+		Long: `Serve mail programs until told to stop. It writes "authferry ready" to the log,
+on standard error, once every listener accepts.
+
+SIGHUP reloads the configuration; one with a mistake in it is refused as a
+whole. SIGTERM or Ctrl-C lets sessions end by themselves for the drain time of
+the configuration; a second one ends them at once.`,
+		Example: `  authferry serve
+  authferry serve --config /etc/authferry/config.toml`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := configFor(cmd)
+			if err != nil {
+				return err
+			}
+			log, level := newLogger(c.log, cmd.ErrOrStderr())
+			defer log.Sync()
+			for _, w := range c.warnings {
+				log.Warn(w)
+			}
+			s, err := startService(c, log, level)
+			if err != nil {
+				return err
+			}
+			return s.run()
+		},
+	}
+}
+
+// run serves until a signal says otherwise.
+func (s *service) run() error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	s.log.Info("authferry ready")
+	tellSystemd(daemon.SdNotifyReady)
+	for {
+		select {
+		case err := <-s.failures:
+			s.log.Error("a listener failed", zap.Error(err))
+			s.stop(signals)
+			return err
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("drain", s.config.Load().drain))
+				return s.stop(signals)
+			}
+			tellSystemd(reloading())
+			s.reloadFile()
+			tellSystemd(daemon.SdNotifyReady)
+		}
+	}
+}
+
+// stop closes the listeners and lets sessions end by themselves for a while,
+// which a further signal cuts short.
+func (s *service) stop(signals <-chan os.Signal) error {
+	tellSystemd(daemon.SdNotifyStopping)
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Load().drain)
+	defer cancel()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case sig := <-signals:
+				if sig != syscall.SIGHUP {
+					s.log.Info("stopping at once", zap.Stringer("signal", sig))
+					cancel()
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return s.shutdown(ctx)
+}
+
+// reloadFile puts the configuration file in force, or says why not.
+func (s *service) reloadFile() {
+	c, err := loadConfig(s.config.Load().file)
+	if err == nil {
+		err = s.reload(c)
+	}
+	if err == nil {
+		s.log.Info("configuration reloaded", c.effective()...)
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		s.log.Error("configuration refused", zap.String("complaint", line))
+	}
+	s.log.Error("the configuration in force stays")
+}
+
+// reloading is what systemd wants to hear first of a service of type
+// notify-reload: sd_notify(3).
+func reloading() string {
+	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
+}
+
+// tellSystemd tells the service manager about us, if there is one.
+func tellSystemd(state string) { daemon.SdNotify(false, state) }
+
+// vaultClose bounds the writing down of when passwords were used.
+const vaultClose = 5 * time.Second
+
+// shutdown ends everything. Sessions have until ctx is done.
+func (s *service) shutdown(ctx context.Context) error {
+	s.closeListeners()
+	failures := make(chan error, len(s.servers))
+	for _, server := range s.servers {
+		go func() { failures <- server.Shutdown(ctx) }()
+	}
+	var errs []error
+	for range s.servers {
+		// Sessions that had to be cut off are the drain time's doing, no failure.
+		if err := <-failures; err != nil && !errors.Is(err, ctx.Err()) {
+			errs = append(errs, err)
+		}
+	}
+	s.serving.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), vaultClose)
+	defer cancel()
+	if err := s.vault.Close(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("closing the store: %w", err))
+	}
+	s.log.Info("authferry stopped")
+	return errors.Join(errs...)
+}

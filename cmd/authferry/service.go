@@ -1,0 +1,184 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"authferry/proxy"
+	"authferry/tokens"
+)
+
+// service is authferry at work under a configuration.
+type service struct {
+	config atomic.Pointer[config]
+	log    *zap.Logger
+	level  zap.AtomicLevel
+
+	vault       *tokens.Vault
+	gate        *proxy.Gate
+	metrics     *proxy.Metrics
+	certificate atomic.Pointer[certificateSource]
+
+	servers   map[serverKind]*proxy.Server
+	listeners map[listenKey]net.Listener
+	serving   sync.WaitGroup
+	failures  chan error
+}
+
+// serverKind is what the listeners of one server have in common.
+type serverKind struct {
+	protocol string
+	security proxy.Security
+}
+
+// listenKey tells a listener that a new configuration keeps from a new one.
+type listenKey struct {
+	serverKind
+	address string
+}
+
+func (l listenURL) key() listenKey { return listenKey{serverKind{l.protocol, l.security}, l.address} }
+
+// certificateSource is for [tls.Config.GetCertificate].
+type certificateSource func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// startService opens the store and every listener, and accepts.
+func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, error) {
+	log.Info("configuration", c.effective()...)
+	vault, err := openVault(c, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{
+		log: log, level: level, vault: vault, gate: proxy.NewGate(c.gate), metrics: &proxy.Metrics{},
+		servers: map[serverKind]*proxy.Server{}, listeners: map[listenKey]net.Listener{},
+		failures: make(chan error, 1),
+	}
+	s.config.Store(c)
+	if err := s.takeCertificate(c); err != nil {
+		return nil, failed(err, "the store directory must be writable, or [tls] must name a certificate")
+	}
+	opened, err := bind(c.listen)
+	if err != nil {
+		return nil, err
+	}
+	s.accept(opened)
+	return s, nil
+}
+
+// takeCertificate puts the certificate of a configuration in force, if it has a
+// listener to show it.
+func (s *service) takeCertificate(c *config) error {
+	if !slices.ContainsFunc(c.listen, func(l listenURL) bool { return l.security != proxy.Plain }) {
+		return nil
+	}
+	source, err := certificateFor(c, s.log)
+	if err != nil {
+		return err
+	}
+	s.certificate.Store(&source)
+	return nil
+}
+
+// bound is a listener that is open and serves nobody yet.
+type bound struct {
+	key listenKey
+	net.Listener
+}
+
+// bind opens listeners: all of them, or none and every reason why not.
+func bind(urls []listenURL) ([]bound, error) {
+	var opened []bound
+	var errs []error
+	for _, l := range urls {
+		ln, err := net.Listen("tcp", l.address)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", l.written, err))
+			continue
+		}
+		opened = append(opened, bound{l.key(), ln})
+	}
+	if len(errs) == 0 {
+		return opened, nil
+	}
+	for _, b := range opened {
+		b.Close()
+	}
+	return nil, failed(errors.Join(errs...), "ports under 1024 need privileges; `ss -ltnp` shows who has a port")
+}
+
+// accept serves listeners.
+func (s *service) accept(opened []bound) {
+	for _, b := range opened {
+		key, ln := b.key, b.Listener
+		s.listeners[key] = ln
+		server := s.server(key.serverKind)
+		s.log.Info("listening", zap.String("protocol", key.protocol), zap.Stringer("address", ln.Addr()),
+			zap.String("security", securityName(key.security)))
+		s.serving.Go(func() {
+			err := server.Serve(ln)
+			if !errors.Is(err, net.ErrClosed) && !errors.Is(err, proxy.ErrServerClosed) {
+				select {
+				case s.failures <- fmt.Errorf("%s on %s: %w", key.protocol, ln.Addr(), err):
+				default: // one is enough to stop
+				}
+			}
+		})
+	}
+}
+
+// server returns the server of a kind, made when first asked for.
+func (s *service) server(kind serverKind) *proxy.Server {
+	if server := s.servers[kind]; server != nil {
+		return server
+	}
+	c := s.config.Load()
+	server := &proxy.Server{
+		Protocol: kind.protocol, Security: kind.security, Hostname: c.hostname,
+		Vault: s.vault, Providers: s.providers, Gate: s.gate, Metrics: s.metrics,
+		Limits: c.limits, Log: s.log,
+	}
+	if kind.security != proxy.Plain {
+		server.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return (*s.certificate.Load())(hello)
+		}}
+	}
+	s.servers[kind] = server
+	return server
+}
+
+// providers are those of the configuration in force.
+func (s *service) providers() []*tokens.Provider {
+	providers := s.config.Load().settings.Providers
+	list := make([]*tokens.Provider, 0, len(providers))
+	for _, name := range slices.Sorted(maps.Keys(providers)) {
+		list = append(list, providers[name])
+	}
+	return list
+}
+
+func (s *service) closeListeners() {
+	for key, ln := range s.listeners {
+		ln.Close()
+		delete(s.listeners, key)
+	}
+}
+
+// address is where a protocol is served: the first listener of the
+// configuration that has it, with the port it got.
+func (s *service) address(protocol string) string {
+	for _, l := range s.config.Load().listen {
+		if ln := s.listeners[l.key()]; ln != nil && l.protocol == protocol {
+			return ln.Addr().String()
+		}
+	}
+	return ""
+}

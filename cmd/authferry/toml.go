@@ -1,0 +1,284 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// A document is a TOML file being read: where its keys are, which were asked
+// for, and what is wrong with them. The code that reads it is the schema:
+// asking for a key makes it known, and what nobody asked for is an error.
+type document struct {
+	file       string
+	positions  positions
+	asked      map[string]bool // every key asked for, as a dotted path
+	complaints complaints
+	warnings   []string
+}
+
+// complaint is one thing wrong with a configuration file.
+type complaint struct {
+	file string
+	line int // 0: nowhere in particular
+	key  string
+	what string
+	hint string
+}
+
+func (c complaint) String() string {
+	var b strings.Builder
+	b.WriteString(c.file)
+	if c.line > 0 {
+		fmt.Fprintf(&b, ":%d", c.line)
+	}
+	if c.key != "" {
+		b.WriteString(": " + c.key)
+	}
+	b.WriteString(": " + c.what)
+	if c.hint != "" {
+		b.WriteString("; " + c.hint)
+	}
+	return b.String()
+}
+
+// complaints are all that is wrong with a configuration file, as an error with
+// a line for each.
+type complaints []complaint
+
+func (cs complaints) Error() string {
+	lines := make([]string, len(cs))
+	for i, c := range cs {
+		lines[i] = c.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (cs complaints) exitCode() int { return exitUsage }
+
+// err returns the complaints in the order of their lines, or nil.
+func (d *document) err() error {
+	if len(d.complaints) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(d.complaints, func(a, b complaint) int { return a.line - b.line })
+	return d.complaints
+}
+
+// parseDocument reads the source of a file into its outermost table. Values are
+// left untyped, since decoding into a struct would end at the first mismatch.
+func parseDocument(file string, source []byte) (*document, *table) {
+	d := &document{file: file, asked: map[string]bool{}}
+	root := &table{doc: d, values: map[string]any{}}
+	if _, err := toml.Decode(string(source), &root.values); err != nil {
+		d.complaints = append(d.complaints, syntaxComplaint(file, err))
+		return d, nil
+	}
+	d.positions = locate(string(source))
+	return d, root
+}
+
+// quoted matches a piece of the source that a parser's message repeats.
+var quoted = regexp.MustCompile(`"[^"]{2,}"`)
+
+// syntaxComplaint says where a file is not TOML. Neither the lines around the
+// place (toml.ParseError.ErrorWithUsage) nor the words the parser tripped over
+// are repeated: a client_secret without quotes would be among them.
+func syntaxComplaint(file string, err error) complaint {
+	p, ok := errors.AsType[toml.ParseError](err)
+	if !ok {
+		return complaint{file: file, what: "not valid TOML"}
+	}
+	c := complaint{file: file, line: p.Position.Line, key: p.LastKey, what: "the value is not valid TOML", hint: "texts stand in quotes"}
+	for _, telling := range []string{"expected ", "unexpected ", "Key '", "strings cannot contain"} {
+		if strings.HasPrefix(p.Message, telling) {
+			c.what = "not valid TOML: " + quoted.ReplaceAllString(p.Message, `"..."`)
+			c.hint = ""
+		}
+	}
+	if strings.HasPrefix(p.Message, "expected value") {
+		c.hint = "texts stand in quotes"
+	}
+	return c
+}
+
+// table reads one TOML table key by key. A nil table reads as an empty one.
+type table struct {
+	doc    *document
+	path   string // dotted, with a dot at the end; "" for the outermost
+	values map[string]any
+	known  []string
+}
+
+// complain records what is wrong with a key of the table.
+func (t *table) complain(key, what, hint string) {
+	path := t.path + key
+	t.doc.complaints = append(t.doc.complaints, complaint{t.doc.file, t.doc.positions.line(path), path, what, hint})
+}
+
+// complainAt records what is wrong with an element of a list.
+func (t *table) complainAt(key string, i int, what, hint string) {
+	t.complain(fmt.Sprintf("%s[%d]", key, i), what, hint)
+}
+
+// has tells whether the file gives a key, and makes the key known.
+func (t *table) has(key string) bool {
+	_, ok := t.get(key)
+	return ok
+}
+
+func (t *table) get(key string) (any, bool) {
+	if !slices.Contains(t.known, key) {
+		t.known = append(t.known, key)
+		t.doc.asked[t.path+key] = true
+	}
+	v, ok := t.values[key]
+	return v, ok
+}
+
+// typed returns the value of a key as a T, or otherwise.
+func typed[T any](t *table, key, kind string, otherwise T) T {
+	v, ok := t.get(key)
+	if !ok {
+		return otherwise
+	}
+	if v, ok := v.(T); ok {
+		return v
+	}
+	t.complain(key, "must be "+kind, "")
+	return otherwise
+}
+
+func (t *table) text(key, otherwise string) string {
+	return typed(t, key, `a text in quotes`, otherwise)
+}
+
+func (t *table) flag(key string, otherwise bool) bool {
+	return typed(t, key, "true or false", otherwise)
+}
+
+// texts returns a list of texts; nil if the key is absent.
+func (t *table) texts(key string) []string {
+	list := typed[[]any](t, key, `a list of texts, such as ["a", "b"]`, nil)
+	if list == nil {
+		return nil
+	}
+	texts := make([]string, 0, len(list))
+	for i, v := range list {
+		s, ok := v.(string)
+		if !ok {
+			t.complainAt(key, i, "must be a text in quotes", "")
+			continue
+		}
+		texts = append(texts, s)
+	}
+	return texts
+}
+
+// duration returns a time span such as "30s"; it must be positive.
+func (t *table) duration(key string, otherwise time.Duration) time.Duration {
+	v, ok := t.get(key)
+	if !ok {
+		return otherwise
+	}
+	s, ok := v.(string)
+	d, err := time.ParseDuration(s)
+	switch {
+	case !ok || err != nil:
+		t.complain(key, "must be a time span in quotes", `such as "30s", "5m" or "1h30m"`)
+	case d <= 0:
+		t.complain(key, "must be more than nothing", `such as "30s"`)
+	default:
+		return d
+	}
+	return otherwise
+}
+
+// count returns a whole number in [least, most].
+func (t *table) count(key string, otherwise, least, most int) int {
+	n := typed(t, key, "a whole number", int64(otherwise))
+	if n < int64(least) || n > int64(most) {
+		t.complain(key, fmt.Sprintf("must be from %d to %d", least, most), "")
+		return otherwise
+	}
+	return int(n)
+}
+
+// table returns a table within; an empty one if the key is absent.
+func (t *table) table(key string) *table {
+	values := typed[map[string]any](t, key, fmt.Sprintf("a table, begun by a line [%s%s]", t.path, key), nil)
+	return &table{doc: t.doc, path: t.path + key + ".", values: values}
+}
+
+// keys lists the names in a table whose names are free to choose.
+func (t *table) keys() []string { return slices.Sorted(maps.Keys(t.values)) }
+
+// file returns a path, relative ones being relative to the configuration file.
+func (t *table) file(key string) string {
+	return t.doc.resolve(t.text(key, ""))
+}
+
+func (d *document) resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.file), path)
+}
+
+// done complains about keys that nobody asked for.
+func (t *table) done() {
+	for _, key := range t.keys() {
+		if slices.Contains(t.known, key) {
+			continue
+		}
+		hint := "known here: " + strings.Join(slices.Sorted(slices.Values(t.known)), ", ")
+		if n := nearest(key, t.known); n != "" {
+			hint = fmt.Sprintf("did you mean %s?", n)
+		}
+		t.complain(key, "unknown key", hint)
+	}
+}
+
+// nearest returns the candidate that a word was most likely meant to be, or ""
+// if none is within a third of the word's length in typing errors.
+func nearest(word string, candidates []string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, c := range candidates {
+		if d := typos(strings.ToLower(word), c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// typos is the number of letters to add, drop, replace or swap with their
+// neighbour to get from one word to another (optimal string alignment).
+func typos(a, b string) int {
+	before, last := []int(nil), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}

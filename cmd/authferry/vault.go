@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"authferry/tokens"
+)
+
+// openVault opens the store of a configuration.
+func openVault(c *config, log *zap.Logger) (*tokens.Vault, error) {
+	const hint = "store = \"file:DIRECTORY\" in the configuration says where it is; run this as the user that authferry serves as"
+	seal, err := tokens.LoadSeal(c.seal, c.store)
+	if err != nil {
+		return nil, failed(err, hint)
+	}
+	store, err := tokens.OpenFileStore(c.store, seal)
+	if err != nil {
+		return nil, failed(err, hint)
+	}
+	return tokens.NewVault(store, c.settings, log), nil
+}
+
+// withVault runs a command that works on the store and is done.
+func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config, vault *tokens.Vault) error) error {
+	c, err := configFor(cmd)
+	if err != nil {
+		return err
+	}
+	if err := actAsOwner(c.store); err != nil {
+		return err
+	}
+	vault, err := openVault(c, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	return errors.Join(do(ctx, c, vault), vault.Close(context.WithoutCancel(ctx)))
+}
+
+// mailboxView is a mailbox as it is shown, and the stable shape of --json.
+type mailboxView struct {
+	Mailbox      string         `json:"mailbox"`
+	Provider     string         `json:"provider"`
+	State        tokens.State   `json:"state"`
+	Reason       string         `json:"reason,omitempty"` // of a state that is not good
+	TokenExpires *time.Time     `json:"token_expires,omitempty"`
+	GrantEnds    *time.Time     `json:"grant_ends,omitempty"`
+	Connected    *time.Time     `json:"connected,omitempty"`
+	Passwords    []passwordView `json:"passwords"`
+}
+
+type passwordView struct {
+	Name      string         `json:"name"`
+	Protocols []string       `json:"protocols,omitempty"` // none: all
+	Networks  []netip.Prefix `json:"networks,omitempty"`  // none: all
+	Expires   *time.Time     `json:"expires,omitempty"`
+	Created   *time.Time     `json:"created,omitempty"`
+	LastUsed  *useView       `json:"last_used,omitempty"`
+}
+
+type useView struct {
+	At       time.Time `json:"at"`
+	From     string    `json:"from"`
+	Protocol string    `json:"protocol"`
+	Client   string    `json:"client,omitempty"`
+}
+
+func viewOf(a *tokens.Account, v *tokens.Vault) mailboxView {
+	m := mailboxView{
+		Mailbox: a.Mailbox, Provider: a.Provider, State: v.State(a),
+		TokenExpires: given(a.Token.Expiry), GrantEnds: given(a.Token.RefreshExpiry), Connected: given(a.Connected),
+		Passwords: []passwordView{},
+	}
+	switch {
+	case a.Dead != nil:
+		m.Reason = a.Dead.Reason
+	case a.Trouble != nil:
+		m.Reason = a.Trouble.Reason
+	}
+	for _, p := range a.Passwords {
+		view := passwordView{Name: p.Name, Protocols: p.Protocols, Networks: p.Networks, Expires: given(p.Expires), Created: given(p.Created)}
+		if u := p.LastUsed; !u.At.IsZero() {
+			view.LastUsed = &useView{u.At, u.From.String(), u.Protocol, u.Client}
+		}
+		m.Passwords = append(m.Passwords, view)
+	}
+	return m
+}
+
+// given is a time, or nil for the zero time.
+func given(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// columns prints a table for people; cells are separated by tabs.
+func columns(w io.Writer, rows ...string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, row)
+	}
+	return t.Flush()
+}
+
+func row(cells ...string) string {
+	for i, c := range cells {
+		if c == "" {
+			cells[i] = "-"
+		}
+	}
+	return strings.Join(cells, "\t")
+}
+
+// moment is a time for people: absolute, because what is printed is kept.
+func moment(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}

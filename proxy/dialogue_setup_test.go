@@ -1,0 +1,261 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"bufio"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"authferry/tokens"
+)
+
+// testCert is a certificate for loopback that is its own authority.
+var testCert = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "dialogues"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+})
+
+func testServerTLS() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{testCert()}} }
+
+func testCAs() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(testCert().Leaf)
+	return pool
+}
+
+// lockedBuffer is a log that sessions write and the test reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// newDialogue sets up what a file asks for: a vault with one mailbox, a token
+// endpoint, a provider that is played by the file, and the server in between.
+func newDialogue(t *testing.T, file string) (*dialogue, []step) {
+	head, steps := readDialogue(t, file)
+	d := &dialogue{T: t, head: head, legs: map[byte]*leg{}, incoming: make(chan net.Conn, 4), log: &lockedBuffer{}}
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		MessageKey: "event", LevelKey: "level", EncodeLevel: zapcore.LowercaseLevelEncoder, EncodeDuration: zapcore.SecondsDurationEncoder,
+	}), zapcore.AddSync(d.log), zapcore.DebugLevel))
+	p := d.provider()
+	vault, password := d.vault(p, log)
+	token2 := "token-2"
+	d.expand = strings.NewReplacer("$USER", dialogueUser, "$PASS", password.Reveal(), "$TOKEN1", d.token1(), "$TOKEN2", token2)
+	d.server = &Server{
+		Protocol: head["protocol"], Hostname: "ferry.example.org", Vault: vault, Log: log,
+		TLS: testServerTLS(), Gate: &Gate{}, Metrics: &Metrics{},
+		Providers: func() []*tokens.Provider { return []*tokens.Provider{p} },
+		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience},
+		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit}[head["security"]],
+	}
+	d.connect()
+	return d, steps
+}
+
+// limit is a limit of time, far beyond what a dialogue takes unless the file
+// says so.
+func (d *dialogue) limit(name string) time.Duration {
+	if v, err := time.ParseDuration(d.head[name]); err == nil {
+		return v
+	}
+	return 2 * patience
+}
+
+func (d *dialogue) token1() string {
+	if n := len(d.head["token-size"]); n > 0 {
+		var size int
+		fmt.Sscan(d.head["token-size"], &size)
+		return "token-1" + strings.Repeat("x", size-len("token-1"))
+	}
+	return "token-1"
+}
+
+// provider is the profile the file names, pointed at the file.
+func (d *dialogue) provider() *tokens.Provider {
+	name := d.head["provider"]
+	if name == "" {
+		name = "gmail"
+	}
+	p := tokens.Builtin()[name]
+	if p == nil { // one as configured by hand, with every default
+		p = &tokens.Provider{Name: name, Mechanism: "XOAUTH2"}
+	}
+	if m := d.head["mechanism"]; m != "" {
+		p.Mechanism = m
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			d.incoming <- c
+		}
+	}()
+	d.port = ln.Addr().(*net.TCPAddr).Port
+	here := tokens.Endpoint{Host: "127.0.0.1", Port: d.port, StartTLS: d.head["provider-tls"] == "starttls"}
+	p.IMAP, p.POP3, p.SMTP = here, here, here
+	if d.head["provider-tls"] == "none" { // a protocol it does not serve
+		p.IMAP, p.POP3, p.SMTP = tokens.Endpoint{}, tokens.Endpoint{}, tokens.Endpoint{}
+	}
+	p.RootCAs = testCAs()
+	p.TokenURL = d.tokenEndpoint().URL
+	p.ClientID = "dialogues"
+	return p
+}
+
+// tokenEndpoint answers refreshes as the file says under "oauth".
+func (d *dialogue) tokenEndpoint() *httptest.Server {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.refresh.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Connection", "close")
+		switch answer := d.head["oauth"]; answer {
+		case "":
+			fmt.Fprint(w, `{"access_token":"token-2","expires_in":3599,"scope":"https://mail.google.com/","token_type":"Bearer"}`)
+		case "500":
+			http.Error(w, "<html>oops</html>", 500)
+		case "invalid_client":
+			w.WriteHeader(401)
+			fmt.Fprint(w, `{"error":"invalid_client","error_description":"The OAuth client was deleted."}`)
+		default:
+			w.WriteHeader(400)
+			fmt.Fprintf(w, `{"error":%q,"error_description":"Token has been expired or revoked."}`, answer)
+		}
+	}))
+	d.Cleanup(s.Close)
+	return s
+}
+
+// vault holds one mailbox with one generated password and, unless the file
+// says that it has expired, a fresh token.
+func (d *dialogue) vault(p *tokens.Provider, log *zap.Logger) (*tokens.Vault, tokens.Secret) {
+	ctx, dir := context.Background(), d.TempDir()
+	seal, err := tokens.LoadSeal("", dir)
+	if err != nil {
+		d.Fatal(err)
+	}
+	store, err := tokens.OpenFileStore(dir, seal)
+	if err != nil {
+		d.Fatal(err)
+	}
+	v := tokens.NewVault(store, tokens.Settings{
+		Providers: map[string]*tokens.Provider{p.Name: p},
+		Aliases:   map[string]string{"scanner1": dialogueUser},
+	}, log)
+	d.Cleanup(func() { v.Close(ctx) })
+	token := &tokens.Token{
+		Access: tokens.Secret(d.token1()), Refresh: "refresh-1",
+		Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: p.Scopes,
+	}
+	if d.head["token"] == "expired" {
+		token.Minted, token.Expiry = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+	}
+	if err := v.Connect(ctx, dialogueUser, p.Name, token); err != nil {
+		d.Fatal(err)
+	}
+	spec := tokens.PasswordSpec{Name: "the program"}
+	if only := d.head["password-for"]; only != "" {
+		spec.Protocols = []string{only}
+	}
+	password, err := v.AddPassword(ctx, dialogueUser, spec)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return v, password
+}
+
+// connect starts the server and the client's leg.
+func (d *dialogue) connect() {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		d.server.Serve(ln)
+		close(served)
+	}()
+	d.Cleanup(func() { ln.Close(); <-served })
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.Cleanup(func() { c.Close() })
+	if d.head["security"] == "tls" && d.head["client-tls"] != "none" {
+		c = tls.Client(c, &tls.Config{ServerName: "localhost", RootCAs: testCAs()})
+	}
+	d.legs['c'] = &leg{Conn: c, r: bufio.NewReader(c)}
+}
+
+// glob tells whether s is pattern, in which * stands for anything.
+func glob(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == s
+	}
+	if !strings.HasPrefix(s, parts[0]) {
+		return false
+	}
+	s = s[len(parts[0]):]
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+	return strings.HasSuffix(s, parts[len(parts)-1])
+}

@@ -1,0 +1,235 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// visit does what an owner does who agrees: it returns the address the browser
+// is sent to.
+func (f *fakeEndpoint) visit(t testing.TB, consent string) string {
+	t.Helper()
+	u, err := url.Parse(consent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	if q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("client_id") != "client" || q.Get("state") == "" {
+		t.Fatalf("the consent page is asked for %v", q)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n++
+	code := fmt.Sprintf("4/code-CANARY-%d", f.n)
+	f.codes[code] = q.Get("code_challenge")
+	return q.Get("redirect_uri") + "/?" + url.Values{"state": q["state"], "code": {code}, "scope": {"https://mail.google.com/"}}.Encode()
+}
+
+const redirectTo = "http://127.0.0.1:34567"
+
+func newVisit(t testing.TB, p *Provider) *Consent {
+	t.Helper()
+	c, err := p.NewConsent(redirectTo, me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConsentURL(t *testing.T) {
+	p := Builtin()["gmail"]
+	p.ClientID = "1-a.apps.googleusercontent.com"
+	c := newVisit(t, p)
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme+"://"+u.Host+u.Path != "https://accounts.google.com/o/oauth2/v2/auth" {
+		t.Fatalf("%s, %v", c.URL, err)
+	}
+	for name, want := range map[string]string{
+		"client_id": "1-a.apps.googleusercontent.com", "redirect_uri": redirectTo, "scope": "https://mail.google.com/",
+		"access_type": "offline", "prompt": "consent", "login_hint": me, "response_type": "code", "code_challenge_method": "S256",
+	} {
+		if got := u.Query().Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if other := newVisit(t, p); other.state == c.state || other.verifier == c.verifier || len(c.state) < 32 || len(c.verifier) < 43 {
+		t.Error("state and verifier are not fresh or too short")
+	}
+	if strings.Contains(c.URL, c.verifier.Reveal()) {
+		t.Error("the verifier is in the address")
+	}
+	p.ClientID = ""
+	if _, err := p.NewConsent(redirectTo, me); err == nil || !strings.Contains(err.Error(), "client_id") {
+		t.Errorf("without a client: %v", err)
+	}
+	if _, err := (&Provider{Name: "x", ClientID: "c"}).NewConsent(redirectTo, me); err == nil || !strings.Contains(err.Error(), "auth_url") {
+		t.Errorf("without a page: %v", err)
+	}
+}
+
+// TestFinishAsPasted: the address comes back in every shape that people and
+// terminals give it.
+func TestFinishAsPasted(t *testing.T) {
+	f := newFakeEndpoint(t)
+	f.scope = "https://mail.google.com/"
+	for name, paste := range map[string]func(string) string{
+		"as it is":        func(s string) string { return s },
+		"with a line end": func(s string) string { return "  " + s + "\r\n" },
+		"in quotes":       func(s string) string { return `"` + s + `"` },
+		"in brackets":     func(s string) string { return " <" + s + "> " },
+		"wrapped":         func(s string) string { return s[:40] + "\n    " + s[40:] },
+		"without scheme":  func(s string) string { return strings.TrimPrefix(s, "http://") },
+		"only the query":  func(s string) string { return s[strings.Index(s, "?")+1:] },
+		"from the mark":   func(s string) string { return s[strings.Index(s, "?"):] },
+		"from HTML":       func(s string) string { return strings.ReplaceAll(s, "&", "&amp;") },
+		"with a fragment": func(s string) string { return s + "#" },
+		"in the fragment": func(s string) string { return strings.Replace(s, "?", "#", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newVisit(t, f.provider())
+			got, err := c.Finish(context.Background(), paste(f.visit(t, c.URL)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Access.Empty() || got.Refresh.Empty() || !slices.Equal(got.Scopes, []string{"https://mail.google.com/"}) || time.Until(got.RefreshExpiry) < 6*24*time.Hour {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestFinishRefuses(t *testing.T) {
+	f := newFakeEndpoint(t)
+	p := f.provider()
+	p.Issuer = "https://accounts.example.com"
+	for name, c := range map[string]struct {
+		paste func(state, whole string) string
+		says  string
+	}{
+		"nothing":            {func(_, _ string) string { return "" }, "is not the address"},
+		"something else":     {func(_, _ string) string { return "https://example.com/" }, "is not the address"},
+		"the code alone":     {func(_, _ string) string { return "4/code-CANARY" }, "is not the address"},
+		"bad escapes":        {func(s, _ string) string { return "?state=" + s + "&code=%zz" }, "is not the address"},
+		"a flood":            {func(s, _ string) string { return "?state=" + s + strings.Repeat("x", maxRedirect) }, "is not the address"},
+		"another state":      {func(_, w string) string { return strings.Replace(w, "state=", "state=x", 1) }, "this visit"},
+		"no state":           {func(_, w string) string { return strings.Replace(w, "state=", "stat=", 1) }, "this visit"},
+		"an error, no state": {func(_, _ string) string { return "?error=access_denied" }, "this visit"},
+		"no code":            {func(s, _ string) string { return "?state=" + s }, "no code"},
+		"another issuer":     {func(_, w string) string { return w + "&iss=https://evil.example" }, "RFC 9207"},
+		"no":                 {func(s, _ string) string { return "?error=access_denied&state=" + s }, "test users"},
+		"policy":             {func(s, _ string) string { return "?error=admin_policy_enforced&state=" + s }, "administrator"},
+		"internal":           {func(s, _ string) string { return "?error=org_internal&state=" + s }, "Internal"},
+		"redirect":           {func(s, _ string) string { return "?error=redirect_uri_mismatch&state=" + s }, "Desktop app"},
+		"a new error":        {func(s, _ string) string { return "?error=new%0Aerror&error_description=oh%1B&state=" + s }, `"new\nerror" "oh\x1b"`},
+		"a code not given":   {func(s, _ string) string { return "?code=4/CANARY&state=" + s }, "codes are good once"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			visit := newVisit(t, p)
+			whole := f.visit(t, visit.URL)
+			pasted := c.paste(visit.state.Reveal(), whole)
+			_, err := visit.Finish(context.Background(), pasted)
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") || strings.ContainsAny(err.Error(), "\n\x1b") {
+				t.Errorf("%v; want %q", err, c.says)
+			}
+			// What was wrong does not spoil the visit.
+			if _, err := visit.Finish(context.Background(), whole+"&iss="+p.Issuer); err != nil {
+				t.Errorf("the right address afterwards: %v", err)
+			}
+			if _, err := visit.Finish(context.Background(), whole); err == nil {
+				t.Error("a code is good twice")
+			}
+		})
+	}
+}
+
+func TestFinishClassifies(t *testing.T) {
+	f := newFakeEndpoint(t)
+	for body, want := range map[string]error{`{"error":"invalid_client"}`: ErrRefused, `<html>`: ErrUnavailable, `{"error":"redirect_uri_mismatch"}`: ErrRefused} {
+		c := newVisit(t, f.provider())
+		f.answers(400, body)
+		if _, err := c.Finish(context.Background(), f.visit(t, c.URL)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", body, err, want)
+		}
+	}
+}
+
+func TestConnect(t *testing.T) {
+	r := newRig(t)
+	google := []string{"https://mail.google.com/"}
+	microsoft := Builtin()["microsoft"].Scopes
+	now := time.Now()
+	for name, c := range map[string]struct {
+		asked, granted []string
+		change         func(*Token)
+		says           string
+	}{
+		"as asked":                {google, google, nil, ""},
+		"scopes not said":         {google, nil, nil, ""},
+		"more than asked":         {google, []string{"openid", "https://mail.google.com/"}, nil, ""},
+		"without the slash":       {google, []string{"https://mail.google.com"}, nil, ""},
+		"Microsoft":               {microsoft, []string{"https://outlook.office365.com/imap.accessasuser.all", "POP.AccessAsUser.All", "https://outlook.office.com/SMTP.Send"}, nil, ""},
+		"sign-in scopes not said": {append([]string{"openid", "email"}, google...), google, nil, ""},
+		"mail not ticked":         {google, []string{"openid", "email"}, nil, "https://mail.google.com/"},
+		"a narrower one":          {google, []string{"https://www.googleapis.com/auth/gmail.modify"}, nil, "tick its box"},
+		"no SMTP":                 {microsoft, microsoft[:2], nil, "SMTP.Send"},
+		"no refresh token":        {google, google, func(t *Token) { t.Refresh = "" }, "prompt=consent"},
+		"no access token":         {google, google, func(t *Token) { t.Access = "" }, "no access token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.provider.Scopes = c.asked
+			before := r.account()
+			token := &Token{Access: "a-CANARY", Refresh: "r-CANARY", Minted: now, Expiry: now.Add(time.Hour), Scopes: c.granted}
+			if c.change != nil {
+				c.change(token)
+			}
+			err := r.Connect(context.Background(), "ME%40gmail.com ", "fake", token)
+			if (err == nil) != (c.says == "") || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY")) {
+				t.Errorf("%v; want %q", err, c.says)
+			}
+			after := r.account()
+			if err != nil {
+				sameAccount(t, after, before)
+			} else if after.Token.Refresh != "r-CANARY" || len(after.Passwords) != 1 || !after.Created.Equal(before.Created) || !after.Connected.After(before.Connected) {
+				t.Errorf("%+v", after)
+			}
+		})
+	}
+	if err := r.Connect(context.Background(), "me", "fake", &Token{Access: "a", Refresh: "r"}); err == nil || !strings.Contains(err.Error(), "you@example.com") {
+		t.Errorf("no address: %v", err)
+	}
+	if err := r.Connect(context.Background(), me, "other", &Token{Access: "a", Refresh: "r"}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {
+		t.Errorf("no provider: %v", err)
+	}
+}
+
+func FuzzFinish(f *testing.F) {
+	for _, s := range []string{
+		"http://127.0.0.1:1/?state=s&code=c", "127.0.0.1:1/?code=c&state=s", "?code=c", "state=s", `"<http://h/?state=s&amp;error=e>"`,
+		"http://h/#state=s&code=c", "??##", "%", "code", "&&=;", "\x00\xff?state=\xff",
+	} {
+		f.Add(s)
+	}
+	p := &Provider{Name: "x", AuthURL: "http://127.0.0.1:1/", TokenURL: "http://127.0.0.1:1/", ClientID: "c"}
+	c := newVisit(f, p)
+	// A context that has ended: whatever passes for an answer asks nobody.
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.Fuzz(func(t *testing.T, pasted string) {
+		token, err := c.Finish(ctx, pasted)
+		if err == nil {
+			t.Fatalf("%q brings %+v", pasted, token)
+		}
+		if strings.ContainsAny(err.Error(), "\r\n\x00\x1b") || len(err.Error()) > 2000 {
+			t.Errorf("%q from %q", err, pasted)
+		}
+		if strings.Contains(err.Error(), "exchanging") && !strings.Contains(pasted, c.state.Reveal()[:4]) {
+			t.Errorf("%q passes without the state", pasted)
+		}
+	})
+}

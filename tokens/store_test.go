@@ -1,0 +1,266 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// testStore is what every store must do. open returns two handles of one empty
+// store, as two processes have them.
+func testStore(t *testing.T, open func(*testing.T) (Store, Store)) {
+	for name, test := range map[string]func(*testing.T, Store, Store){
+		"keeps an account whole":              storeKeepsAll,
+		"knows no mailbox it does not hold":   storeNoMailbox,
+		"lists in order":                      storeLists,
+		"leaves an account when an edit errs": storeEditErrs,
+		"shows what another handle wrote":     storeSeesOther,
+		"edits one at a time":                 storeExcludes,
+		"waits no longer than its context":    storeWaits,
+		"writes although the context ended":   storeWritesLate,
+		"does not let edits leak":             storeIsolates,
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := open(t)
+			test(t, a, b)
+		})
+	}
+}
+
+func wholeAccount(mailbox string) *Account {
+	at := time.Date(2026, 11, 21, 4, 5, 6, 789, time.UTC)
+	return &Account{
+		Mailbox: mailbox, Provider: "gmail",
+		Token: Token{
+			Access: "ya29.a", Refresh: "1//r", Minted: at, Expiry: at.Add(time.Hour),
+			Scopes: []string{"https://mail.google.com/"}, RefreshExpiry: at.Add(7 * 24 * time.Hour),
+		},
+		Dead:    &Failure{At: at, Since: at, Reason: "answered 400 \"invalid_grant\"", Count: 2},
+		Trouble: &Failure{At: at, Since: at, Reason: "no answer", Count: 9},
+		Passwords: []Password{
+			{
+				ID: "01", Name: "Livespace", Key: "k\x00\xff", Hash: "h\x00\xfe", Protocols: []string{"imap", "smtp"},
+				Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+				Expires:  at, Created: at,
+				LastUsed: Use{At: at, From: netip.MustParseAddr("2001:db8::1"), Protocol: "imap", Client: "Thunderbird ü"},
+			},
+			{ID: "02", Name: "printer", Argon2: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Created: at, LastUsed: Use{At: at}},
+		},
+		Created: at, Connected: at,
+	}
+}
+
+// sameAccount compares accounts, secrets included.
+func sameAccount(t *testing.T, got, want *Account) {
+	t.Helper()
+	addresses := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	prefixes := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	if d := cmp.Diff(want, got, addresses, prefixes, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("the account differs (-want +got):\n%s", d)
+	}
+}
+
+func put(t *testing.T, s Store, want *Account) {
+	t.Helper()
+	err := s.Update(context.Background(), want.Mailbox, func(a *Account) error {
+		*a = *want
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func storeKeepsAll(t *testing.T, a, b Store) {
+	for _, want := range []*Account{wholeAccount("me@gmail.com"), {Mailbox: "bare@gmail.com"}, wholeAccount("żółw+a/b:%@gmail.com")} {
+		put(t, a, want)
+		for _, s := range []Store{a, b} {
+			got, err := s.Get(context.Background(), want.Mailbox)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameAccount(t, got, want)
+		}
+	}
+}
+
+func storeNoMailbox(t *testing.T, a, _ Store) {
+	ctx := context.Background()
+	for _, name := range []string{"", ".", "..", "../me", "a\x00b", string(make([]byte, 5000)), "nobody@gmail.com"} {
+		if _, err := a.Get(ctx, name); !errors.Is(err, ErrNoMailbox) {
+			t.Errorf("Get(%.20q): %v, not ErrNoMailbox", name, err)
+		}
+	}
+	if err := a.Delete(ctx, "nobody@gmail.com"); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("Delete: %v, not ErrNoMailbox", err)
+	}
+	err := a.Update(ctx, "new@gmail.com", func(got *Account) error {
+		sameAccount(t, got, &Account{Mailbox: "new@gmail.com"})
+		return errors.New("not now")
+	})
+	if err == nil || errors.Is(err, ErrNoMailbox) {
+		t.Errorf("Update: %v, not the error of the edit", err)
+	}
+	if _, err := a.Get(ctx, "new@gmail.com"); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("an edit that failed made a mailbox: %v", err)
+	}
+}
+
+func storeLists(t *testing.T, a, b Store) {
+	want := []string{".dot@x", "a@x", "b@x", "c/d@x", "zażółć@x"}
+	for _, m := range []string{"zażółć@x", "b@x", "c/d@x", "a@x", ".dot@x", "gone@x"} {
+		put(t, a, wholeAccount(m))
+	}
+	if err := b.Delete(context.Background(), "gone@x"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Mailboxes(context.Background())
+	if err != nil || !cmp.Equal(got, want) {
+		t.Errorf("Mailboxes: %q, %v; want %q", got, err, want)
+	}
+	if _, err := a.Get(context.Background(), "gone@x"); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("a mailbox that another handle deleted: %v", err)
+	}
+}
+
+func storeEditErrs(t *testing.T, a, _ Store) {
+	want := wholeAccount(me)
+	put(t, a, want)
+	no := errors.New("no")
+	err := a.Update(context.Background(), me, func(x *Account) error {
+		x.Token.Refresh, x.Passwords = "other", nil
+		return no
+	})
+	if !errors.Is(err, no) {
+		t.Errorf("Update: %v, not the error of the edit", err)
+	}
+	got, err := a.Get(context.Background(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameAccount(t, got, want)
+}
+
+// storeSeesOther changes an account so fast, to records of one size, that
+// times and sizes alone would not show it.
+func storeSeesOther(t *testing.T, a, b Store) {
+	ctx := context.Background()
+	for i := range 50 {
+		writer, reader := a, b
+		if i%2 == 1 {
+			writer, reader = b, a
+		}
+		want := Secret(fmt.Sprintf("token-%03d", i))
+		err := writer.Update(ctx, me, func(x *Account) error {
+			x.Token.Access = want
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := reader.Get(ctx, me)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Token.Access != want {
+			t.Fatalf("write %d is not seen", i)
+		}
+	}
+}
+
+func storeExcludes(t *testing.T, a, b Store) {
+	const each = 10
+	var all sync.WaitGroup
+	for _, s := range []Store{a, b, a, b} {
+		all.Go(func() {
+			for range each {
+				err := s.Update(context.Background(), me, func(x *Account) error {
+					x.Provider += "x"
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	got, err := a.Get(context.Background(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(got.Provider); n != 4*each {
+		t.Errorf("%d edits of %d survived", n, 4*each)
+	}
+}
+
+func storeWaits(t *testing.T, a, b Store) {
+	for name, other := range map[string]Store{"the same handle": a, "another handle": b} {
+		held, release := make(chan struct{}), make(chan struct{})
+		done := make(chan error, 1)
+		go func() {
+			done <- a.Update(context.Background(), me, func(*Account) error {
+				close(held)
+				<-release
+				return nil
+			})
+		}()
+		<-held
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		err := other.Update(ctx, me, func(*Account) error {
+			t.Errorf("%s: edited while locked", name)
+			return nil
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v, not the context's error", name, err)
+		}
+		cancel()
+		// Other mailboxes are not locked.
+		put(t, other, wholeAccount("other@gmail.com"))
+		close(release)
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func storeWritesLate(t *testing.T, a, _ Store) {
+	ctx, cancel := context.WithCancel(context.Background())
+	err := a.Update(ctx, me, func(x *Account) error {
+		cancel()
+		x.Token.Refresh = "the only copy"
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := a.Get(context.Background(), me)
+	if err != nil || got.Token.Refresh != "the only copy" {
+		t.Errorf("a token was lost with its context: %v", err)
+	}
+}
+
+func storeIsolates(t *testing.T, a, _ Store) {
+	put(t, a, wholeAccount(me))
+	before, err := a.Get(context.Background(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = a.Update(context.Background(), me, func(x *Account) error {
+		x.Passwords[0].Name = "changed"
+		x.Token.Scopes[0] = "changed"
+		x.Dead.Count = 100
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameAccount(t, before, wholeAccount(me))
+}

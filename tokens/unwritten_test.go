@@ -1,0 +1,99 @@
+package tokens
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestFullDisk: a token that was refreshed and cannot be written is neither
+// used nor lost, and is written before anything else once there is room.
+func TestFullDisk(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	whole := disk
+	defer func() { disk = whole }()
+	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	before := r.account().Token
+	for range 3 {
+		r.want(ErrUnavailable, "no space left")
+	}
+	r.wantCalls(1)
+	if r.account().Token.Access != before.Access {
+		t.Fatal("half a write")
+	}
+	disk = whole
+	g := r.mustAuthorize()
+	r.wantCalls(1)
+	if !r.endpoint.use(g.AccessToken) || r.account().Token.Access != g.AccessToken || r.account().Token.Refresh == before.Refresh {
+		t.Error("the token that could not be written was lost")
+	}
+	r.age(0)
+	if !r.endpoint.use(r.mustAuthorize().AccessToken) {
+		t.Error("the refresh token that could not be written was lost")
+	}
+}
+
+// TestFullDiskForLong: the token runs out before there is room; its refresh
+// token is what the next refresh goes by.
+func TestFullDiskForLong(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	whole := disk
+	defer func() { disk = whole }()
+	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	r.want(ErrUnavailable, "no space left")
+	r.clock.advance(2 * time.Hour)
+	r.want(ErrUnavailable, "no space left")
+	disk = whole
+	if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+		t.Error("the grant was lost")
+	}
+	r.wantCalls(2)
+	if a := r.account(); a.Dead != nil {
+		t.Errorf("dead: %+v", a.Dead)
+	}
+}
+
+// TestFullDiskUntilClose: stopping the program writes what could not be written.
+func TestFullDiskUntilClose(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	whole := disk
+	defer func() { disk = whole }()
+	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	r.want(ErrUnavailable, "no space left")
+	before := r.account().Token.Refresh
+	disk = whole
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if r.account().Token.Refresh == before {
+		t.Error("the token was lost")
+	}
+	r.age(0)
+	r.want(ErrUnavailable, "shutting down")
+}
+
+// TestFullDiskAndConnectedAgain: what a new consent brought is not overwritten
+// by the token that could not be written.
+func TestFullDiskAndConnectedAgain(t *testing.T) {
+	r := newRig(t)
+	whole := disk
+	defer func() { disk = whole }()
+	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	r.want(ErrUnavailable, "no space left")
+	disk = whole
+	granted := r.endpoint.grant()
+	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
+	defer cli.Close(context.Background())
+	if err := cli.Connect(context.Background(), me, "fake", &Token{Access: "a2", Refresh: granted, Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	r.mustAuthorize()
+	if r.account().Token.Refresh != granted {
+		t.Error("an old grant took the place of a new one")
+	}
+}

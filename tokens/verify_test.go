@@ -1,0 +1,102 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen,
+// every refusal costs one verification, that of a mailbox that is not there too.
+func TestVerifierRefusesAtOneCost(t *testing.T) {
+	generated, shown, err := newPassword(PasswordSpec{Name: "g", Protocols: []string{"imap"}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen, _, err := newPassword(PasswordSpec{Name: "c", Preset: "a chosen password"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newVerifier()
+	// With every turn taken, what must verify cannot, and says so.
+	c.wait = time.Millisecond
+	for range cap(c.turns) {
+		c.turns <- struct{}{}
+	}
+	try := func(a *Account, given Secret, protocol string) error {
+		_, err := c.verify(context.Background(), a, Login{Password: given, Protocol: protocol}, time.Now())
+		return err
+	}
+	unknown := &Account{Mailbox: "nobody@gmail.com"}
+	cheap := &Account{Mailbox: me, Provider: "p", Passwords: []Password{generated}}
+	costly := &Account{Mailbox: me, Provider: "p", Passwords: []Password{chosen}}
+	if err := try(unknown, "x", "imap"); !errors.Is(err, ErrBadLogin) {
+		t.Errorf("before: %v", err)
+	}
+	if err := try(costly, "a chosen password", "imap"); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBadLogin) {
+		t.Errorf("a right password that waits too long: %v, not ErrUnavailable", err)
+	}
+	for name, err := range map[string]error{
+		"unknown mailbox": try(unknown, "x", "imap"), "wrong password": try(cheap, "x", "imap"),
+		"wrong protocol": try(cheap, shown, "smtp"), "wrong chosen password": try(costly, "x", "imap"),
+	} {
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: %v: it cost nothing", name, err)
+		}
+	}
+	if err := try(cheap, shown, "imap"); err != nil {
+		t.Errorf("a right generated password waits for others: %v", err)
+	}
+	<-c.turns
+	for name, want := range map[*Account]string{unknown: "there is no mailbox", cheap: "wrong password", costly: "wrong password"} {
+		if err := try(name, "x", "imap"); !errors.Is(err, ErrBadLogin) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+	if err := try(costly, "a chosen password", "imap"); err != nil {
+		t.Error(err)
+	}
+	c.turns <- struct{}{}
+	if err := try(costly, "a chosen password", "imap"); err != nil {
+		t.Errorf("a password that was right is verified again: %v", err)
+	}
+}
+
+func TestVerifierRemembersBoundedly(t *testing.T) {
+	c := newVerifier()
+	p := &Password{ID: "1", Argon2: dummyArgon2}
+	for i := range mostRemembered + 100 {
+		c.remember(p, Secret(fmt.Sprint(i)))
+	}
+	if n := len(c.remembered); n != mostRemembered {
+		t.Errorf("%d remembered", n)
+	}
+	if !c.remembers(p, Secret(fmt.Sprint(mostRemembered+99))) {
+		t.Error("the last one is not remembered")
+	}
+}
+
+func TestMatchArgon2(t *testing.T) {
+	// From the tests of the reference implementation,
+	// https://github.com/P-H-C/phc-winner-argon2/blob/master/src/test.c
+	const known = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+	if right, err := matchArgon2(known, "password"); err != nil || !right {
+		t.Errorf("a known hash: %v, %v", right, err)
+	}
+	for _, damaged := range []Secret{
+		"", "x", "$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=16$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=65536,t=0,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=65536,t=2,p=0$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=65536,t=2,p=1$!$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$!",
+	} {
+		if right, err := matchArgon2(damaged, "password"); right || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: %v, %v", damaged.Reveal(), right, err)
+		}
+	}
+}
