@@ -1,62 +1,25 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"bufio"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"authferry/tokens"
 )
-
-// testCert is a certificate for loopback that is its own authority.
-var testCert = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "dialogues"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-})
-
-func testServerTLS() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{testCert()}} }
-
-func testCAs() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(testCert().Leaf)
-	return pool
-}
 
 // lockedBuffer is a log that sessions write and the test reads.
 type lockedBuffer struct {
@@ -90,7 +53,7 @@ func newDialogue(t *testing.T, file string) (*dialogue, []step) {
 	d.expand = strings.NewReplacer("$USER", dialogueUser, "$PASS", password.Reveal(), "$TOKEN1", d.token1(), "$TOKEN2", token2)
 	d.server = &Server{
 		Protocol: head["protocol"], Hostname: "ferry.example.org", Vault: vault, Log: log,
-		TLS: testServerTLS(), Gate: &Gate{}, Metrics: &Metrics{},
+		TLS: serverTLS(), Gate: NewGate(GateLimits{Failures: d.number("failures"), Delay: -1}),
 		Providers: func() []*tokens.Provider { return []*tokens.Provider{p} },
 		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience},
 		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit}[head["security"]],
@@ -108,13 +71,13 @@ func (d *dialogue) limit(name string) time.Duration {
 	return 2 * patience
 }
 
+func (d *dialogue) number(name string) int {
+	n, _ := strconv.Atoi(d.head[name])
+	return n
+}
+
 func (d *dialogue) token1() string {
-	if n := len(d.head["token-size"]); n > 0 {
-		var size int
-		fmt.Sscan(d.head["token-size"], &size)
-		return "token-1" + strings.Repeat("x", size-len("token-1"))
-	}
-	return "token-1"
+	return "token-1" + strings.Repeat("x", max(0, d.number("token-size")-len("token-1")))
 }
 
 // provider is the profile the file names, pointed at the file.
@@ -150,7 +113,7 @@ func (d *dialogue) provider() *tokens.Provider {
 	if d.head["provider-tls"] == "none" { // a protocol it does not serve
 		p.IMAP, p.POP3, p.SMTP = tokens.Endpoint{}, tokens.Endpoint{}, tokens.Endpoint{}
 	}
-	p.RootCAs = testCAs()
+	p.RootCAs = clientTLS().RootCAs
 	p.TokenURL = d.tokenEndpoint().URL
 	p.ClientID = "dialogues"
 	return p
@@ -235,7 +198,7 @@ func (d *dialogue) connect() {
 	}
 	d.Cleanup(func() { c.Close() })
 	if d.head["security"] == "tls" && d.head["client-tls"] != "none" {
-		c = tls.Client(c, &tls.Config{ServerName: "localhost", RootCAs: testCAs()})
+		c = tls.Client(c, clientTLS())
 	}
 	d.legs['c'] = &leg{Conn: c, r: bufio.NewReader(c)}
 }

@@ -181,9 +181,9 @@ func (d *dialogue) act(s step, l *leg) {
 	case "<stall>": // says nothing until the other side gives up
 		d.expectEnd(s, l)
 	case "<tls>":
-		t := tls.Client(l.Conn, &tls.Config{ServerName: "localhost", RootCAs: testCAs()})
+		t := tls.Client(l.Conn, clientTLS())
 		if s.who == 'P' {
-			t = tls.Server(l.Conn, testServerTLS())
+			t = tls.Server(l.Conn, serverTLS())
 		}
 		if err := t.Handshake(); err != nil {
 			d.Fatalf("line %d: %v", s.line, err)
@@ -231,7 +231,7 @@ func (d *dialogue) leg(s step) *leg {
 		select {
 		case c := <-d.incoming:
 			if d.head["provider-tls"] != "starttls" {
-				c = tls.Server(c, testServerTLS())
+				c = tls.Server(c, serverTLS())
 			}
 			l = &leg{Conn: c, r: bufio.NewReader(c)}
 			d.legs[who] = l
@@ -267,8 +267,15 @@ func (d *dialogue) hangUp() {
 		d.Error("a connection to the provider that nobody expected")
 	default:
 	}
-	if want, _ := strconv.Atoi(d.head["refreshes"]); int(d.refresh.Load()) != want {
+	if want := d.number("refreshes"); int(d.refresh.Load()) != want {
 		d.Errorf("%d refreshes, want %d", d.refresh.Load(), want)
+	}
+	if want := d.head["client-name"]; want != "" {
+		d.server.Vault.Close(ctx) // writes down who has used the password
+		a, err := d.server.Vault.Account(ctx, dialogueUser)
+		if err != nil || a.Passwords[0].LastUsed.Client != want {
+			d.Errorf("the record of the login names %+v, want %q", a.Passwords[0].LastUsed, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -65,7 +66,7 @@ func (d *imapDialect) greeting(p *lineConn, g *tokens.Grant) (offered string, er
 		return offered, nil
 	case "PREAUTH":
 		// Somebody is logged in already, and it is not our mailbox's owner.
-		return "", fmt.Errorf("greeted with PREAUTH: not a server that takes logins")
+		return "", errors.New("greeted with PREAUTH: not a server that takes logins")
 	case "BYE":
 		return "", providerSays(errProviderBusy, g.Provider, st.text)
 	}
@@ -74,7 +75,7 @@ func (d *imapDialect) greeting(p *lineConn, g *tokens.Grant) (offered string, er
 
 func (d *imapDialect) secure(p *lineConn, g *tokens.Grant, offered string) error {
 	if offered != "" && !hasWord(offered, "STARTTLS") {
-		return fmt.Errorf("STARTTLS is not among its capabilities: no login without TLS")
+		return errors.New("STARTTLS is not among its capabilities: no login without TLS")
 	}
 	st, err := d.await(p, g, "A0 STARTTLS")
 	if err != nil {
@@ -99,8 +100,8 @@ func (d *imapDialect) enterBySASL(p *lineConn, g *tokens.Grant, inline bool) err
 	} else if err := p.say(command); err != nil {
 		return err
 	}
-	var challenge string
-	for said, lines := inline, 0; lines < maxProviderLines; lines++ {
+	said, challenge := inline, ""
+	for range maxProviderLines {
 		line, err := p.readLine(maxProviderLine)
 		if err != nil {
 			return err
@@ -116,12 +117,12 @@ func (d *imapDialect) enterBySASL(p *lineConn, g *tokens.Grant, inline bool) err
 				return err
 			}
 		} else if rest, ok := strings.CutPrefix(line, tag+" "); ok {
-			return d.admitted(g, parseStatus(rest), challenge)
+			return d.admitted(g, parseStatus(rest), said, challenge)
 		} else if err := d.note(g, line); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("too many lines in answer to AUTHENTICATE")
+	return errors.New("too many lines in answer to AUTHENTICATE")
 }
 
 // continuation reads a continuation request; Exchange sends a bare "+".
@@ -132,14 +133,15 @@ func continuation(line string) (text string, ok bool) {
 	return strings.CutPrefix(line, "+ ")
 }
 
-// admitted judges the tagged answer to AUTHENTICATE.
-func (d *imapDialect) admitted(g *tokens.Grant, st imapStatus, challenge string) error {
+// admitted judges the tagged answer to AUTHENTICATE, with the token said or not
+// yet.
+func (d *imapDialect) admitted(g *tokens.Grant, st imapStatus, said bool, challenge string) error {
 	if st.kind != "OK" {
-		err := imapRefusal(g.Provider, st, challenge != "")
-		if challenge != "" {
-			err = fmt.Errorf("%w (challenge: %q)", err, challenge)
-		}
-		return err
+		judged := said && st.kind == "NO" || challenge != ""
+		return challenged(imapRefusal(g.Provider, st, judged), challenge)
+	}
+	if !said {
+		return errUnasked
 	}
 	d.accepted = st.rest
 	if st.code == "CAPABILITY" {
@@ -187,11 +189,16 @@ func (d *imapDialect) await(p *lineConn, g *tokens.Grant, command string) (imapS
 	return imapStatus{}, fmt.Errorf("too many lines in answer to %s", name)
 }
 
-// imapRefusal tells what a tagged NO or BAD means. A NO that nothing explains
-// is taken for a bad token, since Microsoft says no more than "AUTHENTICATE
-// failed." to one, and renewing a cached token costs little.
-func imapRefusal(p *tokens.Provider, st imapStatus, challenged bool) error {
-	kind := errTokenRefused
+// imapRefusal tells what a tagged NO or BAD means; judged tells whether it is
+// about a token. If so, and nothing explains it, the token is taken for a bad
+// one: Microsoft says no more than "AUTHENTICATE failed.", and renewing a cached
+// token costs little. A BAD without a challenge did not understand us, and
+// another token would not help.
+func imapRefusal(p *tokens.Provider, st imapStatus, judged bool) error {
+	kind := errProviderRefused
+	if judged {
+		kind = errTokenRefused
+	}
 	switch imap.ResponseCode(st.code) {
 	case imap.ResponseCodeUnavailable, imap.ResponseCodeLimit, imap.ResponseCodeInUse,
 		imap.ResponseCodeServerBug, imap.ResponseCodeOverQuota:
@@ -199,10 +206,6 @@ func imapRefusal(p *tokens.Provider, st imapStatus, challenged bool) error {
 	case imap.ResponseCodeContactAdmin, imap.ResponseCodeNoPerm, imap.ResponseCodePrivacyRequired,
 		imap.ResponseCodeCannot:
 		kind = errProviderRefused
-	default:
-		if st.kind != "NO" && !challenged { // it did not understand us; another token would not help
-			kind = errProviderRefused
-		}
 	}
 	return providerSays(kindByText(st.text, kind), p, st.text)
 }

@@ -19,6 +19,7 @@ type lineConn struct {
 	net.Conn // the wire, or TLS over it
 	wire     *wire
 	r        *bufio.Reader // nil once bytes flow
+	secure   bool          // TLS is under the lines
 
 	// idle and until bound each line of a client: how long one may take to
 	// come or to go, and when all of them must have come. Zero: the deadline
@@ -26,15 +27,16 @@ type lineConn struct {
 	idle  time.Duration
 	until time.Time
 
-	// trace is told what is said, without secrets; nil unless debugging.
-	trace func(line string)
+	// trace is told what we say, without secrets, and traceIn what the peer
+	// says, which only a provider may be quoted with; nil unless debugging.
+	trace, traceIn func(line string)
 }
 
 var (
 	errLineTooLong = errors.New("line too long")
 	errEarlyBytes  = errors.New("bytes ahead of the TLS handshake")
-	errTLSHello    = errors.New("a TLS handshake on a listener that expects plain text: " +
-		"switch SSL/TLS off in the mail program, or give it a listener that starts with TLS (imaps, pop3s, smtps)")
+	errTLSHello    = errors.New("a TLS handshake on a listener that expects plain text: in the mail program choose " +
+		"STARTTLS where it is on offer or else no encryption, or give it a listener of imaps, pop3s or smtps")
 )
 
 // readers are the buffers of connections that have not logged in yet.
@@ -68,6 +70,9 @@ func (c *lineConn) readLine(limit int) (string, error) {
 			c.r.Discard(end + 1)
 			if line = strings.TrimSuffix(line, "\r"); len(line) > limit {
 				return "", errLineTooLong
+			}
+			if c.traceIn != nil {
+				c.traceIn(line)
 			}
 			return line, nil
 		}
@@ -139,7 +144,7 @@ func (c *lineConn) printf(format string, args ...any) error {
 // sayCredential writes a line that ends in a credential for the provider. It
 // refuses to on a connection without TLS, however that may have come about.
 func (c *lineConn) sayCredential(command, credential string) error {
-	if !c.secure() {
+	if !c.secure {
 		return errors.New("refusing to send a token without TLS")
 	}
 	if c.trace != nil {
@@ -158,12 +163,6 @@ func (c *lineConn) write(s string) error {
 	return err
 }
 
-// secure tells whether TLS is under the lines.
-func (c *lineConn) secure() bool {
-	_, ok := c.Conn.(*tls.Conn)
-	return ok
-}
-
 // startTLSServer and startTLSClient put TLS on top of the wire. They refuse if
 // anything is buffered: it came ahead of the handshake, in the clear, and
 // would be taken for what came under TLS (CVE-2011-0411).
@@ -180,7 +179,7 @@ func (c *lineConn) startTLS(t *tls.Conn) error {
 	if err := t.Handshake(); err != nil {
 		return err
 	}
-	c.Conn = t
+	c.Conn, c.secure = t, true
 	c.r.Reset(t)
 	return nil
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 const maxPOP3Command = 255
 
 func (d *pop3Dialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
-	if _, err := d.reply(p, g, "greeting"); err != nil {
+	if err := d.greeting(p, g); err != nil {
 		return err
 	}
 	e := d.endpoint(g.Provider)
@@ -34,6 +35,21 @@ func (d *pop3Dialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 	return d.enterBySASL(p, g)
 }
 
+// greeting waits for the provider's first word.
+func (d *pop3Dialect) greeting(p *lineConn, g *tokens.Grant) error {
+	line, err := p.readLine(maxProviderLine)
+	if err != nil {
+		return err
+	}
+	if _, ok := pop3OK(line); ok {
+		return nil
+	}
+	if text, ok := pop3Err(line); ok {
+		return providerSays(kindByText(text, errProviderBusy), g.Provider, text)
+	}
+	return fmt.Errorf("greeting is not POP3: %q", quotable(line))
+}
+
 // enterBySASL logs in. Microsoft closes the connection at an initial response,
 // so its profile says POP3TwoLine; with real tokens the line is too long for one
 // anyway.
@@ -48,57 +64,44 @@ func (d *pop3Dialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 	} else if err := p.say(command); err != nil {
 		return err
 	}
-	var challenge string
-	for said, lines := inline, 0; lines < maxProviderLines; lines++ {
+	said, challenge := inline, ""
+	for range maxProviderLines {
 		line, err := p.readLine(maxProviderLine)
 		if err != nil {
 			return err
 		}
 		text, ok := continuation(line)
-		if !ok {
-			d.accepted, err = d.judge(g, line, "AUTH", challenge)
-			return err
-		}
-		if !said {
+		switch {
+		case ok && !said:
 			said = true
 			err = p.sayCredential("", response)
-		} else {
+		case ok:
 			challenge = oauthChallenge(text)
 			err = p.say(oauthGiveUp(g))
+		default:
+			return d.admitted(g, line, said, challenge)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("too many lines in answer to AUTH")
+	return errors.New("too many lines in answer to AUTH")
 }
 
-func (d *pop3Dialect) reply(p *lineConn, g *tokens.Grant, to string) (string, error) {
-	line, err := p.readLine(maxProviderLine)
-	if err != nil {
-		return "", err
+// admitted judges the answer to AUTH, with the token said or not yet.
+func (d *pop3Dialect) admitted(g *tokens.Grant, line string, said bool, challenge string) error {
+	text, ok := pop3OK(line)
+	switch {
+	case ok && said:
+		d.accepted = text
+		return nil
+	case ok:
+		return errUnasked
 	}
-	return d.judge(g, line, to, "")
-}
-
-// judge returns the text of a positive reply, and what a negative one means.
-func (d *pop3Dialect) judge(g *tokens.Grant, line, to, challenge string) (string, error) {
-	if text, ok := pop3OK(line); ok {
-		return text, nil
+	if text, ok = pop3Err(line); !ok {
+		return fmt.Errorf("not a reply of POP3: %q", quotable(line))
 	}
-	text, ok := strings.CutPrefix(line, "-ERR")
-	if !ok {
-		return "", fmt.Errorf("%s is not POP3: %q", to, quotable(line))
-	}
-	text = strings.TrimSpace(text)
-	if to == "greeting" {
-		return "", providerSays(kindByText(text, errProviderBusy), g.Provider, text)
-	}
-	err := pop3Refusal(g.Provider, text)
-	if challenge != "" {
-		err = fmt.Errorf("%w (challenge: %q)", err, challenge)
-	}
-	return "", err
+	return challenged(pop3Refusal(g.Provider, text, said), challenge)
 }
 
 func pop3OK(line string) (text string, ok bool) {
@@ -106,23 +109,28 @@ func pop3OK(line string) (text string, ok bool) {
 	return strings.TrimSpace(rest), ok
 }
 
+func pop3Err(line string) (text string, ok bool) {
+	rest, ok := strings.CutPrefix(line, "-ERR")
+	return strings.TrimSpace(rest), ok
+}
+
 // pop3Refusal tells what a -ERR to AUTH means: codes by RFC 2449 §8.1 and RFC
 // 3206. One without a code is taken for a bad token: Microsoft says
 // "Authentication failure: unknown user name or bad password."
-func pop3Refusal(p *tokens.Provider, text string) error {
-	code := ""
-	words := text
+func pop3Refusal(p *tokens.Provider, text string, said bool) error {
+	code, words := "", text
 	if inner, ok := strings.CutPrefix(text, "["); ok {
 		if c, rest, ok := strings.Cut(inner, "]"); ok {
 			code, words = strings.ToUpper(c), strings.TrimSpace(rest)
 		}
 	}
-	kind := errTokenRefused
+	kind := errProviderRefused
+	if said && code != "SYS/PERM" {
+		kind = errTokenRefused
+	}
 	switch code {
 	case "SYS/TEMP", "LOGIN-DELAY", "IN-USE":
 		return providerSays(errProviderBusy, p, words)
-	case "SYS/PERM":
-		kind = errProviderRefused
 	}
 	return providerSays(kindByText(words, kind), p, words)
 }

@@ -50,7 +50,7 @@ var refusals = [...]struct {
 	rowRefused: {"provider refused", imap.ResponseCodeContactAdmin, false, "SYS/PERM", 454, smtp.EnhancedCode{4, 7, 0},
 		"the mail provider refused the login"},
 	rowUnavailable: {"unavailable", imap.ResponseCodeUnavailable, false, "SYS/TEMP", 454, smtp.EnhancedCode{4, 7, 0},
-		"the mail provider cannot be reached now, try again later"},
+		"temporary problem on the way to the mail provider, try again later"},
 }
 
 func (r row) String() string { return refusals[r].name }
@@ -133,7 +133,7 @@ func kindByText(text string, byCode error) error {
 func quotable(s string) string {
 	const most = 160
 	var b strings.Builder
-	for _, r := range s {
+	for _, r := range withoutTicket(s) {
 		if b.Len() == most {
 			return b.String()[:most-3] + "..."
 		}
@@ -150,25 +150,49 @@ func quotable(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// refusalFor finds the row of an error. What no row claims is unavailable: an
-// error nobody foresaw must never read as a wrong password.
-func refusalFor(err error) refusal {
-	r := refusal{row: rowUnavailable}
-	switch {
-	case errors.Is(err, tokens.ErrBadLogin):
-		r.row = rowBadLogin
-	case errors.Is(err, errNeedsTLS):
-		r.row = rowNeedsTLS
-	case errors.Is(err, errTooMany):
-		r.row = rowTooMany
-	case errors.Is(err, tokens.ErrNeedsConsent):
-		r.row = rowDeadGrant
-	case errors.Is(err, errTokenRefused), errors.Is(err, errProviderRefused), errors.Is(err, tokens.ErrRefused):
-		r.row = rowRefused
+// withoutTicket cuts the value out of plt=, with which Google's links into its
+// sign-in pages carry a login half done.
+func withoutTicket(s string) string {
+	before, ticket, ok := strings.Cut(s, "plt=")
+	if !ok {
+		return s
 	}
-	r.words = refusals[r.row].words
-	if p := (*publicError)(nil); errors.As(err, &p) {
-		r.words = p.words
+	after := ""
+	if i := strings.IndexAny(ticket, " >]"); i >= 0 {
+		after = ticket[i:]
+	}
+	return before + "plt=..." + after
+}
+
+// refusalFor finds the row of an error, and the words to go with it. What no row
+// claims is unavailable: an error nobody foresaw must never read as a wrong
+// password.
+func refusalFor(err error) refusal {
+	var public *publicError
+	r := refusal{row: rowFor(err)}
+	switch {
+	case errors.As(err, &public):
+		r.words = public.words
+	case errors.Is(err, tokens.ErrRefused):
+		r.words = quotable(err.Error()) // names the fix, to somebody with the right password
+	default:
+		r.words = refusals[r.row].words
 	}
 	return r
+}
+
+func rowFor(err error) row {
+	switch {
+	case errors.Is(err, tokens.ErrBadLogin):
+		return rowBadLogin
+	case errors.Is(err, errNeedsTLS):
+		return rowNeedsTLS
+	case errors.Is(err, errTooMany):
+		return rowTooMany
+	case errors.Is(err, tokens.ErrNeedsConsent):
+		return rowDeadGrant
+	case errors.Is(err, errTokenRefused), errors.Is(err, errProviderRefused), errors.Is(err, tokens.ErrRefused):
+		return rowRefused
+	}
+	return rowUnavailable
 }

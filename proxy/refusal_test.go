@@ -63,9 +63,9 @@ func TestMeaningOfRefusals(t *testing.T) {
 	meaning := func(line string) error {
 		switch {
 		case strings.HasPrefix(line, "-ERR"):
-			return pop3Refusal(p, strings.TrimPrefix(line, "-ERR "))
+			return pop3Refusal(p, strings.TrimPrefix(line, "-ERR "), true)
 		case strings.HasPrefix(line, "NO") || strings.HasPrefix(line, "BAD"):
-			return imapRefusal(p, parseStatus(line), false)
+			return imapRefusal(p, parseStatus(line), strings.HasPrefix(line, "NO"))
 		}
 		r, err := readReply(fed(t, line+"\r\n"))
 		if err != nil {

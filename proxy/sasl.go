@@ -133,3 +133,15 @@ func oauthChallenge(line string) string {
 	}
 	return quotable("status " + c.Status + ", scope " + c.Scope)
 }
+
+// challenged adds to a refusal what the challenge before it said.
+func challenged(err error, challenge string) error {
+	if challenge == "" {
+		return err
+	}
+	return fmt.Errorf("%w (challenge: %q)", err, challenge)
+}
+
+// errUnasked: whoever lets everybody in is not the provider, or has another
+// mailbox in mind.
+var errUnasked = errors.New("the provider let us in before it had seen the token")

@@ -146,22 +146,26 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 	if err != nil {
 		return nil, err
 	}
-	provider.trace = s.tracer("to provider")
-	// Reads and writes do not know of ctx: a deadline in the past ends them.
-	stop := context.AfterFunc(ctx, func() { provider.SetDeadline(time.Unix(1, 0)) })
+	provider.trace, provider.traceIn = s.tracer("to provider"), s.tracer("from provider")
+	// Reads and writes do not know of ctx: a deadline in the past ends them. It
+	// is set on the wire, since TLS may be put on top of it meanwhile.
+	stop := context.AfterFunc(ctx, func() { provider.wire.SetDeadline(time.Unix(1, 0)) })
 	s.doing = "logging in to the provider"
 	err = s.dialect.enter(s, provider, g)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
-	if err != nil {
-		provider.Close()
-		if err == io.EOF {
-			err = errors.New("the provider closed the connection")
-		}
-		return nil, err
+	if err == nil {
+		return provider, nil
 	}
-	return provider, nil
+	provider.Close()
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("the provider closed the connection: %w", err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("the provider did not answer in time: %w", err)
+	}
+	return nil, err
 }
 
 // turnAway answers a login that failed. The delay before a refusal for a bad
@@ -174,15 +178,14 @@ func (s *session) turnAway(ctx context.Context, cause error) error {
 		r.words += ": run authferry connect " + quotable(mailbox)
 	}
 	if r.row == rowBadLogin {
-		s.doing = "delaying the answer to a wrong password"
-		err := s.Gate.Failed(ctx, s.login)
-		if errors.Is(err, errTooMany) {
+		if err := s.Gate.Failed(ctx, s.login); errors.Is(err, errTooMany) {
 			r = refusalFor(err)
 		} else if err != nil {
 			return err
 		}
 	}
 	s.logRefused(r, cause)
+	s.Metrics.of(s.Protocol).refused[r.row].Add(1)
 	s.doing = "refusing a login"
 	return s.dialect.refuse(s.client, r)
 }
@@ -206,11 +209,11 @@ func isAboutLogin(err error) bool {
 }
 
 // needsTLS tells whether the client has to start TLS before it may log in.
-func (s *session) needsTLS() bool { return s.Security == StartTLS && !s.client.secure() }
+func (s *session) needsTLS() bool { return s.Security == StartTLS && !s.client.secure }
 
 // readLine reads a line of the client.
 func (s *session) readLine(limit int) (string, error) {
-	if !s.spoken && !s.client.secure() {
+	if !s.spoken && !s.client.secure {
 		if hello, err := s.client.startsTLS(); err == nil && hello {
 			return "", errTLSHello
 		}
@@ -256,7 +259,7 @@ func (s *session) upgrade(refuse, proceed string) (tokens.Login, error) {
 		return tokens.Login{}, err
 	}
 	if err := s.client.startTLSServer(s.TLS); err != nil {
-		return tokens.Login{}, err
+		return tokens.Login{}, fmt.Errorf("TLS handshake with the mail program: %w", err)
 	}
 	s.doing = "waiting for a login"
 	return tokens.Login{}, errNoLogin

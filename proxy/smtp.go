@@ -115,7 +115,7 @@ func (d *smtpDialect) startTLS(s *session, arg string) (tokens.Login, error) {
 	switch {
 	case s.Security != StartTLS:
 		return s.protest("502 5.5.1 STARTTLS is not on offer here")
-	case s.client.secure():
+	case s.client.secure:
 		return s.protest("503 5.5.1 TLS is on already")
 	case arg != "":
 		return s.protest("501 5.5.4 STARTTLS takes no argument")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -50,7 +51,7 @@ func readReply(p *lineConn) (smtpReply, error) {
 			return r, nil
 		}
 	}
-	return r, fmt.Errorf("too many lines in one reply")
+	return r, errors.New("too many lines in one reply")
 }
 
 func (d *smtpDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
@@ -68,7 +69,7 @@ func (d *smtpDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 	}
 	if e.StartTLS {
 		if !offered.lists("STARTTLS") {
-			return fmt.Errorf("STARTTLS is not among its extensions: no login without TLS")
+			return errors.New("STARTTLS is not among its extensions: no login without TLS")
 		}
 		if r, err := command(p, "STARTTLS"); err != nil {
 			return err
@@ -160,39 +161,46 @@ func (d *smtpDialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 	line := "AUTH " + g.Provider.Mechanism
 	response := oauthResponse(g, d.endpoint(g.Provider))
 	inline := len(line+" "+response+"\r\n") <= maxSMTPCommand
-	var err error
 	if inline {
-		err = p.sayCredential(line+" ", response)
-	} else {
-		err = p.say(line)
-	}
-	var challenge string
-	for said, replies := inline, 0; err == nil && replies < 3; replies++ {
-		r, rerr := readReply(p)
-		switch {
-		case rerr != nil:
-			return rerr
-		case r.code == 235:
-			d.accepted = r.text()
-			return nil
-		case r.code != 334:
-			err := smtpRefusal(g.Provider, r, errTokenRefused)
-			if challenge != "" {
-				err = fmt.Errorf("%w (challenge: %q)", err, challenge)
-			}
+		if err := p.sayCredential(line+" ", response); err != nil {
 			return err
-		case !said:
+		}
+	} else if err := p.say(line); err != nil {
+		return err
+	}
+	said, challenge := inline, ""
+	for range maxProviderLines {
+		r, err := readReply(p)
+		switch {
+		case err != nil:
+		case r.code == 334 && !said:
 			said = true
 			err = p.sayCredential("", response)
-		default:
+		case r.code == 334:
 			challenge = oauthChallenge(r.text())
 			err = p.say(oauthGiveUp(g))
+		default:
+			return d.admitted(g, r, said, challenge)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		err = fmt.Errorf("too many challenges in answer to AUTH")
+	return errors.New("too many challenges in answer to AUTH")
+}
+
+// admitted judges the answer to AUTH, with the token said or not yet.
+func (d *smtpDialect) admitted(g *tokens.Grant, r smtpReply, said bool, challenge string) error {
+	switch {
+	case r.code == 235 && said:
+		d.accepted = r.text()
+		return nil
+	case r.code == 235:
+		return errUnasked
+	case !said:
+		return smtpRefusal(g.Provider, r, errProviderRefused)
 	}
-	return err
+	return challenged(smtpRefusal(g.Provider, r, errTokenRefused), challenge)
 }
 
 // smtpRefusal tells what a refusal means. byCode is the kind of a plain 535,
