@@ -155,7 +155,7 @@ func (s *session) carry() {
 func (s *session) carried(end ending) {
 	s.count()
 	fields := append(s.fields(), zap.String("outcome", "ended by the "+end.side),
-		zap.Int64("sent", s.relay.sent.Load()), zap.Int64("received", s.relay.received.Load()),
+		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.err != nil {
 		fields = append(fields, zap.Error(end.err))
@@ -213,7 +213,7 @@ func (s *session) close() {
 // count adds what has been carried since the last time to the metrics.
 func (s *session) count() {
 	m := s.Metrics.of(s.Protocol)
-	sent, received := s.relay.sent.Load(), s.relay.received.Load()
+	sent, received := s.relay.up.bytes.Load(), s.relay.down.bytes.Load()
 	m.sent.Add(sent - s.counted.sent.Swap(sent))
 	m.received.Add(received - s.counted.received.Swap(received))
 }
