@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -88,11 +89,15 @@ func TestCloseWaits(t *testing.T) {
 	if err := r.Close(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Close: %v", err)
 	}
-	release()
+	var released atomic.Bool
+	time.AfterFunc(20*time.Millisecond, func() {
+		released.Store(true)
+		release()
+	})
+	if err := r.Close(context.Background()); err != nil || !released.Load() {
+		t.Errorf("Close did not wait: %v", err)
+	}
 	if err := <-done; err != nil {
 		t.Errorf("the refresh under way: %v", err)
-	}
-	if err := r.Close(context.Background()); err != nil {
-		t.Error(err)
 	}
 }

@@ -39,6 +39,7 @@ import (
 //	reconfigure FROM TO       edits config.toml, by regular expression
 //	taken NAME FILE           writes a configuration that wants what NAME listens on
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
