@@ -202,23 +202,3 @@ func (d *dialogue) connect() {
 	}
 	d.legs['c'] = &leg{Conn: c, r: bufio.NewReader(c)}
 }
-
-// glob tells whether s is pattern, in which * stands for anything.
-func glob(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == s
-	}
-	if !strings.HasPrefix(s, parts[0]) {
-		return false
-	}
-	s = s[len(parts[0]):]
-	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(part):]
-	}
-	return strings.HasSuffix(s, parts[len(parts)-1])
-}

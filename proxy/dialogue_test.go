@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
@@ -240,64 +239,4 @@ func (d *dialogue) leg(s step) *leg {
 		}
 	}
 	return l
-}
-
-// hangUp ends what the file left open, as well-behaved peers do, and looks for
-// what should not be there: words nobody expected, sessions, secrets in the log.
-func (d *dialogue) hangUp() {
-	c, p := d.legs['c'], d.legs['p']
-	if !c.closed {
-		c.SetDeadline(time.Now().Add(patience))
-		c.Conn.(interface{ CloseWrite() error }).CloseWrite()
-	}
-	if p != nil && !p.closed {
-		p.SetDeadline(time.Now().Add(patience))
-		d.expectEnd(step{who: 'p'}, p)
-	}
-	if !c.closed {
-		d.expectEnd(step{who: 'c'}, c)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := d.server.Shutdown(ctx); err != nil {
-		d.Errorf("sessions left: %v", err)
-	}
-	select {
-	case <-d.incoming:
-		d.Error("a connection to the provider that nobody expected")
-	default:
-	}
-	if want := d.number("refreshes"); int(d.refresh.Load()) != want {
-		d.Errorf("%d refreshes, want %d", d.refresh.Load(), want)
-	}
-	if want := d.head["client-name"]; want != "" {
-		d.server.Vault.Close(ctx) // writes down who has used the password
-		a, err := d.server.Vault.Account(ctx, dialogueUser)
-		if err != nil || a.Passwords[0].LastUsed.Client != want {
-			d.Errorf("the record of the login names %+v, want %q", a.Passwords[0].LastUsed, want)
-		}
-	}
-}
-
-// readLog looks for the lines a file wants in the log, and for secrets.
-func (d *dialogue) readLog(steps []step) {
-	for _, s := range steps {
-		if s.who == 'l' && !d.logged(s.text) {
-			d.Errorf("line %d: not in the log: %s\n%s", s.line, s.text, d.log)
-		}
-	}
-	for _, secret := range []string{"$PASS", "$TOKEN1", "$TOKEN2", "refresh-1", "<b64 $PASS>", "<b64 \\0$USER\\0$PASS>", "<xoauth2 $TOKEN1>"} {
-		if strings.Contains(d.log.String(), d.fill(secret)) {
-			d.Errorf("the log has %s in it:\n%s", secret, d.log)
-		}
-	}
-}
-
-func (d *dialogue) logged(pattern string) bool {
-	for line := range strings.Lines(d.log.String()) {
-		if glob("*"+d.fill(pattern)+"*", line) {
-			return true
-		}
-	}
-	return false
 }

@@ -84,7 +84,11 @@ func (d *imapDialect) secure(p *lineConn, g *tokens.Grant, offered string) error
 	if st.kind != "OK" {
 		return fmt.Errorf("STARTTLS refused: no login without TLS: %q", quotable(st.rest))
 	}
-	return p.startTLSClient(providerTLS(g.Provider, d.endpoint(g.Provider)))
+	e := d.endpoint(g.Provider)
+	if err := p.startTLSClient(providerTLS(g.Provider, e)); err != nil {
+		return tlsError(e, err)
+	}
+	return nil
 }
 
 // enterBySASL logs in. Without inline the response waits for the go-ahead

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -137,10 +136,6 @@ func (c *lineConn) say(lines ...string) error {
 	return c.write(strings.Join(lines, "\r\n") + "\r\n")
 }
 
-func (c *lineConn) printf(format string, args ...any) error {
-	return c.say(fmt.Sprintf(format, args...))
-}
-
 // sayCredential writes a line that ends in a credential for the provider. It
 // refuses to on a connection without TLS, however that may have come about.
 func (c *lineConn) sayCredential(command, credential string) error {
@@ -200,6 +195,6 @@ func (c *lineConn) unread() []byte {
 	}
 	c.r.Reset(nil)
 	readers.Put(c.r)
-	c.r = nil
+	c.r, c.idle = nil, 0
 	return left
 }

@@ -29,7 +29,7 @@ func (d *pop3Dialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 			return fmt.Errorf("STLS refused: no login without TLS: %q", quotable(reply))
 		}
 		if err := p.startTLSClient(providerTLS(g.Provider, e)); err != nil {
-			return err
+			return tlsError(e, err)
 		}
 	}
 	return d.enterBySASL(p, g)

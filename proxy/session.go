@@ -160,6 +160,8 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 	}
 	provider.Close()
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		err = errShuttingDown
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the provider closed the connection: %w", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -211,16 +213,21 @@ func isAboutLogin(err error) bool {
 // needsTLS tells whether the client has to start TLS before it may log in.
 func (s *session) needsTLS() bool { return s.Security == StartTLS && !s.client.secure }
 
-// readLine reads a line of the client.
-func (s *session) readLine(limit int) (string, error) {
+// readLine reads a line of the client. The first thing it sends may be a TLS
+// handshake, which has no line end to wait for.
+func (s *session) readLine(limit int) (line string, err error) {
+	var hello bool
 	if !s.spoken && !s.client.secure {
-		if hello, err := s.client.startsTLS(); err == nil && hello {
-			return "", errTLSHello
-		}
+		hello, err = s.client.startsTLS()
 		s.spoken = true
 	}
-	line, err := s.client.readLine(limit)
-	if err == io.EOF {
+	if err == nil && !hello {
+		line, err = s.client.readLine(limit)
+	}
+	switch {
+	case hello:
+		err = errTLSHello
+	case err == io.EOF:
 		err = errClientLeft
 	}
 	return line, err

@@ -17,8 +17,13 @@ const maxSMTPLine = maxSASLLine
 type smtpDialect struct {
 	hostname string // ours, for farewell
 	helo     string // the argument of the client's EHLO or HELO
+	mailed   bool   // the client tried to send mail before any login
 	accepted string // what the provider said while it let us in
 }
+
+// errNoLoginAtAll is for the log: the program itself may show its owner nothing.
+var errNoLoginAtAll = errors.New("the client tried to send mail without logging in: " +
+	"switch on authentication with user name and password in it")
 
 func (d *smtpDialect) endpoint(p *tokens.Provider) tokens.Endpoint { return p.SMTP }
 
@@ -29,14 +34,18 @@ func (d *smtpDialect) greet(s *session) error {
 
 func (d *smtpDialect) hear(s *session) (tokens.Login, error) {
 	for {
+		var login tokens.Login
 		line, err := s.readLine(maxSMTPLine)
 		if errors.Is(err, errLineTooLong) {
 			s.client.say("500 5.5.2 line too long")
 		}
-		if err != nil {
-			return tokens.Login{}, err
+		if err == nil {
+			login, err = d.obey(s, line)
 		}
-		if login, err := d.obey(s, line); !errors.Is(err, errNoLogin) {
+		if errors.Is(err, errClientLeft) && d.mailed {
+			err = errNoLoginAtAll
+		}
+		if !errors.Is(err, errNoLogin) {
 			return login, err
 		}
 	}
@@ -57,6 +66,7 @@ func (d *smtpDialect) obey(s *session, line string) (tokens.Login, error) {
 		return d.startTLS(s, arg)
 	case "MAIL", "RCPT", "DATA", "BDAT", "SEND", "SOML", "SAML":
 		s.heard(name)
+		d.mailed = true
 		if s.needsTLS() {
 			return s.protest("530 5.7.0 Must issue a STARTTLS command first")
 		}

@@ -77,7 +77,7 @@ func (d *smtpDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 			return fmt.Errorf("STARTTLS refused: no login without TLS: %d %q", r.code, quotable(r.text()))
 		}
 		if err := p.startTLSClient(providerTLS(g.Provider, e)); err != nil {
-			return err
+			return tlsError(e, err)
 		}
 		if _, err := d.ehlo(s, p, g); err != nil {
 			return err
