@@ -25,7 +25,7 @@ const (
 	benchIdle   = 2000
 	benchNoops  = 5000
 	// settle is how long idle sessions are left alone before memory is read.
-	settle = 10 * time.Second
+	settle = 25 * time.Second
 )
 
 // serveLoad is the provider after login: GET n, PUT n, NOOP.
