@@ -91,9 +91,8 @@ func addrOf(a net.Addr) netip.AddrPort {
 // from is where the client connects from.
 func (s *session) from() netip.AddrPort { return s.peer }
 
-// serve takes a session to its login and hands it on to carry. TLS handshakes
-// make the stack of a goroutine grow; so that no session keeps a big one while
-// it idles, carry runs on a new goroutine and this one ends.
+// serve takes a session to its login. If it gets there, carry starts the relay
+// and this goroutine ends.
 func (s *session) serve() {
 	defer s.recover()
 	err := s.handshake()
@@ -101,8 +100,7 @@ func (s *session) serve() {
 		err = s.run(s.ctx)
 	}
 	if err == nil && s.provider != nil {
-		s.establish()
-		go s.carry()
+		s.carry()
 		return
 	}
 	s.fail(err)
@@ -132,8 +130,9 @@ func (s *session) handshake() error {
 	return err
 }
 
-// establish notes that a login succeeded and lets go of what it needed.
-func (s *session) establish() {
+// carry notes that a login succeeded, lets go of what it needed, and starts to
+// relay.
+func (s *session) carry() {
 	s.doing = "carrying mail"
 	s.login.Password = ""
 	grant := *s.grant
@@ -149,15 +148,14 @@ func (s *session) establish() {
 	s.mu.Lock()
 	s.relay = r
 	s.mu.Unlock()
+	r.start(s.Limits.Stall, s.carried)
 }
 
-// carry relays until the provider closes, and logs both ends of it.
-func (s *session) carry() {
-	defer s.recover()
-	end := s.relay.run(s.Limits.Stall)
+// carried logs the end of a session.
+func (s *session) carried(end ending) {
 	s.count()
-	fields := append(s.fields(), zap.String("outcome", end.side+" ended"),
-		zap.Int64("sent", s.relay.sent.Load()), zap.Int64("received", s.relay.received.Load()),
+	fields := append(s.fields(), zap.String("outcome", "ended by the "+end.side),
+		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.err != nil {
 		fields = append(fields, zap.Error(end.err))
@@ -176,20 +174,22 @@ func (s *session) fail(err error) {
 	}
 }
 
-// recover keeps a bug in one session from ending the others. What was being
-// carried or typed may be in the value of the panic, so only runtime errors are
-// shown, whose text is about indices and types.
+// recover keeps a bug in one session from ending the others.
 func (s *session) recover() {
-	v := recover()
-	if v == nil {
-		return
+	if v := recover(); v != nil {
+		s.Log.Error("session ended", append(s.fields(), zap.Error(panicError(v)))...)
+		s.close()
 	}
+}
+
+// panicError describes a panic. What was being typed or carried may be in its
+// value, so only that of runtime errors is shown: they speak of indices and types.
+func panicError(v any) error {
 	what := fmt.Sprintf("%T", v)
 	if e, ok := v.(runtime.Error); ok {
 		what = e.Error()
 	}
-	s.Log.Error("a bug ended the session", append(s.fields(), zap.String("panic", what), zap.ByteString("stack", debug.Stack()))...)
-	s.close()
+	return fmt.Errorf("a bug in authferry, please report it: panic: %s\n%s", what, debug.Stack())
 }
 
 // close frees all that a session holds.
@@ -213,7 +213,7 @@ func (s *session) close() {
 // count adds what has been carried since the last time to the metrics.
 func (s *session) count() {
 	m := s.Metrics.of(s.Protocol)
-	sent, received := s.relay.sent.Load(), s.relay.received.Load()
+	sent, received := s.relay.up.bytes.Load(), s.relay.down.bytes.Load()
 	m.sent.Add(sent - s.counted.sent.Swap(sent))
 	m.received.Add(received - s.counted.received.Swap(received))
 }

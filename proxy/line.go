@@ -161,8 +161,12 @@ func (c *lineConn) write(s string) error {
 // startTLSServer and startTLSClient put TLS on top of the wire. They refuse if
 // anything is buffered: it came ahead of the handshake, in the clear, and
 // would be taken for what came under TLS (CVE-2011-0411).
-func (c *lineConn) startTLSServer(cfg *tls.Config) error { return c.startTLS(tls.Server(c.wire, cfg)) }
-func (c *lineConn) startTLSClient(cfg *tls.Config) error { return c.startTLS(tls.Client(c.wire, cfg)) }
+func (c *lineConn) startTLSServer(cfg *tls.Config) error {
+	return c.startTLS(tls.Server(c.wire.forTLS(), cfg))
+}
+func (c *lineConn) startTLSClient(cfg *tls.Config) error {
+	return c.startTLS(tls.Client(c.wire.forTLS(), cfg))
+}
 
 func (c *lineConn) startTLS(t *tls.Conn) error {
 	if c.early() {

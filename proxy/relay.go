@@ -3,7 +3,6 @@ package proxy
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -11,39 +10,34 @@ import (
 )
 
 const (
-	// bufferSize is what a relay borrows while bytes flow: two full TLS records.
-	bufferSize = 2 * tlsRecord
-	// tlsRecord is the most plaintext that fits a TLS record (RFC 8446 §5.1).
-	// Smaller records cost CPU: each is a system call here and there, and a
-	// sealing of its own.
-	tlsRecord = 16 << 10
-
 	// halfCloseGrace is how long a provider may stay silent after the client
 	// has closed its side, and lingering is how long a client may take to close
 	// after the provider has. Closing sooner would reset the connection if the
 	// client is still sending, and a reset can destroy what is under way to it.
 	halfCloseGrace = 30 * time.Second
 	lingering      = 5 * time.Second
+
+	// quietAfter is how long nothing must have moved for a session to be quiet.
+	quietAfter = time.Second
 )
 
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
-
-// relaying is one session's bytes on their way.
+// relaying is one session's bytes on their way, knowing nothing of mail.
+//
+// It ends when the provider ends. In all three protocols the server closes
+// last; a client that closes its side may still wait for an answer.
 type relaying struct {
 	client, provider *lineConn
-
-	sent, received atomic.Int64 // bytes from and to the client
+	up, down         direction // from the client, and to it
 
 	toClient   sync.Mutex   // held while writing to the client
 	moved      atomic.Int64 // when bytes last moved, Unix nanoseconds
-	fromClient atomic.Int32 // the last byte from the client, -1 before any
-	lineEnd    atomic.Bool  // the last bytes to the client ended a line
+	halfClosed atomic.Bool  // the client has closed its side
+	over       atomic.Bool  // the provider has ended, one way or another
 
-	halfClosed atomic.Bool // the client has closed its side
-	over       atomic.Bool // the provider has ended, one way or another
-
-	end ending // why it ended
-	one sync.Once
+	once   sync.Once
+	end    ending       // set once
+	going  atomic.Int32 // directions that have not ended
+	finish func(ending)
 }
 
 // ending says which side ended a session and why.
@@ -54,41 +48,43 @@ type ending struct {
 
 func newRelay(client, provider *lineConn) *relaying {
 	r := &relaying{client: client, provider: provider}
-	r.fromClient.Store(-1)
-	r.lineEnd.Store(true)
+	r.up = direction{relaying: r, src: client, dst: provider}
+	r.down = direction{relaying: r, src: provider, dst: client}
 	r.moved.Store(time.Now().UnixNano())
 	return r
 }
 
-// run carries bytes both ways until the provider ends, and closes both
-// connections. All three protocols have the server close last, so it is the
-// provider that ends a session; a client that closes its side may still wait
-// for an answer.
-//
-// Call it on a fresh goroutine: the one that shook hands has a big stack, and
-// would keep it for as long as the session idles.
-func (r *relaying) run(stall time.Duration) ending {
-	fromClient, fromProvider := r.client.unread(), r.provider.unread()
+// start carries bytes both ways until the session ends, closes both
+// connections, and then calls finish.
+func (r *relaying) start(stall time.Duration, finish func(ending)) {
+	r.finish = finish
+	r.going.Store(2)
+	r.up.early, r.down.early = r.client.unread(), r.provider.unread()
 	if err := errors.Join(r.client.wire.flow(stall), r.provider.wire.flow(stall)); err != nil {
 		r.ended("authferry", err)
 		r.abort()
-		return r.end
 	}
 	r.client.wire.acknowledgeAtOnce()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.send(fromClient)
-	}()
-	r.receive(fromProvider)
-	<-done
-	r.client.Close()
-	return r.end
+	go r.up.flow()
+	go r.down.flow()
 }
 
-// receive carries bytes from the provider to the client until the provider ends.
-func (r *relaying) receive(early []byte) {
-	side, err := r.pump(r.client, r.provider, early, &r.received)
+// finished tells what has become of a direction: the side that ended it,
+// and why, or nil for a proper end.
+func (r *relaying) finished(d *direction, side string, err error) {
+	if d == &r.down {
+		r.received(side, err)
+	} else {
+		r.sent(side, err)
+	}
+	if r.going.Add(-1) == 0 {
+		r.client.Close()
+		r.finish(r.end)
+	}
+}
+
+// received is called when the provider has ended or the client takes no more.
+func (r *relaying) received(side string, err error) {
 	r.ended(side, err)
 	r.over.Store(true)
 	switch {
@@ -103,121 +99,34 @@ func (r *relaying) receive(early []byte) {
 	r.provider.Close()
 }
 
-// send carries bytes from the client to the provider until the client closes,
-// and tells the provider so. What the client still sends once the provider has
-// ended is read and dropped, so that closing does not reset its connection.
-func (r *relaying) send(early []byte) {
-	side, err := r.pump(r.provider, r.client, early, &r.sent)
-	if r.over.Load() {
+// sent is called when the client has closed its side or the provider takes no
+// more.
+func (r *relaying) sent(side string, err error) {
+	switch {
+	case r.over.Load():
 		if side == "provider" {
 			r.drop()
 		}
-		return
-	}
-	if side == "provider" {
-		r.ended(side, err)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			r.abort() // stopped reading
-			return
-		}
-		// It takes no more, but may have said why.
+	case side == "provider" && errors.Is(err, os.ErrDeadlineExceeded):
+		r.ended(side, err) // it has stopped reading
+		r.abort()
+	case side == "provider":
+		// It takes no more, but may have said why: that is still passed on.
 		r.provider.wire.SetReadDeadline(time.Now().Add(lingering))
 		r.drop()
-		return
-	}
-	if err != nil {
+		r.ended(side, err)
+	case err != nil:
 		r.ended(side, err) // reset, or broken TLS: nobody is there to be answered
 		r.abort()
-		return
+	default:
+		r.halfClosed.Store(true)
+		closeWrite(r.provider)
+		r.provider.wire.SetReadDeadline(time.Now().Add(halfCloseGrace))
 	}
-	r.halfClosed.Store(true)
-	closeWrite(r.provider)
-	r.provider.wire.SetReadDeadline(time.Now().Add(halfCloseGrace))
-}
-
-// pump copies until src ends or dst takes no more, and tells which side that
-// was; the error is nil for a proper end of src. It owns a buffer only while
-// bytes flow.
-func (r *relaying) pump(dst, src *lineConn, early []byte, count *atomic.Int64) (side string, err error) {
-	if len(early) > 0 {
-		if err := r.pass(dst, early, count); err != nil {
-			return r.name(dst), err
-		}
-	}
-	for {
-		side, err := r.burst(dst, src, count)
-		if err == nil {
-			side, err = r.name(src), r.wait(src)
-		}
-		if err == io.EOF {
-			return side, nil
-		}
-		if err != nil {
-			return side, err
-		}
-	}
-}
-
-// burst copies until src has nothing more for now.
-func (r *relaying) burst(dst, src *lineConn, count *atomic.Int64) (side string, err error) {
-	b := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(b)
-	for {
-		n, err := fill(src, b[:])
-		if n > 0 {
-			if err := r.pass(dst, b[:n], count); err != nil {
-				return r.name(dst), err
-			}
-		}
-		switch {
-		case err == nil:
-		case err == errIdle, r.halfClosed.Load() && errors.Is(err, os.ErrDeadlineExceeded):
-			return "", nil // in the second case, wait gives the provider new time
-		default:
-			return r.name(src), err
-		}
-	}
-}
-
-// fill reads what is there, up to where a full TLS record can be made of it. It
-// never waits: what was sent in one piece goes on in one piece.
-func fill(src *lineConn, b []byte) (n int, err error) {
-	for n < tlsRecord && err == nil {
-		var m int
-		m, err = src.Conn.Read(b[n:])
-		n += m
-	}
-	return n, err
-}
-
-// pass writes bytes and notes what the rest of the program wants to know of them.
-func (r *relaying) pass(dst *lineConn, b []byte, count *atomic.Int64) error {
-	if dst == r.client {
-		r.toClient.Lock()
-		defer r.toClient.Unlock()
-		r.lineEnd.Store(b[len(b)-1] == '\n' && (len(b) == 1 || b[len(b)-2] == '\r'))
-	} else {
-		r.fromClient.Store(int32(b[len(b)-1]))
-	}
-	n, err := dst.Conn.Write(b)
-	count.Add(int64(n))
-	r.moved.Store(time.Now().UnixNano())
-	return err
-}
-
-// wait waits for src to have something. Once the client has closed its side,
-// the provider has a limit to its silence.
-func (r *relaying) wait(src *lineConn) error {
-	if src == r.provider && r.halfClosed.Load() {
-		if err := src.wire.SetReadDeadline(time.Now().Add(halfCloseGrace)); err != nil {
-			return err
-		}
-	}
-	return src.wire.wait()
 }
 
 // drop reads what the client still sends and forgets it, until it closes or its
-// read deadline.
+// read deadline: closing over unread bytes would reset the connection.
 func (r *relaying) drop() {
 	var b [512]byte
 	for {
@@ -231,16 +140,9 @@ func (r *relaying) drop() {
 	}
 }
 
-func (r *relaying) name(c *lineConn) string {
-	if c == r.client {
-		return "client"
-	}
-	return "provider"
-}
-
 // ended notes the first reason for the end of a session.
 func (r *relaying) ended(side string, err error) {
-	r.one.Do(func() { r.end = ending{side, err} })
+	r.once.Do(func() { r.end = ending{side, err} })
 }
 
 // abort closes both connections at once, without another word.
@@ -259,31 +161,28 @@ func closeWrite(c *lineConn) {
 
 // hangUp ends the session from outside. say, if not nil, gets to tell the
 // client, provided that it would not break into anything.
-func (r *relaying) hangUp(why error, say func(*lineConn) error) (said bool) {
-	if say != nil {
-		if !r.toClient.TryLock() {
-			return false
-		}
-		defer r.toClient.Unlock()
-		if !r.quiet(time.Now()) {
-			return false
-		}
+func (r *relaying) hangUp(why error, say func(*lineConn) error) {
+	if say == nil {
 		r.ended("authferry", why)
-		r.client.SetWriteDeadline(time.Now().Add(time.Second))
-		say(r.client)
-		r.client.Close()
+		r.abort()
+		return
+	}
+	if !r.toClient.TryLock() {
+		return
+	}
+	defer r.toClient.Unlock()
+	if !r.quiet(time.Now()) {
+		return
 	}
 	r.ended("authferry", why)
-	r.abort()
-	return true
+	r.client.SetWriteDeadline(time.Now().Add(time.Second))
+	say(r.client)
+	r.client.Close()
+	r.provider.Close()
 }
 
 // quiet tells whether a line from us would interrupt nothing: neither side has
 // sent anything for a while, and what each sent last ended a line.
 func (r *relaying) quiet(now time.Time) bool {
-	last := r.fromClient.Load()
-	return now.Sub(time.Unix(0, r.moved.Load())) >= quietAfter &&
-		r.lineEnd.Load() && (last == '\n' || last == -1)
+	return now.Sub(time.Unix(0, r.moved.Load())) >= quietAfter && r.up.lineEnded() && r.down.lineEnded()
 }
-
-const quietAfter = time.Second

@@ -100,8 +100,8 @@ func (s *session) flowing() *relaying {
 	return s.relay
 }
 
-// sweep ends sessions whose password has been revoked, and keeps the metrics of
-// long sessions up to date, until the server is cut.
+// sweep ends sessions whose password has been revoked, keeps the metrics of
+// long sessions up to date, and looks after the heap, until the server is cut.
 func (s *Server) sweep() {
 	tick := time.NewTicker(s.Limits.Sweep)
 	defer tick.Stop()
@@ -109,6 +109,7 @@ func (s *Server) sweep() {
 		select {
 		case <-tick.C:
 			s.sweepOnce()
+			heap.tidy()
 		case <-s.ctx.Done():
 			return
 		}

@@ -20,8 +20,9 @@ import (
 type wire struct {
 	net.Conn
 	flowing bool
-	heard   bool    // something has been read
-	sock    *socket // nil: no socket to ask (Windows, net.Pipe); see ahead
+	heard   bool     // something has been read
+	records *records // nil: no TLS
+	sock    *socket  // nil: no socket to ask (Windows, net.Pipe); see ahead
 	ahead   *readAhead
 
 	// stall is how long a write may make no progress while flowing. The
@@ -33,6 +34,12 @@ type wire struct {
 }
 
 func newWire(c net.Conn) *wire { return &wire{Conn: c} }
+
+// forTLS returns the wire for TLS to be put on.
+func (w *wire) forTLS() net.Conn {
+	w.records = new(records)
+	return w
+}
 
 // flow makes reading return errIdle instead of waiting from now on. Deadlines
 // of the conversation before are lifted.
@@ -48,13 +55,24 @@ func (w *wire) flow(stall time.Duration) error {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if w.records != nil {
+		return w.records.read(w, p)
+	}
+	return w.read(p, nil)
+}
+
+// read fills p, and may go on to q.
+func (w *wire) read(p, q []byte) (int, error) {
 	switch {
 	case !w.flowing:
 		n, err := w.Conn.Read(p)
 		w.heard = w.heard || n > 0
 		return n, err
 	case w.sock != nil:
-		return w.sock.read(p)
+		return w.sock.read(p, q)
 	}
 	return w.ahead.read(p)
 }
@@ -106,6 +124,46 @@ func (w *wire) CloseWrite() error {
 		return c.CloseWrite()
 	}
 	return nil
+}
+
+// records makes reads end where TLS records end (RFC 8446 §5.1). A tls.Conn
+// never gives its input buffer back, and when it gets hold of half a record more
+// than it asked for, it makes room for that too: 40 kB instead of 18, for each
+// connection that ever carried a long message.
+type records struct {
+	rest int // of the record being read
+	// head is the header of the next record: known of it so far, and of that
+	// handed out already.
+	head       [5]byte
+	known, out int
+}
+
+func (r *records) read(w *wire, p []byte) (n int, err error) {
+	switch {
+	case r.rest > 0:
+		p = p[:min(len(p), r.rest)]
+		var q []byte
+		if len(p) == r.rest {
+			q = r.head[:] // the next header comes along without a call of its own
+		}
+		n, err = w.read(p, q)
+		if more := n - len(p); more > 0 {
+			r.known, n = more, len(p)
+		}
+		r.rest -= n
+		return n, err
+	case r.out < r.known:
+		n = copy(p, r.head[r.out:r.known])
+	default:
+		n, err = w.read(p[:min(len(p), len(r.head)-r.known)], nil)
+		r.known += copy(r.head[r.known:], p[:n])
+	}
+	r.out += n
+	if r.out == len(r.head) {
+		r.rest = int(r.head[3])<<8 | int(r.head[4])
+		r.known, r.out = 0, 0
+	}
+	return n, err
 }
 
 // idleError says that nothing has arrived yet. It is a net.Error for the sake

@@ -12,6 +12,6 @@ type socket struct{ prompt bool }
 
 func newSocket(net.Conn) *socket { return nil }
 
-func (*socket) read([]byte) (int, error)                           { panic("no socket") }
+func (*socket) read(p, q []byte) (int, error)                      { panic("no socket") }
 func (*socket) wait() error                                        { panic("no socket") }
 func (*socket) write(net.Conn, []byte, time.Duration) (int, error) { panic("no socket") }

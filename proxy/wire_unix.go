@@ -30,9 +30,9 @@ type socket struct {
 
 // call is a system call under way: what it is about and what became of it.
 type call struct {
-	p   []byte
-	n   int
-	err error
+	p, q []byte // read: q takes what does not fit p
+	n    int
+	err  error
 }
 
 func newSocket(c net.Conn) *socket {
@@ -49,18 +49,16 @@ func newSocket(c net.Conn) *socket {
 	return s
 }
 
-// read returns errIdle where read(2) would block. After a read that did not
-// fill p it says so without asking: wait finds out whether more has come.
-func (s *socket) read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
+// read fills p and then q. It returns errIdle where read(2) would block. After a
+// read that did not fill them it says so without asking: wait finds out whether
+// more has come.
+func (s *socket) read(p, q []byte) (int, error) {
 	if s.drained {
 		return 0, errIdle
 	}
-	s.in.p = p
+	s.in.p, s.in.q = p, q
 	err := s.raw.Read(s.tryRead)
-	s.in.p = nil
+	s.in.p, s.in.q = nil, nil
 	switch {
 	case err != nil:
 		return 0, err
@@ -71,13 +69,17 @@ func (s *socket) read(p []byte) (int, error) {
 	case s.in.n == 0:
 		return 0, io.EOF
 	}
-	s.drained = s.in.n < len(p)
+	s.drained = s.in.n < len(p)+len(q)
 	return s.in.n, nil
 }
 
 func (s *socket) doRead(fd uintptr) bool {
-	s.in.n, s.in.err = retry(syscall.Read, fd, s.in.p)
-	return true
+	for {
+		s.in.n, s.in.err = readBoth(int(fd), s.in.p, s.in.q)
+		if s.in.err != syscall.EINTR {
+			return true
+		}
+	}
 }
 
 // wait parks until the socket is readable, closed or past its read deadline.
@@ -139,15 +141,10 @@ func (s *socket) write(c net.Conn, p []byte, stall time.Duration) (n int, err er
 }
 
 func (s *socket) doWrite(fd uintptr) bool {
-	s.out.n, s.out.err = retry(syscall.Write, fd, s.out.p)
-	return s.out.err != syscall.EAGAIN || !s.last
-}
-
-func retry(f func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
 	for {
-		n, err := f(int(fd), p)
-		if err != syscall.EINTR {
-			return n, err
+		s.out.n, s.out.err = syscall.Write(int(fd), s.out.p)
+		if s.out.err != syscall.EINTR {
+			return s.out.err != syscall.EAGAIN || !s.last
 		}
 	}
 }

@@ -1,0 +1,277 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestBytesAreExact sends random bytes in random chunks both ways at once
+// through whole sessions, some of them with the login.
+func TestBytesAreExact(t *testing.T) {
+	for _, protocol := range protocolNames {
+		for name, security := range everySecurity {
+			for _, startTLS := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/provider starttls %v", protocol, name, startTLS), func(t *testing.T) {
+					t.Parallel()
+					up, down := random(1<<20), random(1<<20)
+					early, behind := rand.IntN(3000), rand.IntN(3000)
+					arrived := make(chan [32]byte, 1)
+					p := startProvider(t, &fakeProvider{protocol: protocol, startTLS: startTLS, behind: string(down[:behind]),
+						after: func(c net.Conn, r *bufio.Reader) {
+							sent := make(chan struct{})
+							go func() { defer close(sent); inChunks(c, down[behind:]) }()
+							arrived <- hash(io.LimitReader(r, int64(len(up))))
+							<-sent
+						}})
+					m := startWhole(t, p, security).login(string(up[:early]))
+					m.SetDeadline(time.Now().Add(patient))
+					go inChunks(m, up[early:])
+					if hash(io.LimitReader(m, int64(len(down)))) != sha256.Sum256(down) {
+						t.Error("what the provider sent arrived changed")
+					}
+					if <-arrived != sha256.Sum256(up) {
+						t.Error("what the client sent arrived changed")
+					}
+				})
+			}
+		}
+	}
+}
+
+func inChunks(w io.Writer, b []byte) {
+	for len(b) > 0 {
+		n := min(len(b), 1+rand.IntN(1<<rand.IntN(17)))
+		if _, err := w.Write(b[:n]); err != nil {
+			return
+		}
+		b = b[n:]
+	}
+}
+
+func hash(r io.Reader) (sum [32]byte) {
+	h := sha256.New()
+	io.Copy(h, r)
+	return [32]byte(h.Sum(nil))
+}
+
+// relayed is a relay between a client and a provider that the test plays.
+type relayed struct {
+	*relaying
+	client, provider *net.TCPConn // the far ends
+	ending           chan ending
+}
+
+func startRelay(t *testing.T, stall time.Duration) *relayed {
+	c, ours := tcpPair(t)
+	p, theirs := tcpPair(t)
+	for _, far := range []*net.TCPConn{c, p} {
+		far.SetDeadline(time.Now().Add(patient))
+	}
+	r := &relayed{client: c, provider: p, ending: make(chan ending, 1)}
+	r.relaying = newRelay(newLineConn(newWire(ours)), newLineConn(newWire(theirs)))
+	r.start(stall, func(e ending) { r.ending <- e })
+	t.Cleanup(func() { r.abort() })
+	return r
+}
+
+func (r *relayed) ended(t *testing.T, side string, err error) {
+	t.Helper()
+	select {
+	case e := <-r.ending:
+		if e.side != side || !errors.Is(e.err, err) {
+			t.Errorf("ended by the %s: %v; want the %s, %v", e.side, e.err, side, err)
+		}
+	case <-time.After(patient):
+		t.Error("the relay did not end")
+	}
+}
+
+func TestRelayEndsWithTheProvider(t *testing.T) {
+	r := startRelay(t, patient)
+	last := random(1 << 20) // more than the sockets hold
+	go func() {
+		r.provider.Write(last)
+		r.provider.Close()
+	}()
+	if got, err := io.ReadAll(r.client); err != nil || !bytes.Equal(got, last) {
+		t.Errorf("read %d bytes of %d, %v", len(got), len(last), err)
+	}
+	r.client.Close()
+	r.ended(t, "provider", nil)
+	if n := r.down.bytes.Load(); n != int64(len(last)) {
+		t.Errorf("counted %d bytes", n)
+	}
+}
+
+// A client that is still sending when the provider ends must get the last words
+// all the same: closing at once would reset its connection.
+func TestRelayLingersForLastWords(t *testing.T) {
+	r := startRelay(t, patient)
+	io.WriteString(r.provider, "* BYE\r\n")
+	r.provider.Close()
+	chatter := make(chan struct{})
+	go func() {
+		defer close(chatter)
+		for range 100 {
+			if _, err := io.WriteString(r.client, strings.Repeat("a NOOP\r\n", 1000)); err != nil {
+				t.Errorf("the client was reset: %v", err)
+				return
+			}
+		}
+	}()
+	<-chatter
+	if got, err := io.ReadAll(r.client); string(got) != "* BYE\r\n" || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+	r.client.Close()
+	<-r.ending // by whom depends on whether the provider's reset came first
+}
+
+func TestRelayHalfCloses(t *testing.T) {
+	r := startRelay(t, patient)
+	io.WriteString(r.client, "a FETCH\r\n")
+	r.client.CloseWrite()
+	if got, err := io.ReadAll(r.provider); string(got) != "a FETCH\r\n" || err != nil {
+		t.Fatalf("the provider read %q, %v", got, err)
+	}
+	answer := random(1 << 20)
+	go func() {
+		r.provider.Write(answer)
+		r.provider.Close()
+	}()
+	if got, err := io.ReadAll(r.client); !bytes.Equal(got, answer) || err != nil {
+		t.Errorf("the client read %d bytes of %d, %v", len(got), len(answer), err)
+	}
+	r.ended(t, "provider", nil)
+}
+
+func TestRelayEndsWhenTheClientVanishes(t *testing.T) {
+	r := startRelay(t, patient)
+	r.client.SetLinger(0) // Close resets
+	r.client.Close()
+	if _, err := io.ReadAll(r.provider); err != nil {
+		t.Errorf("the provider was reset too: %v", err)
+	}
+	select {
+	case e := <-r.ending:
+		if e.side != "client" || e.err == nil {
+			t.Errorf("ended by the %s: %v", e.side, e.err)
+		}
+	case <-time.After(patient):
+		t.Error("the relay did not end")
+	}
+}
+
+func TestRelayGivesUpOnAStalledClient(t *testing.T) {
+	r := startRelay(t, 50*time.Millisecond)
+	go io.Copy(r.provider, zeros{})
+	r.ended(t, "client", os.ErrDeadlineExceeded)
+}
+
+func TestRelayGivesUpOnAStalledProvider(t *testing.T) {
+	r := startRelay(t, 50*time.Millisecond)
+	go io.Copy(r.client, zeros{})
+	r.ended(t, "provider", os.ErrDeadlineExceeded)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestStalledClientHoldsBackTheProvider: what a client does not read stays with
+// the provider, and other sessions do not notice.
+func TestStalledClientHoldsBackTheProvider(t *testing.T) {
+	blocked := make(chan int, 1)
+	p := startProvider(t, &fakeProvider{protocol: "imap", after: func(c net.Conn, r *bufio.Reader) {
+		switch line, _ := r.ReadString('\n'); line {
+		case "flood\r\n":
+			sent, chunk := 0, make([]byte, 64<<10)
+			for {
+				c.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+				n, err := c.Write(chunk)
+				sent += n
+				if err != nil {
+					blocked <- sent
+					return
+				}
+			}
+		default:
+			io.Copy(c, r)
+		}
+	}})
+	w := startWhole(t, p, Implicit)
+	stalled, other := w.login(""), w.login("")
+	io.WriteString(other, "hello\r\n")
+	io.WriteString(stalled, "flood\r\n")
+	sent := <-blocked
+	if sent > 64<<20 {
+		t.Errorf("took %d MB for a client that reads nothing", sent>>20)
+	}
+	for range 100 {
+		io.WriteString(other, "again\r\n")
+		if line, err := other.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "again") {
+			t.Fatalf("the other session read %q, %v", line, err)
+		}
+	}
+}
+
+func TestRelaySurvivesABug(t *testing.T) {
+	c, ours := tcpPair(t)
+	_, theirs := tcpPair(t)
+	r := newRelay(newLineConn(newWire(ours)), newLineConn(newWire(theirs)))
+	ended := make(chan ending, 1)
+	client := r.client
+	client.Conn = explosive{client.Conn}
+	r.start(patient, func(e ending) { ended <- e })
+	io.WriteString(c, "boom")
+	e := <-ended
+	if e.side != "authferry" || !strings.Contains(fmt.Sprint(e.err), "a bug in authferry") || strings.Contains(fmt.Sprint(e.err), "letter") {
+		t.Errorf("ended by %s: %v", e.side, e.err)
+	}
+}
+
+type explosive struct{ net.Conn }
+
+func (e explosive) Read(p []byte) (int, error) {
+	if n, err := e.Conn.Read(p); n == 0 {
+		return n, err
+	}
+	panic("a letter to nobody else")
+}
+
+func TestQuiet(t *testing.T) {
+	for _, tt := range []struct {
+		up, down string
+		ago      time.Duration
+		want     bool
+	}{
+		{"", "", quietAfter, true},
+		{"a IDLE\r\n", "+ idling\r\n", quietAfter, true},
+		{"a IDLE\n", "+ idling\r\n", quietAfter, true},
+		{"a IDLE\r\n", "+ idling\r\n", quietAfter / 2, false},
+		{"a APPEND x {10}\r\n123", "+ go\r\n", quietAfter, false},
+		{"a FETCH 1 BODY[]\r\n", "* 1 FETCH (BODY[] {10}\r\n123", quietAfter, false},
+		{"a FETCH 1 BODY[]\r\n", "* 1 FETCH (BODY[] {10}\n", quietAfter, false},
+	} {
+		r := startRelay(t, patient)
+		io.WriteString(r.client, tt.up)
+		io.WriteString(r.provider, tt.down)
+		io.ReadFull(r.provider, make([]byte, len(tt.up)))
+		io.ReadFull(r.client, make([]byte, len(tt.down)))
+		r.toClient.Lock() // pass notes the time after it has written
+		r.toClient.Unlock()
+		if got := r.quiet(time.Unix(0, r.moved.Load()).Add(tt.ago)); got != tt.want {
+			t.Errorf("%q, %q, %v ago: quiet %v", tt.up, tt.down, tt.ago, got)
+		}
+	}
+}

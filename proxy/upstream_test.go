@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"authferry/tokens"
+)
+
+// listenWith starts a listener that treats connections as told.
+func listenWith(t *testing.T, serve func(net.Conn)) tokens.Endpoint {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			serve(c)
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { ln.Close(); <-done })
+	return tokens.Endpoint{Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port}
+}
+
+func handshake(cfg *tls.Config) func(net.Conn) {
+	return func(c net.Conn) {
+		t := tls.Server(c, cfg)
+		if t.Handshake() == nil {
+			io.WriteString(t, "hello\r\n")
+			io.Copy(io.Discard, t)
+		}
+	}
+}
+
+func TestDialSaysWhatFailed(t *testing.T) {
+	_, pool := loopbackCert()
+	closed := listenWith(t, func(net.Conn) {})
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := tokens.Endpoint{Host: "127.0.0.1", Port: gone.Addr().(*net.TCPAddr).Port}
+	gone.Close()
+	silent := listenWith(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	for _, tt := range []struct {
+		name     string
+		endpoint tokens.Endpoint
+		roots    *x509.CertPool
+		want     string
+	}{
+		{"nobody listens", nobody, pool, "connecting to 127.0.0.1 port"},
+		{"closes", closed, pool, "TLS handshake with 127.0.0.1 port"},
+		{"unknown authority", listenWith(t, handshake(serverTLS())), x509.NewCertPool(), "name it as ca_file of the provider"},
+		{"not TLS", listenWith(t, func(c net.Conn) { io.WriteString(c, "* OK ready\r\n"); io.Copy(io.Discard, c) }), pool, "does not speak TLS from the first byte"},
+		{"silence", silent, pool, "no answer in time"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patient)
+			if tt.name == "silence" {
+				cancel()
+				ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+			}
+			defer cancel()
+			_, err := dial(ctx, &tokens.Provider{RootCAs: tt.roots}, tt.endpoint)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v; want %q in it", err, tt.want)
+			}
+			if refusalFor(err).row != rowUnavailable {
+				t.Errorf("refused as %v", refusalFor(err).row)
+			}
+		})
+	}
+}
+
+func TestDialErrors(t *testing.T) {
+	e := tokens.Endpoint{Host: "imap.example.org", Port: 993}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{dialError(e, &net.OpError{Err: &net.DNSError{IsNotFound: true}}), "no address for imap.example.org"},
+		{dialError(e, &net.OpError{Err: &net.DNSError{IsTimeout: true}}), "looking up imap.example.org"},
+		{dialError(e, context.DeadlineExceeded), "does a firewall let it through?"},
+		{tlsError(e, x509.HostnameError{Certificate: new(x509.Certificate), Host: e.Host}), "is for other names"},
+	} {
+		if !strings.Contains(tt.err.Error(), tt.want) {
+			t.Errorf("%q lacks %q", tt.err, tt.want)
+		}
+	}
+}
+
+// TestResumption: sessions are resumed, but not over another set of roots,
+// since resuming verifies no chain.
+func TestResumption(t *testing.T) {
+	_, pool := loopbackCert()
+	e := listenWith(t, handshake(serverTLS()))
+	connect := func(roots *x509.CertPool) (resumed bool, err error) {
+		c, err := dial(t.Context(), &tokens.Provider{RootCAs: roots}, e)
+		if err != nil {
+			return false, err
+		}
+		defer c.Close()
+		if _, err := c.readLine(100); err != nil { // the ticket comes with the first read
+			return false, err
+		}
+		return c.Conn.(*tls.Conn).ConnectionState().DidResume, nil
+	}
+	for i, want := range []bool{false, true} {
+		if got, err := connect(pool); got != want || err != nil {
+			t.Fatalf("connection %d: resumed %v, %v", i+1, got, err)
+		}
+	}
+	same := pool.Clone()
+	if got, err := connect(same); !got || err != nil {
+		t.Errorf("after a reload of the same roots: resumed %v, %v", got, err)
+	}
+	if _, err := connect(x509.NewCertPool()); !errors.As(err, new(x509.UnknownAuthorityError)) {
+		t.Errorf("with other roots: %v", err)
+	}
+}
+
+func TestTryLogin(t *testing.T) {
+	_, pool := loopbackCert()
+	for _, protocol := range protocolNames {
+		p := startProvider(t, &fakeProvider{protocol: protocol, after: func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }})
+		provider := tokens.Builtin()["gmail"]
+		provider.IMAP, provider.POP3, provider.SMTP, provider.RootCAs = p.endpoint(), p.endpoint(), p.endpoint(), pool
+		g := &tokens.Grant{Mailbox: wholeUser, User: wholeUser, Provider: provider, AccessToken: wholeToken}
+		if err := TryLogin(t.Context(), g, protocol); err != nil {
+			t.Errorf("%s: %v", protocol, err)
+		}
+	}
+}
