@@ -88,6 +88,9 @@ func (s *imapSession) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options 
 		}
 		v.flags = v.flagList()
 	}
+	if markSeen {
+		s.folder.wakeIdlers()
+	}
 	s.account.mu.Unlock()
 
 	for _, v := range chosen {

@@ -106,13 +106,27 @@ func (s *imapSession) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error 
 	return s.tracker.Poll(w, allowExpunge)
 }
 
-// Idle tells the client of changes as they happen.
+// Idle tells the client of changes as they happen. It does not leave that to
+// the tracker's Idle, which imapserver starts after it has told the client
+// "+ idling": a change between the two would wait for the next one.
 func (s *imapSession) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	if s.folder == nil {
 		<-stop
 		return nil
 	}
-	return s.tracker.Idle(w, stop)
+	for {
+		s.account.mu.Lock()
+		changed := s.folder.changed
+		s.account.mu.Unlock()
+		if err := s.tracker.Poll(w, true); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-stop:
+			return nil
+		}
+	}
 }
 
 // Expunge removes messages marked \Deleted; the poll after it tells the client.
@@ -140,6 +154,7 @@ func (s *imapSession) Store(w *imapserver.FetchWriter, set imap.NumSet, flags *i
 		v.store(flags)
 		s.folder.tracker.QueueMessageFlags(v.place, v.uid, v.flagList(), s.tracker)
 	}
+	s.folder.wakeIdlers()
 	s.account.mu.Unlock()
 	if flags.Silent {
 		return nil

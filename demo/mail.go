@@ -59,6 +59,7 @@ type folder struct {
 	next       imap.UID
 	messages   []*message
 	tracker    *imapserver.MailboxTracker
+	changed    chan struct{} // closed when the tracker has been told something, and replaced
 }
 
 // message is one message of one folder; copies share the body.
@@ -81,7 +82,7 @@ func newAccount(address string) *account {
 // createLocked makes a folder with a UIDVALIDITY never used before: a folder
 // made again under an old name is another one (RFC 3501 §2.3.1.1).
 func (a *account) createLocked(name string) *folder {
-	f := &folder{name: name, validity: a.validity, next: 1, tracker: imapserver.NewMailboxTracker(0)}
+	f := &folder{name: name, validity: a.validity, next: 1, tracker: imapserver.NewMailboxTracker(0), changed: make(chan struct{})}
 	a.validity++
 	a.folders[name] = f
 	return f
@@ -122,7 +123,15 @@ func (f *folder) add(body []byte, received time.Time, flags []imap.Flag) imap.UI
 	f.next++
 	f.messages = append(f.messages, m)
 	f.tracker.QueueNumMessages(uint32(len(f.messages)))
+	f.wakeIdlers()
 	return m.uid
+}
+
+// wakeIdlers has the sessions that idle in a folder look at what its tracker
+// was told. The account is locked.
+func (f *folder) wakeIdlers() {
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
 // expunge removes messages and tells every session that has the folder open.
@@ -143,6 +152,7 @@ func (f *folder) expunge(gone func(*message) bool) {
 		}
 	}
 	f.messages = left
+	f.wakeIdlers()
 }
 
 func (a *account) messages(name string) ([][]byte, error) {
