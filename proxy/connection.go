@@ -95,6 +95,7 @@ func (s *session) from() netip.AddrPort { return s.peer }
 // and this goroutine ends.
 func (s *session) serve() {
 	defer s.recover()
+	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
 	err := s.handshake()
 	if err == nil {
 		err = s.run(s.ctx)
@@ -113,7 +114,6 @@ func (s *session) handshake() error {
 		return nil
 	}
 	s.doing = "starting TLS with the client"
-	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
 	err := s.client.startTLSServer(s.TLS)
 	plain := tls.RecordHeaderError{}
 	const fix = "this port expects TLS from the first byte: choose SSL/TLS in the mail program"

@@ -269,8 +269,9 @@ func TestQuiet(t *testing.T) {
 		io.ReadFull(r.provider, make([]byte, len(tt.up)))
 		io.ReadFull(r.client, make([]byte, len(tt.down)))
 		r.toClient.Lock() // pass notes the time after it has written
+		moved := time.Unix(0, r.moved.Load())
 		r.toClient.Unlock()
-		if got := r.quiet(time.Unix(0, r.moved.Load()).Add(tt.ago)); got != tt.want {
+		if got := r.quiet(moved.Add(tt.ago)); got != tt.want {
 			t.Errorf("%q, %q, %v ago: quiet %v", tt.up, tt.down, tt.ago, got)
 		}
 	}

@@ -68,7 +68,6 @@ var (
 // s.provider, which carry does once run has returned. The error is why the
 // session ended before that.
 func (s *session) run(ctx context.Context) error {
-	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
 	s.client.trace = s.tracer("to client")
 	s.doing = "greeting the client"
 	if err := s.dialect.greet(s); err != nil {

@@ -79,7 +79,6 @@ type fakeProvider struct {
 	net.Listener
 	protocol string
 	startTLS bool
-	plainTCP bool // no TLS at all, for what it costs without
 	after    func(c net.Conn, r *bufio.Reader)
 	behind   string // sent in one piece with the last reply of the login
 	wg       sync.WaitGroup

@@ -62,6 +62,9 @@ func runDemo(ctx context.Context, cmd *cobra.Command, dir string, check bool) (e
 		}
 		defer os.RemoveAll(dir)
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	var log io.Writer = cmd.ErrOrStderr()
 	if check {
 		log = io.Discard

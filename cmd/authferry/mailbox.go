@@ -142,19 +142,26 @@ from the account's page of connected apps.`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
-				a, err := vault.Account(ctx, args[0])
-				if err != nil {
+				mailbox, _ := vault.Canonical(args[0])
+				question := fmt.Sprintf("Forget %s?", mailbox)
+				a, err := vault.Account(ctx, mailbox)
+				switch {
+				case errors.Is(err, tokens.ErrNoMailbox):
 					return err
+				case err != nil: // a damaged file is what one may want to be rid of
+					fmt.Fprintf(cmd.ErrOrStderr(), "It cannot be read: %v\n", err)
+				default:
+					question = fmt.Sprintf("Forget %s and its %d passwords?", mailbox, len(a.Passwords))
 				}
 				if yes, _ := cmd.Flags().GetBool("yes"); !yes {
-					if err := confirm(cmd, fmt.Sprintf("Forget %s and its %d passwords?", a.Mailbox, len(a.Passwords))); err != nil {
+					if err := confirm(cmd, question); err != nil {
 						return err
 					}
 				}
-				if err := vault.Remove(ctx, a.Mailbox); err != nil {
+				if err := vault.Remove(ctx, mailbox); err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "Forgot %s.\n", a.Mailbox)
+				fmt.Fprintf(cmd.ErrOrStderr(), "Forgot %s.\n", mailbox)
 				return nil
 			})
 		},
