@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -29,6 +30,9 @@ type fakeEndpoint struct {
 	access    map[string]*family
 	codes     map[string]string // code: its challenge
 	intercept func(w http.ResponseWriter, r *http.Request) (done bool)
+
+	open   map[net.Conn]bool
+	closed *sync.Cond // on mu
 }
 
 // family is one grant: RFC 9700 §4.14.2. The previous refresh token stays good
@@ -40,7 +44,10 @@ type family struct {
 
 func newFakeEndpoint(t testing.TB) *fakeEndpoint {
 	f := &fakeEndpoint{life: 3599, grants: map[string]*family{}, access: map[string]*family{}, codes: map[string]string{}}
-	s := httptest.NewServer(f)
+	f.open, f.closed = map[net.Conn]bool{}, sync.NewCond(&f.mu)
+	s := httptest.NewUnstartedServer(f)
+	s.Config.ConnState = f.track
+	s.Start()
 	t.Cleanup(s.Close)
 	f.URL = s.URL
 	return f
@@ -88,6 +95,38 @@ func (f *fakeEndpoint) asked() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls
+}
+
+// track notes which connections are open.
+func (f *fakeEndpoint) track(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if state == http.StateNew {
+		f.open[c] = true
+	} else if state == http.StateClosed {
+		delete(f.open, c)
+		f.closed.Broadcast()
+	}
+}
+
+// settle waits until every call made so far has been dealt with. What a killed
+// process asked for is still under way when it is dead, and were it dealt with
+// after its successor's token is in use, that would be the reuse of an old
+// refresh token: no client could help it.
+func (f *fakeEndpoint) settle(t *testing.T) {
+	// Connections are accepted in the order they came, so that those before
+	// this one are all known once it has been answered.
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Get(f.URL + "/use")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.open) > 0 {
+		f.closed.Wait()
+	}
 }
 
 // use is a login at the provider: it tells whether an access token is good.

@@ -211,10 +211,7 @@ func TestFileStoreDamage(t *testing.T) {
 func TestOpenFileStoreRefusesAnotherKey(t *testing.T) {
 	dir := t.TempDir()
 	put(t, openStore(t, dir), wholeAccount(me))
-	if err := os.Remove(filepath.Join(dir, keyFile)); err != nil {
-		t.Fatal(err)
-	}
-	seal, err := LoadSeal("", dir)
+	seal, err := LoadSeal("", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

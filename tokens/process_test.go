@@ -167,6 +167,7 @@ func TestKilledInRefresh(t *testing.T) {
 		}
 		in.Close()
 		r.endpoint.does(nil)
+		r.endpoint.settle(t)
 		if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
 			t.Fatalf("round %d: the token is not good", round)
 		}

@@ -117,6 +117,11 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
+	// A key made now would open none of them, and would be in the way of the
+	// one that does.
+	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "mailboxes", "*"+sealedSuffix)); len(sealed) > 0 {
+		return nil, fmt.Errorf("the seal key %s is gone, and the mailboxes beside it are sealed with it: put it back, or name its place in seal", path)
+	}
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		return nil, fmt.Errorf("making a seal key: %w", err)

@@ -109,3 +109,21 @@ func TestLoadSealAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A state directory whose key was left out of a backup must not get a new one,
+// which would be taken for the right one ever after.
+func TestLoadSealKeepsOutOfTheWay(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "mailboxes"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "mailboxes", "me@example.org.age"), []byte("sealed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSeal("", dir); err == nil || !strings.Contains(err.Error(), "put it back") {
+		t.Errorf("without its key: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "seal.key")); !os.IsNotExist(err) {
+		t.Errorf("a key was made: %v", err)
+	}
+}
