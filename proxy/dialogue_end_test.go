@@ -68,6 +68,10 @@ func (d *dialogue) readLog(steps []step) {
 			d.Errorf("the log has %s in it:\n%s", secret, d.log)
 		}
 	}
+	word, _, _ := strings.Cut(d.fill("$PASS"), " ")
+	if strings.Contains(d.log.String(), `"`+word+" BAD") {
+		d.Errorf("the log has a word of the password in it, as a tag:\n%s", d.log)
+	}
 }
 
 func (d *dialogue) logged(pattern string) bool {

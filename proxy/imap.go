@@ -122,6 +122,9 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return s.protest(tag + " BAD log in first")
 	}
 	s.heard("an unknown command")
+	// What stands where a tag should may be a word of a password, sent on a
+	// line of its own by a program that took our refusal for a prompt.
+	defer s.client.untraced()()
 	return s.protest(tag + " BAD unknown command")
 }
 

@@ -136,6 +136,13 @@ func (c *lineConn) say(lines ...string) error {
 	return c.write(strings.Join(lines, "\r\n") + "\r\n")
 }
 
+// untraced keeps what is said out of the trace until the function it returns is called.
+func (c *lineConn) untraced() (again func()) {
+	trace := c.trace
+	c.trace = nil
+	return func() { c.trace = trace }
+}
+
 // sayCredential writes a line that ends in a credential for the provider. It
 // refuses to on a connection without TLS, however that may have come about.
 func (c *lineConn) sayCredential(command, credential string) error {
