@@ -251,10 +251,10 @@ func newVault(dir string, e tokens.Endpoint, pool *x509.CertPool, log *zap.Logge
 	provider := tokens.Builtin()["gmail"]
 	provider.IMAP, provider.POP3, provider.SMTP, provider.RootCAs = e, e, e, pool
 	v := tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": provider}}, log)
-	if err := v.Connect(ctx, wholeUser, "gmail", &tokens.Token{
+	if err := v.Connect(ctx, tokens.Connection{Mailbox: wholeUser, Provider: "gmail", Token: &tokens.Token{
 		Access: wholeToken, Refresh: "1//refresh", Minted: time.Now(), Expiry: time.Now().Add(24 * time.Hour),
 		Scopes: []string{"https://mail.google.com/"},
-	}); err != nil {
+	}}); err != nil {
 		return nil, "", err
 	}
 	password, err := v.AddPassword(ctx, wholeUser, tokens.PasswordSpec{Name: "test"})

@@ -166,7 +166,7 @@ func (d *dialogue) vault(p *tokens.Provider, log *zap.Logger) (*tokens.Vault, to
 	if d.head["token"] == "expired" {
 		token.Minted, token.Expiry = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 	}
-	if err := v.Connect(ctx, dialogueUser, p.Name, token); err != nil {
+	if err := v.Connect(ctx, tokens.Connection{Mailbox: dialogueUser, Provider: p.Name, Token: token}); err != nil {
 		d.Fatal(err)
 	}
 	spec := tokens.PasswordSpec{Name: "the program"}

@@ -12,7 +12,11 @@ import (
 // change them only inside [Store.Update].
 type Account struct {
 	Mailbox  string // the address in lower case; the key of the store
-	Provider string // a key of the configuration's [provider.NAME] tables
+	Provider string // a key of the configuration's [provider.NAME] tables; empty: removed, with its passwords kept
+
+	// SignIn is whose grant it is, where that is not the mailbox itself: the
+	// delegate of a shared mailbox. The provider is still told Mailbox as the user.
+	SignIn string
 
 	Token Token
 
@@ -47,6 +51,7 @@ type Failure struct {
 	At     time.Time // of the last one
 	Since  time.Time // of the first one in a row
 	Reason string    // for people; never contains a token
+	Cause  Cause     // what kind of failure it is, as far as the answer tells
 	Count  int       // consecutive failures so far
 }
 
@@ -58,6 +63,7 @@ const (
 	StateStale        State = "stale"         // the next login refreshes it
 	StateRefreshing   State = "refreshing"    // a refresh is under way in this process
 	StateNeedsConsent State = "needs-consent" // a person must run `authferry connect`
+	StateDisconnected State = "disconnected"  // removed, with its passwords kept for when it is connected again
 	StateUnreachable  State = "unreachable"   // the token endpoint failed lately; it is tried again by itself
 )
 
@@ -79,6 +85,13 @@ type Password struct {
 	Expires   time.Time      // zero: never
 	Created   time.Time
 	LastUsed  Use
+
+	// ReadOnly passwords look at everything and change nothing.
+	ReadOnly bool
+	// MessagesPerHour and Recipients (of one message) bound what may be sent
+	// with it; 0: no bound.
+	MessagesPerHour int
+	Recipients      int
 }
 
 // Use is a login with a local password.

@@ -188,7 +188,7 @@ func TestConnect(t *testing.T) {
 			if c.change != nil {
 				c.change(token)
 			}
-			err := r.Connect(context.Background(), "ME%40gmail.com ", "fake", token)
+			err := r.Connect(context.Background(), Connection{Mailbox: "ME%40gmail.com ", Provider: "fake", Token: token})
 			if (err == nil) != (c.says == "") || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY")) {
 				t.Errorf("%v; want %q", err, c.says)
 			}
@@ -200,10 +200,10 @@ func TestConnect(t *testing.T) {
 			}
 		})
 	}
-	if err := r.Connect(context.Background(), "me", "fake", &Token{Access: "a", Refresh: "r"}); err == nil || !strings.Contains(err.Error(), "you@example.com") {
+	if err := r.Connect(context.Background(), Connection{Mailbox: "me", Provider: "fake", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "you@example.com") {
 		t.Errorf("no address: %v", err)
 	}
-	if err := r.Connect(context.Background(), me, "other", &Token{Access: "a", Refresh: "r"}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {
+	if err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "other", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {
 		t.Errorf("no provider: %v", err)
 	}
 }

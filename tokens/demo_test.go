@@ -46,7 +46,7 @@ func TestAgainstDemo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := v.Connect(ctx, me, "gmail", token); err != nil {
+		if err := v.Connect(ctx, Connection{Mailbox: me, Provider: "gmail", Token: token}); err != nil {
 			t.Fatal(err)
 		}
 	}

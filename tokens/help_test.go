@@ -81,9 +81,9 @@ func openStore(t testing.TB, dir string) *FileStore {
 func (r *rig) connect() {
 	r.t.Helper()
 	now := time.Now()
-	err := r.Connect(context.Background(), me, "fake", &Token{
+	err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &Token{
 		Access: "ya29.stale-CANARY", Refresh: r.endpoint.grant(), Minted: now.Add(-time.Hour), Expiry: now,
-	})
+	}})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -21,9 +21,15 @@ func (v *Vault) Account(ctx context.Context, mailbox string) (*Account, error) {
 	return a, withFix(err, mailbox)
 }
 
+// Removal says what becomes of what a mailbox had.
+type Removal struct {
+	KeepGrant     bool // do not give the grant back to the provider
+	KeepPasswords bool // for when the mailbox is connected again
+}
+
 // Remove forgets a mailbox with its grant and passwords. The provider still
 // lists the grant, until its owner removes it there.
-func (v *Vault) Remove(ctx context.Context, mailbox string) error {
+func (v *Vault) Remove(ctx context.Context, mailbox string, _ Removal) error {
 	mailbox, _ = v.Canonical(mailbox)
 	if err := v.store.Delete(ctx, mailbox); err != nil {
 		return withFix(err, mailbox)
@@ -41,9 +47,18 @@ func withFix(err error, mailbox string) error {
 	return err
 }
 
+// Connection is a new grant for a mailbox.
+type Connection struct {
+	Mailbox  string
+	SignIn   string // whose grant it is; empty: the mailbox's own
+	Provider string // a key of [Settings.Providers]
+	Token    *Token // nil where the flow needs no person
+}
+
 // Connect keeps a new grant for a mailbox, together with the passwords it has.
-func (v *Vault) Connect(ctx context.Context, mailbox, provider string, t *Token) error {
-	mailbox, _ = v.Canonical(mailbox)
+func (v *Vault) Connect(ctx context.Context, c Connection) error {
+	mailbox, _ := v.Canonical(c.Mailbox)
+	provider, t := c.Provider, c.Token
 	if err := checkAddress(mailbox); err != nil {
 		return err
 	}
@@ -59,7 +74,7 @@ func (v *Vault) Connect(ctx context.Context, mailbox, provider string, t *Token)
 		if a.Created.IsZero() {
 			a.Created = now
 		}
-		a.Provider, a.Token, a.Connected = provider, *t, now
+		a.Provider, a.SignIn, a.Token, a.Connected = provider, c.SignIn, *t, now
 		a.Dead, a.Trouble = nil, nil
 		return nil
 	})

@@ -25,6 +25,10 @@ type PasswordSpec struct {
 	Protocols []string
 	Networks  []netip.Prefix
 	Expires   time.Time
+
+	ReadOnly        bool // looks at everything, changes nothing, sends nothing
+	MessagesPerHour int  // that may be sent; 0: any number
+	Recipients      int  // of one message; 0: any number
 }
 
 const (
@@ -53,6 +57,7 @@ func newPassword(spec PasswordSpec, now time.Time) (Password, Secret, error) {
 	p := Password{
 		ID: randomHex(8), Name: spec.Name, Protocols: spec.Protocols,
 		Expires: spec.Expires, Created: now.UTC().Round(0),
+		ReadOnly: spec.ReadOnly, MessagesPerHour: spec.MessagesPerHour, Recipients: spec.Recipients,
 	}
 	for _, n := range spec.Networks {
 		p.Networks = append(p.Networks, unmapPrefix(n))

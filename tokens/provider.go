@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"crypto/x509"
+	"net/url"
 	"time"
 )
 
@@ -10,10 +11,14 @@ import (
 // override any field and add others.
 type Provider struct {
 	Name string
+	Flow Flow
 
 	AuthURL      string // the consent page
 	TokenURL     string
 	Issuer       string // checked against the iss of a redirect (RFC 9207); empty: not checked
+	DeviceURL    string // where a device code is asked for (RFC 8628 §3.1)
+	RevokeURL    string // where a grant is given back (RFC 7009); empty: the provider has no such place
+	UserInfoURL  string // tells whose an access token is; only asked to find the words for a refusal
 	ClientID     string
 	ClientSecret Secret // empty for public clients
 	Scopes       []string
@@ -22,6 +27,11 @@ type Provider struct {
 	// RedirectHost names the loopback host in the redirect URL: "127.0.0.1",
 	// or "localhost" for Microsoft, which ignores the port for that name alone.
 	RedirectHost string
+
+	// What flows without a person need; see the [Flow] constants.
+	ServiceAccount *ServiceAccount
+	Certificate    *ClientCertificate // instead of ClientSecret
+	TokenCommand   []string           // program and arguments
 
 	Mechanism string // "XOAUTH2" or "OAUTHBEARER"
 
@@ -42,6 +52,15 @@ type Provider struct {
 	// session when the token it began with ends.
 	RefreshAhead float64
 
+	// KeepAlive is the longest a grant may go unused before it is refreshed for
+	// its own sake: Google drops one that nobody used for six months. 0: [DefaultKeepAlive].
+	KeepAlive time.Duration
+
+	// Proxy is what calls to the provider go through, for mail and for OAuth:
+	// an http://, https:// or socks5:// address. nil: mail goes straight, and
+	// HTTPS as the environment says (HTTPS_PROXY).
+	Proxy *url.URL
+
 	// RootCAs verify the provider's certificates, for mail and for TokenURL;
 	// nil: the system's.
 	RootCAs *x509.CertPool
@@ -57,6 +76,10 @@ type Endpoint struct {
 // DefaultRefreshAhead is the share of a token's life a login starts with at least.
 const DefaultRefreshAhead = 0.75
 
+// DefaultKeepAlive keeps a grant well inside of Google's six months and
+// Microsoft's ninety days.
+const DefaultKeepAlive = 30 * 24 * time.Hour
+
 // RefreshTimeout bounds one call to a token endpoint.
 const RefreshTimeout = 20 * time.Second
 
@@ -68,7 +91,10 @@ func Builtin() map[string]*Provider {
 			Name:     "gmail",
 			AuthURL:  "https://accounts.google.com/o/oauth2/v2/auth",
 			TokenURL: "https://oauth2.googleapis.com/token",
-			Issuer:   "https://accounts.google.com",
+			// Takes back all that was granted to the project.
+			RevokeURL:   "https://oauth2.googleapis.com/revoke",
+			UserInfoURL: "https://gmail.googleapis.com/gmail/v1/users/me/profile",
+			Issuer:      "https://accounts.google.com",
 			// The only scope that IMAP takes:
 			// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol
 			Scopes: []string{"https://mail.google.com/"},
@@ -89,9 +115,10 @@ func Builtin() map[string]*Provider {
 			RefreshAhead: DefaultRefreshAhead,
 		},
 		"microsoft": {
-			Name:     "microsoft",
-			AuthURL:  "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
-			TokenURL: "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+			Name:      "microsoft",
+			AuthURL:   "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+			TokenURL:  "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+			DeviceURL: "https://login.microsoftonline.com/common/oauth2/v2.0/devicecode",
 			// All of one resource: a token is good for one only.
 			// https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
 			Scopes: []string{

@@ -19,6 +19,7 @@ type record struct {
 	Version   int              `json:"version"`
 	Mailbox   string           `json:"mailbox"`
 	Provider  string           `json:"provider"`
+	SignIn    string           `json:"sign_in,omitempty"`
 	Token     tokenRecord      `json:"token"`
 	Dead      *failureRecord   `json:"dead,omitempty"`
 	Trouble   *failureRecord   `json:"trouble,omitempty"`
@@ -40,6 +41,7 @@ type failureRecord struct {
 	At     time.Time `json:"at"`
 	Since  time.Time `json:"since,omitzero"`
 	Reason string    `json:"reason"`
+	Cause  Cause     `json:"cause,omitempty"`
 	Count  int       `json:"count"`
 }
 
@@ -54,6 +56,10 @@ type passwordRecord struct {
 	Expires   time.Time      `json:"expires,omitzero"`
 	Created   time.Time      `json:"created,omitzero"`
 	LastUsed  *useRecord     `json:"last_used,omitempty"`
+	ReadOnly  bool           `json:"read_only,omitempty"`
+	// MessagesPerHour and Recipients bound what is sent.
+	MessagesPerHour int `json:"messages_per_hour,omitempty"`
+	Recipients      int `json:"recipients,omitempty"`
 }
 
 type useRecord struct {
@@ -66,7 +72,7 @@ type useRecord struct {
 // encodeRecord writes an account for a store to seal.
 func encodeRecord(a *Account) ([]byte, error) {
 	r := record{
-		Version: recordVersion, Mailbox: a.Mailbox, Provider: a.Provider,
+		Version: recordVersion, Mailbox: a.Mailbox, Provider: a.Provider, SignIn: a.SignIn,
 		Token: tokenRecord{
 			Access: a.Token.Access.Reveal(), Refresh: a.Token.Refresh.Reveal(),
 			Minted: a.Token.Minted, Expiry: a.Token.Expiry,
@@ -80,6 +86,7 @@ func encodeRecord(a *Account) ([]byte, error) {
 			ID: p.ID, Name: p.Name,
 			Key: []byte(p.Key.Reveal()), Hash: []byte(p.Hash.Reveal()), Argon2: p.Argon2.Reveal(),
 			Protocols: p.Protocols, Networks: p.Networks, Expires: p.Expires, Created: p.Created,
+			ReadOnly: p.ReadOnly, MessagesPerHour: p.MessagesPerHour, Recipients: p.Recipients,
 		}
 		if !p.LastUsed.At.IsZero() {
 			pr.LastUsed = (*useRecord)(&p.LastUsed)
@@ -112,7 +119,7 @@ func decodeRecord(data []byte) (*Account, error) {
 
 func (r *record) account() *Account {
 	a := &Account{
-		Mailbox: r.Mailbox, Provider: r.Provider,
+		Mailbox: r.Mailbox, Provider: r.Provider, SignIn: r.SignIn,
 		Token: Token{
 			Access: Secret(r.Token.Access), Refresh: Secret(r.Token.Refresh),
 			Minted: r.Token.Minted, Expiry: r.Token.Expiry,
@@ -126,6 +133,7 @@ func (r *record) account() *Account {
 			ID: pr.ID, Name: pr.Name,
 			Key: Secret(pr.Key), Hash: Secret(pr.Hash), Argon2: Secret(pr.Argon2),
 			Protocols: pr.Protocols, Networks: pr.Networks, Expires: pr.Expires, Created: pr.Created,
+			ReadOnly: pr.ReadOnly, MessagesPerHour: pr.MessagesPerHour, Recipients: pr.Recipients,
 		}
 		if pr.LastUsed != nil {
 			p.LastUsed = Use(*pr.LastUsed)

@@ -166,7 +166,7 @@ func TestDeadGrantUntilConnected(t *testing.T) {
 	r.endpoint.does(nil)
 	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
 	defer cli.Close(context.Background())
-	err := cli.Connect(context.Background(), me, "fake", &Token{Access: "old", Refresh: r.endpoint.grant(), Minted: time.Now().Add(-time.Hour), Expiry: time.Now()})
+	err := cli.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &Token{Access: "old", Refresh: r.endpoint.grant(), Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +379,7 @@ func TestStoreUnavailable(t *testing.T) {
 func TestRemovedMeanwhile(t *testing.T) {
 	r := newRig(t)
 	a := r.account()
-	if err := r.Remove(context.Background(), me); err != nil {
+	if err := r.Remove(context.Background(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := r.token(context.Background(), r.provider, a); !errors.Is(err, ErrUnavailable) {

@@ -89,7 +89,7 @@ func TestFullDiskAndConnectedAgain(t *testing.T) {
 	granted := r.endpoint.grant()
 	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
 	defer cli.Close(context.Background())
-	if err := cli.Connect(context.Background(), me, "fake", &Token{Access: "a2", Refresh: granted, Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}); err != nil {
+	if err := cli.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &Token{Access: "a2", Refresh: granted, Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustAuthorize()

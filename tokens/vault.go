@@ -50,12 +50,20 @@ type Grant struct {
 	User         string
 	PasswordID   string
 	PasswordName string
+	Password     PasswordRules
 	Provider     *Provider
 	AccessToken  Secret
 	// Minted tells a cached token from one that this very login had refreshed:
 	// a cached one that the provider refuses is worth one Renew.
 	Minted bool
 	Expiry time.Time
+}
+
+// PasswordRules are what a session under a local password may do.
+type PasswordRules struct {
+	ReadOnly        bool
+	MessagesPerHour int // 0: any number
+	Recipients      int // of one message; 0: any number
 }
 
 // Vault answers for a store of mailboxes. Create it with [NewVault].
@@ -81,6 +89,10 @@ type Settings struct {
 	Providers map[string]*Provider // by name
 	// Aliases are short user names for devices, each standing for a mailbox.
 	Aliases map[string]string
+	// Domains names, by domain, the provider that opens all its mailboxes
+	// without a person (see [Flow.NeedsPerson]). A mailbox of such a domain is
+	// enrolled when an administrator gives it a local password.
+	Domains map[string]string
 }
 
 // NewVault returns a vault over a store. Close it to write down what it has
@@ -147,6 +159,7 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 	}
 	return &Grant{
 		Mailbox: mailbox, User: user, PasswordID: password.ID, PasswordName: password.Name,
+		Password: PasswordRules{password.ReadOnly, password.MessagesPerHour, password.Recipients},
 		Provider: p, AccessToken: t.Access, Minted: fresh, Expiry: t.Expiry,
 	}, nil
 }
@@ -232,6 +245,8 @@ func (v *Vault) State(a *Account) State {
 		ahead = p.refreshAhead()
 	}
 	switch {
+	case a.Provider == "":
+		return StateDisconnected
 	case a.Dead != nil:
 		return StateNeedsConsent
 	case refreshing:

@@ -90,7 +90,7 @@ func connect(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.V
 		if err := prove(ctx, cmd, p, mailbox, t); err != nil {
 			return err
 		}
-		if err := vault.Connect(ctx, mailbox, p.Name, t); err != nil {
+		if err := vault.Connect(ctx, tokens.Connection{Mailbox: mailbox, Provider: p.Name, Token: t}); err != nil {
 			return err
 		}
 		farewell(cmd, mailbox, t)

@@ -187,7 +187,7 @@ func (s *show) connect(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.service.vault.Connect(ctx, demoMailbox, p.Name, token); err != nil {
+	if err := s.service.vault.Connect(ctx, tokens.Connection{Mailbox: demoMailbox, Provider: p.Name, Token: token}); err != nil {
 		return err
 	}
 	// In a directory that was kept there is one already, which cannot be shown again.

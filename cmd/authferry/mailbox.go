@@ -158,7 +158,7 @@ from the account's page of connected apps.`,
 						return err
 					}
 				}
-				if err := vault.Remove(ctx, mailbox); err != nil {
+				if err := vault.Remove(ctx, mailbox, tokens.Removal{}); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "Forgot %s.\n", mailbox)
