@@ -17,13 +17,17 @@ var consentHTML string
 
 var consentPage = template.Must(template.New("consent").Parse(consentHTML))
 
-// consentView is what the page shows: the question, or why there is none.
+// consentView is what the page shows: the question, or why there is none, or
+// what came of it.
 type consentView struct {
+	Device           bool // the question of a device, which shows a code
+	Code             string
 	Client, Redirect string
 	Scopes           []string
 	Mailboxes        []string
 	Selected         string
 	Error, Detail    string
+	Done             string
 }
 
 // request is an authorisation request: RFC 6749 §4.1.1, RFC 7636 §4.3.
@@ -82,11 +86,7 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request) {
 		p.showRefusal(w, err)
 		return
 	}
-	view := consentView{Client: q.Get("client_id"), Redirect: request.redirectURI, Scopes: strings.Fields(request.scope)}
-	for address := range p.accounts {
-		view.Mailboxes = append(view.Mailboxes, address)
-	}
-	slices.Sort(view.Mailboxes)
+	view := consentView{Client: q.Get("client_id"), Redirect: request.redirectURI, Scopes: strings.Fields(request.scope), Mailboxes: p.people()}
 	view.Selected = canonical(q.Get("login_hint"))
 	show(w, http.StatusOK, view)
 }
@@ -104,7 +104,7 @@ func (p *Provider) takeConsent(w http.ResponseWriter, r *http.Request) {
 	case r.PostFormValue("answer") != "allow":
 		p.logf("oauth: consent was denied")
 		back.Set("error", "access_denied")
-	case p.accounts[mailbox] == nil:
+	case !p.isPerson(mailbox):
 		p.showRefusal(w, &refusal{http.StatusBadRequest, "invalid_request", "There is no such account here."})
 		return
 	default:
@@ -164,26 +164,48 @@ func (p *Provider) Deny(url, mailbox string) (redirected string, err error) {
 }
 
 func (p *Provider) visit(address, mailbox, answer string) (string, error) {
+	reply, err := fillIn(address, url.Values{"mailbox": {mailbox}, "answer": {answer}})
+	if err != nil {
+		return "", fmt.Errorf("the consent page: %w", err)
+	}
+	if reply.StatusCode != http.StatusFound {
+		return "", fmt.Errorf("answering the consent page as %s: it says %s, is the mailbox one of Options.Mailboxes?", mailbox, reply.Status)
+	}
+	return reply.Header.Get("Location"), nil
+}
+
+func (p *Provider) visitDevice(userCode, mailbox, answer string) error {
+	reply, err := fillIn(p.devicePage, url.Values{"user_code": {userCode}, "mailbox": {mailbox}, "answer": {answer}})
+	if err != nil {
+		return fmt.Errorf("the device page: %w", err)
+	}
+	if reply.StatusCode != http.StatusOK {
+		return fmt.Errorf("typing the code %s as %s: the device page says %s, is a device waiting with it, and is the mailbox one of Options.Mailboxes?", userCode, mailbox, reply.Status)
+	}
+	return nil
+}
+
+// fillIn opens a page and sends its form. It follows no redirect, and the
+// reply's body has been read.
+func fillIn(address string, form url.Values) (*http.Response, error) {
 	browser := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	page, err := browser.Get(address)
 	if err != nil {
-		return "", fmt.Errorf("opening the consent page: %w", err)
+		return nil, fmt.Errorf("opening it: %w", err)
 	}
 	io.Copy(io.Discard, page.Body)
 	page.Body.Close()
 	if page.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("opening the consent page: it says %s", page.Status)
+		return nil, fmt.Errorf("opening it: it says %s", page.Status)
 	}
-	reply, err := browser.PostForm(address, url.Values{"mailbox": {mailbox}, "answer": {answer}})
+	reply, err := browser.PostForm(address, form)
 	if err != nil {
-		return "", fmt.Errorf("answering the consent page: %w", err)
+		return nil, fmt.Errorf("answering it: %w", err)
 	}
+	io.Copy(io.Discard, reply.Body)
 	reply.Body.Close()
-	if reply.StatusCode != http.StatusFound {
-		return "", fmt.Errorf("answering the consent page as %s: it says %s, is the mailbox one of Options.Mailboxes?", mailbox, reply.Status)
-	}
-	return reply.Header.Get("Location"), nil
+	return reply, nil
 }

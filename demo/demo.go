@@ -17,43 +17,19 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/emersion/go-imap/v2/imapserver"
 	"github.com/emersion/go-smtp"
 )
 
-// Options describe a simulated provider. The zero value is a Gmail with no mailboxes.
-type Options struct {
-	Mailboxes []string      // addresses; nobody asks for their Google password
-	TokenLife time.Duration // of access tokens; 0: Google's 3599 s
-	// Log is told what happens, one line a call, one call at a time, without
-	// line end; it never gets a token. nil: nobody is told.
-	Log func(line string)
-
-	// GrantLife is how long a consent holds before refresh answers
-	// invalid_grant; token answers say so in refresh_token_expires_in, as
-	// Google's do while a consent screen is in Testing (604799 s). 0: for good.
-	GrantLife time.Duration
-	// SessionLife is how long an IMAP session lasts. 0: as long as the access
-	// token it began with; negative: for good.
-	SessionLife time.Duration
-	// MaxSessions is how many IMAP sessions a mailbox may have at a time
-	// (Gmail: 15). 0: any number.
-	MaxSessions int
-	// AllCapabilities makes IMAP advertise Gmail's whole list after login,
-	// with extensions that are not served here (COMPRESS=DEFLATE, CONDSTORE,
-	// X-GM-EXT-1 ...). For dialogues only: a client that uses one gets BAD.
-	AllCapabilities bool
-	// GreetingDelay is how long a client is given to speak out of turn before
-	// it is greeted; see [Provider.EarlyTalkers]. 0: 2 ms.
-	GreetingDelay time.Duration
-}
-
 // Provider is a running simulation.
 type Provider struct {
 	AuthURL, TokenURL, RevokeURL string // http:// on loopback
 	TokenInfoURL                 string // Google's tokeninfo: ?access_token=...
+	UserInfoURL                  string // Gmail's users/me/profile: the token as Bearer
+	// DeviceURL gives device codes (RFC 8628 §3.1), which Google does not for
+	// mail and Microsoft does.
+	DeviceURL string
 	// IntrospectURL is RFC 7662 token introspection, which Google lacks and
 	// Dovecot speaks: token=... by GET or POST, or the token as Bearer.
 	IntrospectURL          string
@@ -69,15 +45,17 @@ type Provider struct {
 
 	Faults *Faults
 
-	options  Options
-	grants   *grants
-	accounts map[string]*account // by lower-case address; fixed at start
-	tls      *tls.Config
-	imap     *imapserver.Server
-	smtp     *smtp.Server
-	imapDoor *door
-	smtpDoor *door
-	web      *http.Server
+	options    Options
+	grants     *grants
+	devices    devices
+	devicePage string
+	accounts   map[string]*account // by lower-case address; fixed at start
+	tls        *tls.Config
+	imap       *imapserver.Server
+	smtp       *smtp.Server
+	imapDoor   *door
+	smtpDoor   *door
+	web        *http.Server
 
 	logMu   sync.Mutex
 	closing chan struct{}
@@ -109,34 +87,6 @@ func Start(o Options) (*Provider, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-func newProvider(o Options) *Provider {
-	if o.TokenLife == 0 {
-		o.TokenLife = 3599 * time.Second
-	}
-	if o.GreetingDelay == 0 {
-		o.GreetingDelay = 2 * time.Millisecond
-	}
-	p := &Provider{
-		ClientID:     "100000000000-demo.apps.googleusercontent.com",
-		ClientSecret: "GOCSPX-" + randomToken(28),
-		Scope:        gmailScope,
-		Faults:       &Faults{mail: make(map[string]MailFault)},
-		options:      o,
-		grants:       newGrants(),
-		accounts:     make(map[string]*account),
-		imapDoor:     newDoor(),
-		smtpDoor:     newDoor(),
-		closing:      make(chan struct{}),
-		conns:        make(map[*conn]struct{}),
-		tokenCalls:   make(map[string]int),
-	}
-	for _, address := range o.Mailboxes {
-		address = canonical(address)
-		p.accounts[address] = newAccount(address)
-	}
-	return p
 }
 
 // startEngines starts what serves sessions after their login.
@@ -242,7 +192,8 @@ func (p *Provider) Messages(mailbox, folder string) ([][]byte, error) {
 }
 
 // TokenCalls is how many requests the token endpoint has had, by grant type
-// ("authorization_code", "refresh_token"). A request counts before it is answered.
+// ("authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"
+// ...). A request counts before it is answered.
 func (p *Provider) TokenCalls(grantType string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,6 +13,8 @@ type Faults struct {
 	tokenDelay time.Duration
 	rotate     bool
 	scopes     string
+	undelegate bool
+	clock      time.Duration
 	mail       map[string]MailFault
 	changed    func(protocol string, m MailFault)
 }
@@ -32,6 +34,24 @@ const (
 	TokenHTML         TokenAnswer = "html"  // 200 with a page, as a captive portal does
 	TokenStall        TokenAnswer = "stall" // accepts and never answers
 	TokenCut          TokenAnswer = "cut"   // closes in the middle of the answer
+
+	TokenInvalidRAPT     TokenAnswer = "invalid_rapt"          // 400 invalid_grant with error_subtype: the domain's session control
+	TokenAdminPolicy     TokenAnswer = "admin_policy_enforced" // 400: the domain's administrator does not let the client in
+	TokenDeletedClient   TokenAnswer = "deleted_client"        // 401
+	TokenUnauthorizedCli TokenAnswer = "unauthorized_client"   // 401
+	Token503HTML         TokenAnswer = "503-html"              // 503 with a page, as a front end without its back end does
+	TokenEmpty           TokenAnswer = "empty"                 // 200 with no body
+)
+
+// What the token endpoint can be made to do to answers that are right
+// otherwise: the work is done.
+const (
+	TokenTruncated    TokenAnswer = "truncated"       // 200, a whole HTTP answer with half of the JSON
+	TokenWrongType    TokenAnswer = "wrong-type"      // the JSON, said to be text/html
+	TokenLifeString   TokenAnswer = "life-string"     // "expires_in": "3599"
+	TokenLifeFloat    TokenAnswer = "life-float"      // "expires_in": 3599.5
+	TokenLifeMissing  TokenAnswer = "life-missing"    // no expires_in (null)
+	TokenGrantExpires TokenAnswer = "refresh-expires" // with "refresh_token_expires_in": 604799, although the grant does not end
 )
 
 // Token sets what the token endpoint answers from now on.
@@ -64,6 +84,24 @@ func (f *Faults) GrantScopes(scopes string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.scopes = scopes
+}
+
+// NoDelegation takes the right to the mailboxes from the service account and
+// from the client itself: the token endpoint answers the first with
+// unauthorized_client, and the mailboxes refuse the tokens of the second.
+func (f *Faults) NoDelegation(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.undelegate = on
+}
+
+// Clock sets how far the provider's clock is ahead of this machine's (behind,
+// if negative): in the Date of its web answers and where it judges the times
+// in an assertion.
+func (f *Faults) Clock(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.clock = d
 }
 
 // MailFault is what a mail service does instead of its work.
@@ -111,6 +149,18 @@ func (f *Faults) rotates() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rotate
+}
+
+func (f *Faults) delegationDenied() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.undelegate
+}
+
+func (f *Faults) clockError() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clock
 }
 
 func (f *Faults) grantedScopes(asked string) string {

@@ -132,3 +132,19 @@ func FuzzStuff(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReadAssertion(f *testing.F) {
+	f.Add("e30.e30.")
+	f.Add("eyJhbGciOiJub25lIn0.eyJleHAiOjFlMzA5fQ.AA")
+	f.Add(signJWT(idTokenKey(), "k", map[string]any{"iss": "a", "exp": 1e300, "iat": -1}))
+	f.Fuzz(func(t *testing.T, compact string) {
+		a, err := readAssertion(compact)
+		if err != nil {
+			return
+		}
+		if a.signedBy(&serviceAccountKey().PublicKey, "RS256", "PS256") {
+			t.Error("somebody else's signature holds")
+		}
+		a.timely(a.claims.Iat, time.Now())
+	})
+}

@@ -31,6 +31,8 @@ type authCode struct {
 // grant is one consent.
 type grant struct {
 	mailbox, scope string
+	nobody         bool // no person gave it: a service account or the client itself acts
+	app            bool // and for every mailbox
 	revoked        bool
 	ends           time.Time // zero: never
 	chain          []*refreshToken
@@ -152,6 +154,7 @@ func (gr *grant) goodAt(now time.Time) bool {
 // identity is what a good access token says.
 type identity struct {
 	mailbox, scope string
+	app            bool // the client itself, which is let into every mailbox
 	expires        time.Time
 }
 
@@ -171,7 +174,7 @@ func (g *grants) use(access string) (identity, bool) {
 	if t.came != nil {
 		t.came.confirm()
 	}
-	return identity{t.grant.mailbox, t.grant.scope, t.expires}, true
+	return identity{t.grant.mailbox, t.grant.scope, t.grant.app, t.expires}, true
 }
 
 func (g *grants) expireAccess() {
@@ -183,7 +186,8 @@ func (g *grants) expireAccess() {
 	}
 }
 
-// revoke ends the grant a token of either kind belongs to.
+// revoke ends the grant a token of either kind belongs to and, as at Google,
+// whatever else its owner allowed the project.
 func (g *grants) revoke(token string) (*grant, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -197,12 +201,19 @@ func (g *grants) revoke(token string) (*grant, bool) {
 		return nil, false
 	}
 	gr.revoked = true
+	if !gr.nobody {
+		g.revokeMailboxLocked(gr.mailbox)
+	}
 	return gr, true
 }
 
 func (g *grants) revokeMailbox(mailbox string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.revokeMailboxLocked(mailbox)
+}
+
+func (g *grants) revokeMailboxLocked(mailbox string) {
 	for _, t := range g.refresh {
 		if t.grant.mailbox == mailbox {
 			t.grant.revoked = true

@@ -43,7 +43,9 @@ const sentFolder = "[Gmail]/Sent Mail"
 // account is a mailbox. Its lock guards everything inside it and is never held
 // while a client is written to.
 type account struct {
-	address string
+	address   string
+	nobodys   bool     // nobody signs in as it: it is shared and no more
+	delegates []string // who else is let in
 
 	mu       sync.Mutex
 	folders  map[string]*folder

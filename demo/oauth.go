@@ -2,7 +2,6 @@ package demo
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,6 +22,9 @@ func (p *Provider) newWebServer(base string) *http.Server {
 	p.RevokeURL = base + "/revoke"
 	p.TokenInfoURL = base + "/tokeninfo"
 	p.IntrospectURL = base + "/introspect"
+	p.UserInfoURL = base + "/gmail/v1/users/me/profile"
+	p.DeviceURL = base + "/device/code"
+	p.devicePage = base + "/device"
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /o/oauth2/v2/auth", p.showConsent)
@@ -30,8 +33,12 @@ func (p *Provider) newWebServer(base string) *http.Server {
 	mux.HandleFunc("POST /revoke", p.revoke)
 	mux.HandleFunc("/tokeninfo", p.tokenInfo)
 	mux.HandleFunc("/introspect", p.introspect)
+	mux.HandleFunc("GET /gmail/v1/users/me/profile", p.profile)
+	mux.HandleFunc("POST /device/code", p.deviceEndpoint)
+	mux.HandleFunc("GET /device", p.showDevice)
+	mux.HandleFunc("POST /device", p.takeDevice)
 	return &http.Server{
-		Handler:           mux,
+		Handler:           p.dated(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // clients that vanish are no news
 	}
@@ -41,6 +48,8 @@ func (p *Provider) newWebServer(base string) *http.Server {
 type oauthError struct {
 	Code        string `json:"error"`
 	Description string `json:"error_description,omitempty"`
+	Subtype     string `json:"error_subtype,omitempty"`
+	URI         string `json:"error_uri,omitempty"`
 	status      int
 }
 
@@ -49,11 +58,12 @@ func (e *oauthError) Error() string { return e.Code + ": " + e.Description }
 // tokenAnswer is shaped as Google's.
 type tokenAnswer struct {
 	AccessToken           string `json:"access_token"`
-	ExpiresIn             int    `json:"expires_in"`
+	ExpiresIn             any    `json:"expires_in"` // a number, unless a fault says otherwise
 	RefreshToken          string `json:"refresh_token,omitempty"`
-	Scope                 string `json:"scope"`
+	Scope                 string `json:"scope,omitempty"`
 	TokenType             string `json:"token_type"`
 	RefreshTokenExpiresIn int    `json:"refresh_token_expires_in,omitempty"`
+	IDToken               string `json:"id_token,omitempty"`
 }
 
 // token is the token endpoint: RFC 6749 §3.2.
@@ -72,6 +82,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := p.issue(r)
+	answer.disfigure(fault)
 	p.pause(r, delay)
 	var refused *oauthError
 	switch {
@@ -82,6 +93,10 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		p.cutAnswer(w, answer)
 	case errors.As(err, &refused):
 		answerJSON(w, refused.status, refused)
+	case fault == TokenTruncated:
+		p.truncateAnswer(w, answer)
+	case fault == TokenWrongType:
+		p.mislabelAnswer(w, answer)
 	default:
 		answerJSON(w, http.StatusOK, answer)
 	}
@@ -89,17 +104,17 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 
 // issue does the work of the token endpoint.
 func (p *Provider) issue(r *http.Request) (*tokenAnswer, error) {
-	id, secret, basic := r.BasicAuth()
-	if !basic {
-		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+	if r.PostForm.Get("grant_type") == grantJWTBearer {
+		return p.exchangeAssertion(r.PostForm) // the assertion is proof enough
 	}
-	if !p.isClient(id) {
-		return nil, p.refuse(http.StatusUnauthorized, "invalid_client", "The OAuth client was not found.")
-	}
-	if subtle.ConstantTimeCompare([]byte(secret), []byte(p.ClientSecret)) != 1 {
-		return nil, p.refuse(http.StatusUnauthorized, "invalid_client", "Unauthorized")
+	if err := p.authenticate(r); err != nil {
+		return nil, err
 	}
 	switch r.PostForm.Get("grant_type") {
+	case grantDeviceCode:
+		return p.exchangeDevice(r.PostForm)
+	case "client_credentials":
+		return p.appToken(r.PostForm)
 	case "authorization_code":
 		return p.exchange(r.PostForm)
 	case "refresh_token":
@@ -119,11 +134,16 @@ func (p *Provider) exchange(form url.Values) (*tokenAnswer, error) {
 	case !verifies(form.Get("code_verifier"), code.challenge):
 		return nil, p.refuse(http.StatusBadRequest, "invalid_grant", "Invalid code verifier.")
 	}
+	return p.begin(code.grant), nil
+}
+
+// begin issues the first tokens of what a person allowed.
+func (p *Provider) begin(gr *grant) *tokenAnswer {
 	if p.options.GrantLife > 0 {
-		code.grant.ends = time.Now().Add(p.options.GrantLife)
+		gr.ends = time.Now().Add(p.options.GrantLife)
 	}
-	p.logf("oauth: issued the first tokens of %s", code.grant.mailbox)
-	return p.answer(p.grants.begin(code.grant, p.options.TokenLife)), nil
+	p.logf("oauth: issued the first tokens of %s", gr.mailbox)
+	return p.answer(p.grants.begin(gr, p.options.TokenLife))
 }
 
 // verifies checks a PKCE verifier. One without a challenge is refused too: its
@@ -163,68 +183,26 @@ func (p *Provider) answer(i issued) *tokenAnswer {
 	if !i.grant.ends.IsZero() {
 		a.RefreshTokenExpiresIn = int(time.Until(i.grant.ends) / time.Second)
 	}
+	if slices.Contains(strings.Fields(i.grant.scope), "openid") && !i.grant.nobody {
+		a.IDToken = p.idToken(i.grant)
+	}
 	return a
 }
 
 func (p *Provider) refuse(status int, code, description string) error {
 	p.logf("oauth: refused a token request: %s (%s)", code, description)
-	return &oauthError{code, description, status}
+	return &oauthError{Code: code, Description: description, status: status}
 }
 
-func (p *Provider) isClient(id string) bool { return id == p.ClientID }
+// now is the time by the provider's clock.
+func (p *Provider) now() time.Time { return time.Now().Add(p.Faults.clockError()) }
 
-// answersFault answers in place of the work where a fault says so.
-func (p *Provider) answersFault(w http.ResponseWriter, fault TokenAnswer) bool {
-	switch fault {
-	case TokenInvalidGrant:
-		answerJSON(w, http.StatusBadRequest, &oauthError{Code: "invalid_grant", Description: "Token has been expired or revoked."})
-	case TokenInvalidCli:
-		answerJSON(w, http.StatusUnauthorized, &oauthError{Code: "invalid_client", Description: "The OAuth client was not found."})
-	case Token500:
-		answerJSON(w, http.StatusInternalServerError, &oauthError{Code: "internal_failure", Description: "Backend Error"})
-	case Token429:
-		w.Header().Set("Retry-After", "1")
-		answerJSON(w, http.StatusTooManyRequests, &oauthError{Code: "rate_limit_exceeded", Description: "Rate Limit Exceeded"})
-	case TokenHTML:
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Write([]byte("<!DOCTYPE html><title>Welcome to the hotel network</title><p>Please accept the terms of use.\n"))
-	default:
-		return false
-	}
-	p.logf("oauth: fault %q answered a token request", string(fault))
-	return true
-}
-
-// cutAnswer sends half of an answer and closes.
-func (p *Provider) cutAnswer(w http.ResponseWriter, answer *tokenAnswer) {
-	body, _ := json.MarshalIndent(answer, "", "  ")
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.Write(body[:len(body)/2])
-	http.NewResponseController(w).Flush()
-	p.logf("oauth: cut the answer to a token request")
-	panic(http.ErrAbortHandler) // net/http's way of closing without a word
-}
-
-// pause waits, for good if d is negative. It does not return if the client or
-// the provider has gone meanwhile: to return would be to answer.
-func (p *Provider) pause(r *http.Request, d time.Duration) {
-	if d == 0 {
-		return
-	}
-	var over <-chan time.Time
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		over = t.C
-	}
-	select {
-	case <-over:
-	case <-r.Context().Done():
-		panic(http.ErrAbortHandler)
-	case <-p.closing:
-		panic(http.ErrAbortHandler)
-	}
+// dated tells the provider's time with every answer.
+func (p *Provider) dated(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", p.now().UTC().Format(http.TimeFormat))
+		h.ServeHTTP(w, r)
+	})
 }
 
 func answerJSON(w http.ResponseWriter, status int, v any) {

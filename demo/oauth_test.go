@@ -412,6 +412,18 @@ func TestTokenFaults(t *testing.T) {
 		{Token500, 500, `"error": "internal_failure"`},
 		{Token429, 429, `"error": "rate_limit_exceeded"`},
 		{TokenHTML, 200, `<!DOCTYPE html>`},
+		{TokenInvalidRAPT, 400, `"error_subtype": "invalid_rapt"`},
+		{TokenAdminPolicy, 400, `"error": "admin_policy_enforced"`},
+		{TokenDeletedClient, 401, `"error": "deleted_client"`},
+		{TokenUnauthorizedCli, 401, `"error": "unauthorized_client"`},
+		{Token503HTML, 503, `<!DOCTYPE html>`},
+		{TokenEmpty, 200, ``},
+		{TokenWrongType, 200, `"access_token": "ya29.`},
+		{TokenTruncated, 200, `"access_token": "ya29.`},
+		{TokenLifeString, 200, `"expires_in": "3599"`},
+		{TokenLifeFloat, 200, `"expires_in": 3599.5`},
+		{TokenLifeMissing, 200, `"expires_in": null`},
+		{TokenGrantExpires, 200, `"refresh_token_expires_in": 604799`},
 	} {
 		p.Faults.Token(c.fault)
 		r, err := ask()
@@ -425,6 +437,13 @@ func TestTokenFaults(t *testing.T) {
 		}
 		if (r.Header.Get("Retry-After") != "") != (c.fault == Token429) {
 			t.Errorf("%s: Retry-After %q", c.fault, r.Header.Get("Retry-After"))
+		}
+		isJSON := r.Header.Get("Content-Type") == "application/json; charset=utf-8"
+		if isPage := c.fault == TokenHTML || c.fault == Token503HTML || c.fault == TokenWrongType; isJSON == isPage {
+			t.Errorf("%s: said to be %s", c.fault, r.Header.Get("Content-Type"))
+		}
+		if broken := c.fault == TokenEmpty || c.fault == TokenTruncated; broken && json.Valid(body) || c.fault == TokenEmpty && len(body) > 0 {
+			t.Errorf("%s: whole all the same: %q", c.fault, body)
 		}
 	}
 

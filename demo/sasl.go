@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -85,8 +86,8 @@ func isBearer(mechanism string) bool {
 // canonical is the form under which an address is known.
 func canonical(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
 
-// login checks credentials. The token's mailbox must be the user named, where
-// POP3's "recent:" in front is a mode and not part of the name.
+// login checks credentials: the token's owner must be let into the mailbox
+// named, where POP3's "recent:" in front is a mode and not part of the name.
 func (c *conn) login(cr credentials) (*account, identity, bool) {
 	user := canonical(cr.user)
 	if c.protocol == "pop3" {
@@ -100,12 +101,32 @@ func (c *conn) login(cr credentials) (*account, identity, bool) {
 	switch {
 	case !ok:
 		c.logf("%s refused: the access token is unknown, expired or revoked", shown(user))
-	case id.mailbox != user:
-		c.logf("%s refused: the access token is that of %s", shown(user), id.mailbox)
+	case !c.p.opens(id, user):
+		c.logf("%s refused: the access token is that of %s", shown(user), id)
 	case !id.allows(gmailScope):
 		c.logf("%s refused: the access token does not cover %s", shown(user), gmailScope)
 	default:
 		return c.p.accounts[user], id, true
 	}
 	return nil, identity{}, false
+}
+
+// opens tells whether a token's owner is let into a mailbox.
+func (p *Provider) opens(id identity, mailbox string) bool {
+	a := p.accounts[mailbox]
+	if a == nil {
+		return false
+	}
+	if id.app {
+		return !p.Faults.delegationDenied()
+	}
+	return id.mailbox == mailbox || slices.Contains(a.delegates, id.mailbox)
+}
+
+// String is whose a token is, for the log.
+func (id identity) String() string {
+	if id.app {
+		return "the client itself"
+	}
+	return id.mailbox
 }

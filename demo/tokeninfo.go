@@ -8,7 +8,7 @@ import (
 )
 
 // revoke is the revocation endpoint (RFC 7009), which at Google takes tokens
-// of either kind and ends the whole grant.
+// of either kind and ends all that their owner allowed the project.
 func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
 	gr, ok := p.grants.revoke(r.FormValue("token"))
 	if !ok {
@@ -65,4 +65,46 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 		TokenType string `json:"token_type"`
 		Exp       int64  `json:"exp"`
 	}{true, id.mailbox, id.scope, p.ClientID, "Bearer", id.expires.Unix()})
+}
+
+// profile is Gmail's users/me/profile, which tells whose a token is:
+// https://developers.google.com/workspace/gmail/api/reference/rest/v1/users/getProfile
+func (p *Provider) profile(w http.ResponseWriter, r *http.Request) {
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	id, ok := p.grants.use(bearer)
+	a := p.accounts[id.mailbox]
+	switch {
+	case !ok:
+		p.refuseAPI(w, http.StatusUnauthorized, "UNAUTHENTICATED", "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.")
+		return
+	case !id.allows(gmailScope):
+		p.refuseAPI(w, http.StatusForbidden, "PERMISSION_DENIED", "Request had insufficient authentication scopes.")
+		return
+	case a == nil: // the token of a service account or a client, that stand for no mailbox
+		p.refuseAPI(w, http.StatusBadRequest, "FAILED_PRECONDITION", "Precondition check failed.")
+		return
+	}
+	a.mu.Lock()
+	n := 0
+	for _, f := range a.folders {
+		n += len(f.messages)
+	}
+	a.mu.Unlock()
+	answerJSON(w, http.StatusOK, struct {
+		EmailAddress  string `json:"emailAddress"`
+		MessagesTotal int    `json:"messagesTotal"`
+		ThreadsTotal  int    `json:"threadsTotal"`
+		HistoryID     string `json:"historyId"`
+	}{a.address, n, n, "1000"})
+}
+
+// refuseAPI refuses as Google's APIs do, which are not OAuth endpoints.
+func (p *Provider) refuseAPI(w http.ResponseWriter, status int, word, message string) {
+	p.logf("oauth: an API call was refused: %s", word)
+	type refusal struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+		Status  string `json:"status"`
+	}
+	answerJSON(w, status, map[string]refusal{"error": {status, message, word}})
 }
