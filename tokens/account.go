@@ -44,6 +44,8 @@ type Token struct {
 	// refresh_token_expires_in, sent while the consent screen is in Testing).
 	// Zero: the provider named no end.
 	RefreshExpiry time.Time
+
+	owner string // who signed in, if the answer said so (see [Provider.WhoIs]); never stored
 }
 
 // Failure is a refresh that did not succeed.

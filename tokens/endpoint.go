@@ -47,9 +47,13 @@ func (e *endpointError) Unwrap() []error {
 // httpClient returns a client for one call. Calls are rare (a few an hour and
 // mailbox), so it keeps no connection, which would be a goroutine to look after.
 func (p *Provider) httpClient() *http.Client {
+	through := http.ProxyFromEnvironment
+	if p.Proxy != nil {
+		through = http.ProxyURL(p.Proxy)
+	}
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
+			Proxy:             through,
 			TLSClientConfig:   &tls.Config{RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives: true,
 			// The headers count too.
@@ -61,43 +65,151 @@ func (p *Provider) httpClient() *http.Client {
 	}
 }
 
-// ask makes one call to the token endpoint. form holds the grant; the client's
-// id and secret are added (RFC 6749 §2.3.1, in the body: Google takes no other
-// way, and trying both would send each failing refresh twice). The token's life
-// is counted from now, before the call: it may be slow.
-func (p *Provider) ask(ctx context.Context, form url.Values, now time.Time) (*Token, error) {
-	form.Set("client_id", p.ClientID)
-	told := []Secret{p.ClientSecret}
-	if !p.ClientSecret.Empty() {
-		form.Set("client_secret", p.ClientSecret.Reveal())
+// call is one request to a provider's OAuth service. Every one there is goes
+// through [Provider.send], which has the limits.
+type call struct {
+	what    string // in errors: "the token endpoint"
+	key     string // of the configuration, where address comes from
+	address string
+	form    url.Values // posted; nil: a GET
+	bearer  Secret     // the access token it is made with, if any
+}
+
+// reply is what came of a call.
+type reply struct {
+	host   string
+	status int
+	header http.Header
+	body   []byte
+}
+
+// secretParameters are the fields of forms that errors must not repeat, though
+// the peer may.
+var secretParameters = []string{
+	"client_secret", "client_assertion", "assertion", "refresh_token", "code", "code_verifier", "device_code", "token",
+}
+
+// told is what the peer of a call knows and may repeat.
+func (p *Provider) told(c call) []Secret {
+	told := []Secret{c.bearer, p.ClientSecret}
+	for _, name := range secretParameters {
+		told = append(told, Secret(c.form.Get(name)))
 	}
-	for _, name := range []string{"refresh_token", "code", "code_verifier"} {
-		told = append(told, Secret(form.Get(name)))
+	if p.Proxy != nil {
+		password, _ := p.Proxy.User.Password()
+		told = append(told, Secret(password))
 	}
-	ctx, cancel := context.WithTimeout(ctx, RefreshTimeout)
+	return told
+}
+
+// send makes a call and reads the whole answer, whatever it is.
+func (p *Provider) send(ctx context.Context, c call) (*reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.TokenURL, strings.NewReader(form.Encode()))
-	if err != nil || !confidential(req.URL) {
-		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the token_url %s is not an https:// address", quote(p.TokenURL))}
+	method := http.MethodGet
+	if c.form != nil {
+		method = http.MethodPost
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req, err := http.NewRequestWithContext(ctx, method, c.address, strings.NewReader(c.form.Encode()))
+	if err != nil || !confidential(req.URL) {
+		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the %s %s is not an https:// address", c.key, quote(c.address))}
+	}
+	if c.form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if !c.bearer.Empty() {
+		req.Header.Set("Authorization", "Bearer "+c.bearer.Reveal())
+	}
 	req.Header.Set("Accept", "application/json")
 
 	resp, err := p.httpClient().Do(req)
 	if err != nil {
-		return nil, unreachable(req.URL, err, told)
+		return nil, p.unreachable(c, req.URL, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, unreachable(req.URL, err, told)
+		return nil, p.unreachable(c, req.URL, err)
 	}
-	t, err := readAnswer(resp.StatusCode, body, now.UTC().Round(0), told)
+	return &reply{host: req.URL.Host, status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+// authenticate adds who the client is to a form, and the proof (RFC 6749
+// §2.3.1): in the body, since Google takes no other way, and trying both would
+// send each failing refresh twice. A certificate goes before a secret.
+func (p *Provider) authenticate(form url.Values, now time.Time) error {
+	if p.ClientID != "" {
+		form.Set("client_id", p.ClientID)
+	}
+	switch {
+	case p.Certificate != nil:
+		assertion, err := p.Certificate.assertion(p, now)
+		if err != nil {
+			return err
+		}
+		form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+		form.Set("client_assertion", assertion.Reveal())
+	case !p.ClientSecret.Empty():
+		form.Set("client_secret", p.ClientSecret.Reveal())
+	}
+	return nil
+}
+
+// ask makes one call to the token endpoint, as the client. form holds the
+// grant. The token's life is counted from now, before the call: it may be slow.
+func (p *Provider) ask(ctx context.Context, form url.Values, now time.Time) (*Token, error) {
+	if err := p.authenticate(form, now); err != nil {
+		return nil, err
+	}
+	return p.askAs(ctx, form, now)
+}
+
+// askAs is ask with a form that says itself who asks.
+func (p *Provider) askAs(ctx context.Context, form url.Values, now time.Time) (*Token, error) {
+	c := call{what: "the token endpoint", key: "token_url", address: p.TokenURL, form: form}
+	r, err := p.send(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	t, err := readAnswer(r.status, r.body, now.UTC().Round(0), p.told(c))
 	if e := (*endpointError)(nil); errors.As(err, &e) {
-		e.reason = fmt.Sprintf("the token endpoint at %s %s", req.URL.Host, e.reason)
-		e.retryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
+		e.at(c, r)
+		if form.Has("assertion") || form.Has("client_assertion") {
+			e.reason += clockWords(r.header.Get("Date"), now)
+		}
+		return nil, err
 	}
-	return t, err
+	if err != nil {
+		return nil, err
+	}
+	t.owner = idTokenOwner(r.body)
+	return t, nil
+}
+
+// at completes the error of an answer, whose reason continues the name of the
+// endpoint.
+func (e *endpointError) at(c call, r *reply) *endpointError {
+	e.reason = fmt.Sprintf("%s at %s %s", c.what, r.host, e.reason)
+	e.retryAfter = retryAfter(r.header.Get("Retry-After"), time.Now())
+	return e
+}
+
+// clockWords say that this machine's clock is wrong, if it is, by the Date
+// (RFC 9110 §6.6.1) of the answer to an assertion: those are good for a time
+// that the two clocks must agree about.
+func clockWords(date string, now time.Time) string {
+	theirs, err := http.ParseTime(date)
+	if err != nil {
+		return ""
+	}
+	ahead := now.Sub(theirs).Round(time.Second)
+	switch {
+	case ahead > clockSkew:
+		return fmt.Sprintf("; this machine's clock is %s ahead of the endpoint's: set it", ahead)
+	case ahead < -clockSkew:
+		return fmt.Sprintf("; this machine's clock is %s behind the endpoint's: set it", -ahead)
+	}
+	return ""
 }
 
 // confidential tells whether secrets may be sent to a URL: over TLS, or to
@@ -108,21 +220,24 @@ func confidential(u *url.URL) bool {
 }
 
 // unreachable is a call that brought no answer.
-func unreachable(u *url.URL, err error, told []Secret) error {
+func (p *Provider) unreachable(c call, u *url.URL, err error) error {
 	// *url.Error repeats method and URL, which the sentence has already.
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	words, hint := scrub(err.Error(), told...), ""
+	words, hint := scrub(err.Error(), p.told(c)...), ""
 	if errors.Is(err, context.DeadlineExceeded) {
-		words = fmt.Sprintf("no answer within %s", RefreshTimeout)
+		words = fmt.Sprintf("no answer within %s", p.timeout())
 	}
 	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
 		hint = "; if its certificate is from an authority of your own, name it in ca_file"
 	}
+	if p.Proxy != nil {
+		hint += "; the way there is the proxy " + quote(p.Proxy.Host)
+	}
 	return &endpointError{
 		kind: ErrUnavailable, cause: err,
-		reason: fmt.Sprintf("the token endpoint at %s cannot be reached: %s%s", u.Host, words, hint),
+		reason: fmt.Sprintf("%s at %s cannot be reached: %s%s", c.what, u.Host, words, hint),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Flow is how a provider gives tokens for a mailbox.
@@ -46,14 +47,18 @@ type ServiceAccount struct {
 
 // ClientCertificate proves a client in place of a secret.
 type ClientCertificate struct {
-	Thumbprint [32]byte // SHA-256 of the certificate: x5t#S256 (RFC 7515 §4.1.8)
-	SHA1       [20]byte // of the same: x5t, which Microsoft asks for
+	Thumbprint [32]byte  // SHA-256 of the certificate: x5t#S256 (RFC 7515 §4.1.8)
+	SHA1       [20]byte  // of the same: x5t, which Microsoft asks for
+	Expires    time.Time // of the certificate; zero: not known
 	Key        crypto.Signer
 }
 
-// What holds a key prints as its name.
+// What holds a key prints as its name, and tells encoders (JSON, XML, TOML) no
+// more: they would write out an RSA key field by field.
 
 func (s ServiceAccount) Format(f fmt.State, _ rune) {
 	fmt.Fprint(f, "service account "+strings.TrimSpace(s.Email))
 }
-func (c ClientCertificate) Format(f fmt.State, _ rune) { fmt.Fprint(f, "client certificate "+redacted) }
+func (s ServiceAccount) MarshalText() ([]byte, error)    { return []byte(fmt.Sprint(s)), nil }
+func (c ClientCertificate) Format(f fmt.State, _ rune)   { fmt.Fprint(f, "client certificate "+redacted) }
+func (c ClientCertificate) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }

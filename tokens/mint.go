@@ -1,15 +1,44 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
+	"strings"
 	"time"
 )
 
 // mint gets a new access token for an account. It is the one place that knows
 // how a provider gives them.
 func (p *Provider) mint(ctx context.Context, a *Account, now time.Time) (Token, error) {
-	t := a.Token
+	if p.Flow.NeedsPerson() {
+		return p.useGrant(ctx, a.Token, now)
+	}
+	t, err := p.mintAlone(ctx, cmp.Or(a.SignIn, a.Mailbox), now)
+	if err != nil {
+		return Token{}, err
+	}
+	return *t, nil
+}
+
+// Mint gets an access token for a mailbox by a flow without a person, for those
+// who try one out before a mailbox is connected. Its errors match those of
+// [Vault].
+func (p *Provider) Mint(ctx context.Context, mailbox string) (*Token, error) {
+	if p.Flow.NeedsPerson() {
+		return nil, &endpointError{kind: ErrNeedsConsent, reason: fmt.Sprintf("the provider %s gives tokens to those who sign in: authferry connect %s", p.Name, mailbox)}
+	}
+	t, err := p.mintAlone(ctx, mailbox, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("a token for %s: %w", mailbox, err)
+	}
+	return t, nil
+}
+
+// useGrant trades the refresh token: RFC 6749 §6.
+func (p *Provider) useGrant(ctx context.Context, t Token, now time.Time) (Token, error) {
 	if t.Refresh.Empty() {
 		return Token{}, &endpointError{kind: ErrNeedsConsent, reason: "there is no refresh token"}
 	}
@@ -30,5 +59,46 @@ func (p *Provider) mint(ctx context.Context, a *Account, now time.Time) (Token, 
 	if next.Scopes == nil {
 		next.Scopes = t.Scopes
 	}
+	next.owner = "" // only those who connect a mailbox ask
 	return *next, nil
+}
+
+// mintAlone is mint where nobody signs in.
+func (p *Provider) mintAlone(ctx context.Context, mailbox string, now time.Time) (t *Token, err error) {
+	switch p.Flow {
+	case FlowServiceAccount:
+		t, err = p.assertMailbox(ctx, mailbox, now)
+	case FlowClientCredentials:
+		t, err = p.useClient(ctx, now)
+	case FlowTokenCommand:
+		t, err = p.runCommand(ctx, mailbox, now)
+	default:
+		err = &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has the unknown flow %s", p.Name, quote(string(p.Flow)))}
+	}
+	// There is no consent to give again: what the provider calls a bad grant is
+	// a key, a right or a clock to be mended.
+	if e := (*endpointError)(nil); errors.As(err, &e) && e.kind == ErrNeedsConsent {
+		e.kind = ErrRefused
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A refresh token would be of no use, and one more thing to lose.
+	t.Refresh, t.RefreshExpiry, t.owner = "", time.Time{}, ""
+	return t, nil
+}
+
+// useClient is [FlowClientCredentials]: the token is the same for all mailboxes
+// that the client may open.
+func (p *Provider) useClient(ctx context.Context, now time.Time) (*Token, error) {
+	switch {
+	case p.ClientID == "":
+		return nil, p.lacks("OAuth client", "client_id")
+	case p.Certificate == nil && p.ClientSecret.Empty():
+		return nil, p.lacks("proof of its client", "client_secret_file or certificate_file")
+	}
+	return p.ask(ctx, url.Values{
+		"grant_type": {"client_credentials"},
+		"scope":      {strings.Join(p.Scopes, " ")},
+	}, now)
 }

@@ -56,6 +56,10 @@ type Provider struct {
 	// its own sake: Google drops one that nobody used for six months. 0: [DefaultKeepAlive].
 	KeepAlive time.Duration
 
+	// Timeout bounds one call to the provider's OAuth service, and one run of
+	// TokenCommand. 0: [RefreshTimeout].
+	Timeout time.Duration
+
 	// Proxy is what calls to the provider go through, for mail and for OAuth:
 	// an http://, https:// or socks5:// address. nil: mail goes straight, and
 	// HTTPS as the environment says (HTTPS_PROXY).
@@ -80,7 +84,8 @@ const DefaultRefreshAhead = 0.75
 // Microsoft's ninety days.
 const DefaultKeepAlive = 30 * 24 * time.Hour
 
-// RefreshTimeout bounds one call to a token endpoint.
+// RefreshTimeout bounds one call to a token endpoint where [Provider.Timeout]
+// says nothing else.
 const RefreshTimeout = 20 * time.Second
 
 // Builtin returns the providers known without configuration ("gmail",
@@ -126,6 +131,10 @@ func Builtin() map[string]*Provider {
 				"https://outlook.office.com/POP.AccessAsUser.All",
 				"https://outlook.office.com/SMTP.Send",
 				"offline_access",
+				// They belong to no resource, and bring an ID token, which tells
+				// who signed in where the access token does not; Microsoft's own
+				// libraries ask for them always.
+				"openid", "profile",
 			},
 			RedirectHost: "localhost",
 
@@ -142,6 +151,14 @@ func Builtin() map[string]*Provider {
 			RefreshAhead: DefaultRefreshAhead,
 		},
 	}
+}
+
+// timeout is the bound of one call in force.
+func (p *Provider) timeout() time.Duration {
+	if p.Timeout <= 0 {
+		return RefreshTimeout
+	}
+	return p.Timeout
 }
 
 // refreshAhead is the share in force: a share of all or more would have every

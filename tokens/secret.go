@@ -41,4 +41,6 @@ func (p Provider) Format(f fmt.State, _ rune)     { io.WriteString(f, "provider 
 func (l Login) Format(f fmt.State, _ rune)        { io.WriteString(f, "login of "+quote(l.User)) }
 func (g Grant) Format(f fmt.State, _ rune)        { io.WriteString(f, "grant for "+g.Mailbox) }
 func (c Consent) Format(f fmt.State, _ rune)      { io.WriteString(f, "consent "+redacted) }
+func (d Device) Format(f fmt.State, _ rune)       { io.WriteString(f, "device code "+redacted) }
+func (c call) Format(f fmt.State, _ rune)         { io.WriteString(f, "call to "+c.what) }
 func (s Seal) Format(f fmt.State, _ rune)         { io.WriteString(f, redacted) }
