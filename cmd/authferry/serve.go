@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -65,9 +64,7 @@ func (s *service) run(signals <-chan os.Signal) error {
 				s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("drain", s.config.Load().drain))
 				return s.stop(signals)
 			}
-			tellSystemd(reloading())
 			s.reloadFile()
-			tellSystemd(daemon.SdNotifyReady)
 		}
 	}
 }
@@ -96,20 +93,22 @@ func (s *service) stop(signals <-chan os.Signal) error {
 	return s.shutdown(ctx)
 }
 
-// reloadFile puts the configuration file in force, or says why not.
-func (s *service) reloadFile() {
+// reloadFile puts the configuration file in force, or says why not, in the log
+// and as an error with a line for each complaint.
+func (s *service) reloadFile() error {
+	tellSystemd(reloading())
+	defer tellSystemd(daemon.SdNotifyReady)
 	c, err := loadConfig(s.config.Load().file)
 	if err == nil {
 		err = s.reload(c)
 	}
 	if err == nil {
 		s.log.Info("configuration reloaded", c.effective()...)
-		return
+		return nil
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		s.log.Error("configuration refused", zap.String("complaint", line))
-	}
+	logComplaints(s.log, "configuration refused", err)
 	s.log.Error("the configuration in force stays")
+	return err
 }
 
 // reloading is what systemd wants to hear first of a service of type
@@ -127,6 +126,9 @@ const vaultClose = 5 * time.Second
 // shutdown ends everything. Sessions have until ctx is done.
 func (s *service) shutdown(ctx context.Context) error {
 	s.closeListeners()
+	if s.admin != nil {
+		defer s.admin.Close() // sessions that drain can be looked at
+	}
 	failures := make(chan error, len(s.servers))
 	for _, server := range s.servers {
 		go func() { failures <- server.Shutdown(ctx) }()
