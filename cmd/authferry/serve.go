@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -51,8 +52,13 @@ the configuration; a second one ends them at once.`,
 
 // run serves until a signal says otherwise.
 func (s *service) run(signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
 	s.log.Info("authferry ready")
 	tellSystemd(daemon.SdNotifyReady)
+	watching.Go(func() { s.watchdog(ctx) })
 	for {
 		select {
 		case err := <-s.failures:

@@ -34,6 +34,7 @@ type service struct {
 
 	mu        sync.Mutex // guards servers and listeners, and is held while reloading
 	stopping  bool
+	looking   sync.Mutex // held by alive
 	servers   map[serverKind]*proxy.Server
 	listeners map[listenKey]net.Listener
 	serving   sync.WaitGroup
@@ -115,7 +116,7 @@ func bind(urls []listenURL) ([]bound, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", l.written, err))
 			continue
 		}
-		opened = append(opened, bound{l.key(), ln})
+		opened = append(opened, bound{l.key(), watch(ln)})
 	}
 	if len(errs) == 0 {
 		return opened, nil
