@@ -29,7 +29,7 @@ func (s *Server) admit(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetKeepAliveConfig(keepAlive)
 	}
-	x := &session{Server: s, client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from, leave: leave}
+	x := &session{Server: s, id: sessionIDs.Add(1), client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from, leave: leave}
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()

@@ -37,6 +37,7 @@ const (
 // session is one connection of a mail program.
 type session struct {
 	*Server
+	id      int64
 	dialect dialect
 	client  *lineConn
 	doing   string // the step under way, in words that follow "while"

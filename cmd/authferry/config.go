@@ -22,6 +22,7 @@ type config struct {
 	listen   []listenURL
 	store    string // the directory
 	seal     string // for tokens.LoadSeal
+	admin    string // the socket; empty: none
 	hostname string
 	drain    time.Duration
 	tls      tlsConfig
@@ -85,32 +86,41 @@ func userConfigDir() string {
 // loadConfig reads and checks a configuration file. The error, if the file can
 // be read at all, holds every complaint about it.
 func loadConfig(file string) (*config, error) {
-	file, err := filepath.Abs(file)
+	doc, root, err := openDocument(file)
 	if err != nil {
 		return nil, err
 	}
-	source, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, misused(fmt.Errorf("there is no configuration file %s", file),
-			"try without one by `authferry demo`, or begin with a copy of config.example.toml")
-	}
-	if err != nil {
-		return nil, misused(fmt.Errorf("reading the configuration: %w", err), "run this as the user that authferry serves as")
-	}
-	doc, root := parseDocument(file, source)
-	if root == nil {
-		return nil, doc.err()
-	}
 	c := readConfig(root)
-	c.file = file
+	c.file = doc.file
 	if err := doc.err(); err != nil {
 		return nil, err
 	}
 	c.warnings = doc.warnings
-	if w := exposedSecret(file, root); w != "" {
+	if w := exposedSecret(doc.file, root); w != "" {
 		c.warnings = append(c.warnings, w)
 	}
 	return c, nil
+}
+
+// openDocument reads a configuration file as far as it can be read at all.
+func openDocument(file string) (*document, *table, error) {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	source, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, misused(fmt.Errorf("there is no configuration file %s", file),
+			"try without one by `authferry demo`, or begin with a copy of config.example.toml")
+	}
+	if err != nil {
+		return nil, nil, misused(fmt.Errorf("reading the configuration: %w", err), "run this as the user that authferry serves as")
+	}
+	doc, root := parseDocument(file, source)
+	if root == nil {
+		return nil, nil, doc.err()
+	}
+	return doc, root, nil
 }
 
 // readConfig is the shape of the file, and its defaults.
@@ -126,6 +136,7 @@ func readConfig(t *table) *config {
 		limits:   readLimits(t.table("limits")),
 		log:      readLog(t.table("log")),
 	}
+	c.admin = readAdmin(t, c.store)
 	c.settings.Providers = readProviders(t.table("provider"))
 	c.settings.Aliases = readAliases(t.table("alias"))
 	if t.text("console", "") != "" {

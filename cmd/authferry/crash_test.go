@@ -12,6 +12,11 @@ import (
 func TestKilledWhileRefreshing(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
+	// A store has one server at a time.
+	if err := s.service.shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.service = nil
 	s.gmail.Faults.Rotate(true)
 	var refreshes int
 	for round := range 12 {

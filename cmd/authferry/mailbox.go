@@ -141,7 +141,7 @@ from the account's page of connected apps.`,
   authferry mailbox remove you@gmail.com --yes`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
 				mailbox, _ := vault.Canonical(args[0])
 				question := fmt.Sprintf("Forget %s?", mailbox)
 				a, err := vault.Account(ctx, mailbox)
@@ -161,6 +161,7 @@ from the account's page of connected apps.`,
 				if err := vault.Remove(ctx, mailbox, tokens.Removal{}); err != nil {
 					return err
 				}
+				nudge(ctx, c)
 				fmt.Fprintf(cmd.ErrOrStderr(), "Forgot %s.\n", mailbox)
 				return nil
 			})

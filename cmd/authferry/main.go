@@ -22,6 +22,9 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		connectCommand(),
 		mailboxCommand(),
 		passwordCommand(),
+		whoCommand(),
+		kickCommand(),
+		reloadCommand(),
 		versionCommand(),
 	)
 	root.SetArgs(args)

@@ -174,12 +174,13 @@ with it are ended.`,
 			if name == "" {
 				return misused(errors.New("which password?"), "add --name; `authferry password list %s` shows the names", args[0])
 			}
-			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
 				mailbox, _ := vault.Canonical(args[0])
 				err := vault.RevokePassword(ctx, mailbox, name)
 				if err != nil {
 					return err
 				}
+				nudge(ctx, c)
 				fmt.Fprintf(cmd.ErrOrStderr(), "Revoked %q of %s.\n", name, mailbox)
 				return nil
 			})

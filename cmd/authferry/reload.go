@@ -8,6 +8,11 @@ import (
 // reload puts a new configuration in force, or returns why not and changes
 // nothing. Live sessions go on as they began.
 func (s *service) reload(c *config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return errors.New("authferry is shutting down")
+	}
 	old := s.config.Load()
 	if err := needRestart(old, c); err != nil {
 		return err
@@ -39,6 +44,7 @@ func needRestart(old, now *config) error {
 	}{
 		{"store", old.store != now.store},
 		{"seal", old.seal != now.seal},
+		{"admin", old.admin != now.admin},
 		{"hostname", old.hostname != now.hostname},
 		{"limits", old.limits != now.limits},
 		{"log.format", old.log.format != now.log.format},

@@ -78,14 +78,19 @@ func takes(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// configOf is where the configuration of a command is.
+func configOf(cmd *cobra.Command) (string, error) {
+	flag, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return "", err
+	}
+	return configPath(flag)
+}
+
 // configFor loads the configuration a command was called with, and says what
 // is doubtful about it.
 func configFor(cmd *cobra.Command) (*config, error) {
-	flag, err := cmd.Flags().GetString("config")
-	if err != nil {
-		return nil, err
-	}
-	path, err := configPath(flag)
+	path, err := configOf(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -52,8 +52,13 @@ the configuration; a second one ends them at once.`,
 
 // run serves until a signal says otherwise.
 func (s *service) run(signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
 	s.log.Info("authferry ready")
 	tellSystemd(daemon.SdNotifyReady)
+	watching.Go(func() { s.watchdog(ctx) })
 	for {
 		select {
 		case err := <-s.failures:
@@ -65,9 +70,7 @@ func (s *service) run(signals <-chan os.Signal) error {
 				s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("drain", s.config.Load().drain))
 				return s.stop(signals)
 			}
-			tellSystemd(reloading())
 			s.reloadFile()
-			tellSystemd(daemon.SdNotifyReady)
 		}
 	}
 }
@@ -96,20 +99,22 @@ func (s *service) stop(signals <-chan os.Signal) error {
 	return s.shutdown(ctx)
 }
 
-// reloadFile puts the configuration file in force, or says why not.
-func (s *service) reloadFile() {
+// reloadFile puts the configuration file in force, or says why not, in the log
+// and as an error with a line for each complaint.
+func (s *service) reloadFile() error {
+	tellSystemd(reloading())
+	defer tellSystemd(daemon.SdNotifyReady)
 	c, err := loadConfig(s.config.Load().file)
 	if err == nil {
 		err = s.reload(c)
 	}
 	if err == nil {
 		s.log.Info("configuration reloaded", c.effective()...)
-		return
+		return nil
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		s.log.Error("configuration refused", zap.String("complaint", line))
-	}
+	logComplaints(s.log, "configuration refused", err)
 	s.log.Error("the configuration in force stays")
+	return err
 }
 
 // reloading is what systemd wants to hear first of a service of type
@@ -127,6 +132,9 @@ const vaultClose = 5 * time.Second
 // shutdown ends everything. Sessions have until ctx is done.
 func (s *service) shutdown(ctx context.Context) error {
 	s.closeListeners()
+	if s.admin != nil {
+		defer s.admin.Close() // sessions that drain can be looked at
+	}
 	failures := make(chan error, len(s.servers))
 	for _, server := range s.servers {
 		go func() { failures <- server.Shutdown(ctx) }()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
+	"authferry/admin"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -26,7 +29,12 @@ type service struct {
 	gate        *proxy.Gate
 	metrics     *proxy.Metrics
 	certificate atomic.Pointer[certificateSource]
+	admin       *admin.Server // nil: none
+	started     time.Time
 
+	mu        sync.Mutex // guards servers and listeners, and is held while reloading
+	stopping  bool
+	looking   sync.Mutex // held by alive
 	servers   map[serverKind]*proxy.Server
 	listeners map[listenKey]net.Listener
 	serving   sync.WaitGroup
@@ -60,7 +68,7 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 	s := &service{
 		log: log, level: level, vault: vault, gate: proxy.NewGate(c.gate), metrics: &proxy.Metrics{},
 		servers: map[serverKind]*proxy.Server{}, listeners: map[listenKey]net.Listener{},
-		failures: make(chan error, 1),
+		failures: make(chan error, 1), started: time.Now(),
 	}
 	s.config.Store(c)
 	if err := s.takeCertificate(c); err != nil {
@@ -71,6 +79,10 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 		return nil, err
 	}
 	s.accept(opened)
+	if err := s.openAdmin(c); err != nil {
+		s.closeListeners()
+		return nil, errors.Join(err, vault.Close(context.Background()))
+	}
 	return s, nil
 }
 
@@ -104,7 +116,7 @@ func bind(urls []listenURL) ([]bound, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", l.written, err))
 			continue
 		}
-		opened = append(opened, bound{l.key(), ln})
+		opened = append(opened, bound{l.key(), watch(ln)})
 	}
 	if len(errs) == 0 {
 		return opened, nil
@@ -166,6 +178,9 @@ func (s *service) providers() []*tokens.Provider {
 }
 
 func (s *service) closeListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
 	for key, ln := range s.listeners {
 		ln.Close()
 		delete(s.listeners, key)

@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+)
+
+// ErrNotRunning says that no server answers on the socket.
+var ErrNotRunning = errors.New("no authferry is running here")
+
+// Client asks a running server.
+type Client struct {
+	path string
+	http *http.Client
+}
+
+// NewClient returns a client of the socket at a path.
+func NewClient(path string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	return &Client{path: path, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+// Status asks what the server says of itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.ask(ctx, http.MethodGet, "/status", nil, &s)
+}
+
+// Sessions asks who is logged in.
+func (c *Client) Sessions(ctx context.Context) (list []Session, err error) {
+	return list, c.ask(ctx, http.MethodGet, "/sessions", nil, &list)
+}
+
+// Kick ends sessions and returns how many.
+func (c *Client) Kick(ctx context.Context, which Which) (int, error) {
+	var k kicked
+	err := c.ask(ctx, http.MethodPost, "/kick", which, &k)
+	return k.Ended, err
+}
+
+// Reload has the configuration file put in force. The error has a line for each
+// complaint about it.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.ask(ctx, http.MethodPost, "/reload", nil, nil)
+}
+
+// Sweep has the sessions ended whose passwords are gone.
+func (c *Client) Sweep(ctx context.Context) error {
+	return c.ask(ctx, http.MethodPost, "/sweep", nil, nil)
+}
+
+// ask makes one request. The host name means nothing on a unix socket.
+func (c *Client) ask(ctx context.Context, method, path string, send, receive any) error {
+	body, err := json.Marshal(send)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://authferry"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("%w: nobody answers on %s: %w", ErrNotRunning, c.path, op.Err)
+	}
+	if err != nil {
+		return fmt.Errorf("asking the server on %s: %w", c.path, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if json.NewDecoder(resp.Body).Decode(&f) == nil && f.Error != "" {
+			return errors.New(f.Error)
+		}
+		return fmt.Errorf("the server on %s answered %s", c.path, resp.Status)
+	}
+	if receive == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	if err := json.NewDecoder(resp.Body).Decode(receive); err != nil {
+		return fmt.Errorf("reading the answer of the server on %s: %w", c.path, err)
+	}
+	return nil
+}
