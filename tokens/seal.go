@@ -59,7 +59,7 @@ func LoadSeal(spec, stateDir string) (*Seal, error) {
 func readCredential(name string) (*Seal, error) {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
-		return nil, fmt.Errorf("reading the seal key: systemd handed over no credentials; add LoadCredential=%s:PATH to the unit", name)
+		return nil, fmt.Errorf("reading the seal key: systemd handed over no credentials; add LoadCredential=%s:PATH to the unit, and run commands as root while the service runs", name)
 	}
 	if name != filepath.Base(name) {
 		return nil, fmt.Errorf("reading the seal key: %s is not the name of a credential", quote(name))

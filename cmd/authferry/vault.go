@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,18 +18,60 @@ import (
 	"authferry/tokens"
 )
 
+const storeHint = "store = \"file:DIRECTORY\" in the configuration says where it is; run this as the user that authferry serves as"
+
 // openVault opens the store of a configuration.
 func openVault(c *config, log *zap.Logger) (*tokens.Vault, error) {
-	const hint = "store = \"file:DIRECTORY\" in the configuration says where it is; run this as the user that authferry serves as"
 	seal, err := tokens.LoadSeal(c.seal, c.store)
 	if err != nil {
-		return nil, failed(err, hint)
+		return nil, failed(err, storeHint)
 	}
+	return openSealed(c, seal, log)
+}
+
+func openSealed(c *config, seal *tokens.Seal, log *zap.Logger) (*tokens.Vault, error) {
 	store, err := tokens.OpenFileStore(c.store, seal)
 	if err != nil {
-		return nil, failed(err, hint)
+		return nil, failed(err, storeHint)
 	}
 	return tokens.NewVault(store, c.settings, log), nil
+}
+
+// openVaultAsOwner opens it for a command, which root may run beside a service
+// that runs as somebody else.
+func openVaultAsOwner(c *config) (*tokens.Vault, error) {
+	var seal *tokens.Seal
+	if c.seal != "" { // kept where the owner of the store need not be able to read it
+		var err error
+		borrowCredentials()
+		if seal, err = tokens.LoadSeal(c.seal, c.store); err != nil {
+			return nil, failed(err, storeHint)
+		}
+	}
+	store, err := actAsOwner(c.store)
+	if err != nil {
+		return nil, err
+	}
+	if filepath.Dir(c.admin) == c.store {
+		c.admin = filepath.Join(store, filepath.Base(c.admin))
+	}
+	c.store = store
+	if seal != nil {
+		return openSealed(c, seal, zap.NewNop())
+	}
+	return openVault(c, zap.NewNop())
+}
+
+// serviceCredentials is where systemd keeps the credentials of the service
+// while it runs; root can read them there.
+const serviceCredentials = "/run/credentials/authferry.service"
+
+// borrowCredentials lets a command read the credentials of the service, unless
+// it has been given some of its own.
+func borrowCredentials() {
+	if _, err := os.Stat(serviceCredentials); err == nil && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
+		os.Setenv("CREDENTIALS_DIRECTORY", serviceCredentials)
+	}
 }
 
 // withVault runs a command that works on the store and is done.
@@ -36,10 +80,7 @@ func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config, vault
 	if err != nil {
 		return err
 	}
-	if err := actAsOwner(c.store); err != nil {
-		return err
-	}
-	vault, err := openVault(c, zap.NewNop())
+	vault, err := openVaultAsOwner(c)
 	if err != nil {
 		return err
 	}
