@@ -18,18 +18,21 @@ import (
 // admit starts a session on a connection, if the gate lets it in.
 func (s *Server) admit(conn net.Conn) {
 	from := addrOf(conn.RemoteAddr())
-	leave, err := s.Gate.Admit(from.Addr())
-	if err != nil {
-		s.Metrics.turned.Add(1)
-		s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
-		s.sayNo(conn, refusalFor(err).words)
-		conn.Close()
-		return
+	balanced, leave := within(s.ProxyFrom, from.Addr()), func() {}
+	if !balanced { // otherwise its header has to say first who comes
+		var err error
+		if leave, err = s.letIn(from.Addr()); err != nil {
+			s.Metrics.turned.Add(1)
+			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
+			s.sayNo(conn, refusalFor(err).words)
+			conn.Close()
+			return
+		}
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetKeepAliveConfig(keepAlive)
 	}
-	x := &session{Server: s, id: sessionIDs.Add(1), client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from, leave: leave}
+	x := &session{Server: s, id: sessionIDs.Add(1), client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from, leave: leave, balanced: balanced}
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()
@@ -43,6 +46,17 @@ func (s *Server) admit(conn net.Conn) {
 	m.connections.Add(1)
 	m.open.Add(1)
 	go x.serve()
+}
+
+// errNotHere: the address is in none of the networks that may connect to this listener.
+var errNotHere = errors.New("the address is not in allow of the [[listener]]")
+
+// letIn asks the listener and the gate about a client.
+func (s *Server) letIn(from netip.Addr) (leave func(), err error) {
+	if len(s.Allow) > 0 && !from.IsLoopback() && !within(s.Allow, from) {
+		return nil, errNotHere
+	}
+	return s.Gate.Admit(from)
 }
 
 func newDialect(protocol string) dialect {
@@ -60,7 +74,7 @@ func newDialect(protocol string) dialect {
 // sayNo answers a connection that is not served in the form of a greeting. A
 // client that starts with TLS is not worth the handshake, and is told nothing.
 func (s *Server) sayNo(conn net.Conn, words string) {
-	if s.Security == Implicit {
+	if s.Security == Implicit || s.Security == Either {
 		return
 	}
 	conn.SetWriteDeadline(time.Now().Add(time.Second))
@@ -96,7 +110,10 @@ func (s *session) from() netip.AddrPort { return s.peer }
 func (s *session) serve() {
 	defer s.recover()
 	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
-	err := s.handshake()
+	err := s.introduce()
+	if err == nil {
+		err = s.handshake()
+	}
 	if err == nil {
 		err = s.run(s.ctx)
 	}
@@ -110,16 +127,20 @@ func (s *session) serve() {
 
 // handshake starts TLS where it comes first.
 func (s *session) handshake() error {
-	if s.Security != Implicit {
-		return nil
+	first, err := s.tlsFirst()
+	if err != nil || !first {
+		return err
 	}
 	s.doing = "starting TLS with the client"
-	err := s.client.startTLSServer(s.TLS)
+	err = s.client.startTLSServer(s.TLS)
 	plain := tls.RecordHeaderError{}
 	const fix = "this port expects TLS from the first byte: choose SSL/TLS in the mail program"
 	switch {
 	case errors.As(err, &plain) && plain.Conn != nil:
 		io.WriteString(plain.Conn, s.goodbye(fix))
+		if err := s.stranger(string(plain.RecordHeader[:])); err != nil {
+			return err
+		}
 		return fmt.Errorf("the client does not speak TLS: choose SSL/TLS in the mail program, or another listener: %w", err)
 	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.wire.heard:
 		// It may be waiting for a greeting, as programs without TLS do.

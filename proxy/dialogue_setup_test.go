@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,8 +56,14 @@ func newDialogue(t *testing.T, file string) (*dialogue, []step) {
 		Protocol: head["protocol"], Hostname: "ferry.example.org", Vault: vault, Log: log,
 		TLS: serverTLS(), Gate: NewGate(GateLimits{Failures: d.number("failures"), Delay: -1}),
 		Providers: func() []*tokens.Provider { return []*tokens.Provider{p} },
-		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience},
-		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit}[head["security"]],
+		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience, Hello: d.limit("hello")},
+		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit, "either": Either}[head["security"]],
+	}
+	if network := d.head["proxy-from"]; network != "" {
+		d.server.ProxyFrom = []netip.Prefix{netip.MustParsePrefix(network)}
+	}
+	if network := d.head["allow"]; network != "" {
+		d.server.Allow = []netip.Prefix{netip.MustParsePrefix(network)}
 	}
 	d.connect()
 	return d, steps
@@ -197,7 +204,7 @@ func (d *dialogue) connect() {
 		d.Fatal(err)
 	}
 	d.Cleanup(func() { c.Close() })
-	if d.head["security"] == "tls" && d.head["client-tls"] != "none" {
+	if d.head["security"] == "tls" && d.head["client-tls"] != "none" || d.head["client-tls"] == "first" {
 		c = tls.Client(c, clientTLS())
 	}
 	d.legs['c'] = &leg{Conn: c, r: bufio.NewReader(c)}

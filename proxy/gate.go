@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,6 +77,18 @@ func (g *Gate) Admit(from netip.Addr) (leave func(), err error) {
 	if !g.allows(from) {
 		return nil, errNotAllowed
 	}
+	return g.enter(from)
+}
+
+// AdmitBalancer counts a load balancer's own connection in. What names a
+// balancer has allowed it already.
+func (g *Gate) AdmitBalancer(from netip.Addr) (leave func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.enter(from)
+}
+
+func (g *Gate) enter(from netip.Addr) (leave func(), err error) {
 	site := siteOf(from)
 	most, mostHere := g.limits.Connections, g.limits.ConnectionsPerAddress
 	if most > 0 && g.total >= most || mostHere > 0 && g.open[site] >= mostHere && !from.IsLoopback() {
@@ -90,15 +103,12 @@ func (g *Gate) Admit(from netip.Addr) (leave func(), err error) {
 }
 
 func (g *Gate) allows(from netip.Addr) bool {
-	if len(g.limits.Allow) == 0 || from.IsLoopback() {
-		return true
-	}
-	for _, p := range g.limits.Allow {
-		if p.Contains(from) {
-			return true
-		}
-	}
-	return false
+	return len(g.limits.Allow) == 0 || from.IsLoopback() || within(g.limits.Allow, from)
+}
+
+// within tells whether an address is in one of some networks.
+func within(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func (g *Gate) leave(site netip.Prefix) {

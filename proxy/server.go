@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	Plain    Security = iota // no TLS
 	StartTLS                 // STARTTLS or STLS offered, and required before a login
 	Implicit                 // TLS from the first byte
+	Either                   // Implicit or StartTLS, as the client begins
 )
 
 // Limits bound what one connection may cost. Zero fields take the defaults.
@@ -29,6 +31,7 @@ type Limits struct {
 	Command       time.Duration // between two lines of a client before login; default 1 minute
 	ProviderLogin time.Duration // from dialling a provider to being logged in; default 30 s
 	Stall         time.Duration // how long a peer may take none of the bytes meant for it; default 10 minutes
+	Hello         time.Duration // how long a client of Either has to begin TLS before it is greeted without; default 500 ms
 	Sweep         time.Duration // between two looks for sessions whose password has been revoked; default 5 s
 }
 
@@ -37,6 +40,7 @@ func (l Limits) withDefaults() Limits {
 	l.Command = cmp.Or(l.Command, time.Minute)
 	l.ProviderLogin = cmp.Or(l.ProviderLogin, 30*time.Second)
 	l.Stall = cmp.Or(l.Stall, 10*time.Minute)
+	l.Hello = cmp.Or(l.Hello, 500*time.Millisecond)
 	l.Sweep = cmp.Or(l.Sweep, 5*time.Second)
 	return l
 }
@@ -44,10 +48,16 @@ func (l Limits) withDefaults() Limits {
 // Server accepts mail programs of one protocol on any number of listeners.
 // Fill in its fields before the first call of Serve, and leave them alone after.
 type Server struct {
-	Protocol  string // "imap", "pop3" or "smtp"
-	Security  Security
-	Hostname  string      // how it names itself in greetings
-	TLS       *tls.Config // for StartTLS and Implicit
+	Protocol string // "imap", "pop3" or "smtp"
+	Security Security
+	Hostname string      // how it names itself in greetings
+	TLS      *tls.Config // for all but Plain
+	// Allow lists the networks that may connect here, beside what Gate says;
+	// empty: all. Loopback always may.
+	Allow []netip.Prefix
+	// ProxyFrom lists the networks of load balancers: what they bring begins
+	// with a PROXY header, which says where the client really is.
+	ProxyFrom []netip.Prefix
 	Vault     *tokens.Vault
 	Providers func() []*tokens.Provider // for the SMTP extensions to offer before login
 	Gate      *Gate

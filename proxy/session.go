@@ -50,6 +50,7 @@ type session struct {
 	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
 	peer     netip.AddrPort
 	leave    func() // gives its place at the gate back
+	balanced bool   // it comes by way of a load balancer, and begins with a PROXY header
 
 	spoken   bool // the client has sent something
 	nonsense int  // commands that made no sense so far
@@ -198,6 +199,8 @@ func (s *session) giveUp(why error) error {
 	switch {
 	case errors.Is(why, os.ErrDeadlineExceeded):
 		s.dialect.farewell(s.client, "no login in time")
+	case errors.Is(why, errStranger):
+		s.dialect.farewell(s.client, "this port speaks "+strings.ToUpper(s.Protocol))
 	case errors.Is(why, errNonsense):
 		s.dialect.farewell(s.client, "too many commands that make no sense here")
 	}
@@ -211,22 +214,30 @@ func isAboutLogin(err error) bool {
 }
 
 // needsTLS tells whether the client has to start TLS before it may log in.
-func (s *session) needsTLS() bool { return s.Security == StartTLS && !s.client.secure }
+func (s *session) needsTLS() bool { return s.offersTLS() && !s.client.secure }
+
+// offersTLS tells whether a client may start TLS on this listener by a command.
+func (s *session) offersTLS() bool { return s.Security == StartTLS || s.Security == Either }
 
 // readLine reads a line of the client. The first thing it sends may be a TLS
-// handshake, which has no line end to wait for.
+// handshake, which has no line end to wait for, or not be mail at all.
 func (s *session) readLine(limit int) (line string, err error) {
 	var hello bool
-	if !s.spoken && !s.client.secure {
+	first := !s.spoken
+	s.spoken = true
+	if first && !s.client.secure {
 		hello, err = s.client.startsTLS()
-		s.spoken = true
 	}
 	if err == nil && !hello {
 		line, err = s.client.readLine(limit)
 	}
 	switch {
+	case hello && s.Security == Either:
+		err = errLateHello
 	case hello:
 		err = errTLSHello
+	case err == nil && first:
+		err = s.stranger(line)
 	case err == io.EOF:
 		err = errClientLeft
 	}

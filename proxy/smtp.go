@@ -123,7 +123,7 @@ func (d *smtpDialect) hello(s *session, name, arg string) (tokens.Login, error) 
 
 func (d *smtpDialect) startTLS(s *session, arg string) (tokens.Login, error) {
 	switch {
-	case s.Security != StartTLS:
+	case !s.offersTLS():
 		return s.protest("502 5.5.1 STARTTLS is not on offer here")
 	case s.client.secure:
 		return s.protest("503 5.5.1 TLS is on already")

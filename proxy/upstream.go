@@ -27,14 +27,11 @@ var dialer = net.Dialer{KeepAliveConfig: keepAlive}
 // dial connects to a provider: TCP, and TLS if the endpoint starts with it. The
 // deadline of ctx holds for everything read and written until the relay begins.
 func dial(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*lineConn, error) {
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(e.Host, strconv.Itoa(e.Port)))
+	w, err := dialWire(ctx, p, e)
 	if err != nil {
-		return nil, dialError(e, err)
+		return nil, err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
-	c := newLineConn(newWire(conn))
+	c := newLineConn(w)
 	if e.StartTLS {
 		return c, nil
 	}
@@ -43,6 +40,22 @@ func dial(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*lineConn
 		return nil, tlsError(e, err)
 	}
 	return c, nil
+}
+
+// dialWire makes the connection below TLS, by way of the provider's proxy if it
+// has one.
+func dialWire(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*wire, error) {
+	if p.Proxy != nil {
+		return dialThrough(ctx, p, e)
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(e.Host, strconv.Itoa(e.Port)))
+	if err != nil {
+		return nil, dialError(e, err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	return newWire(conn), nil
 }
 
 // dialError says which part of connecting failed.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type wire struct {
 	net.Conn
 	flowing bool
 	heard   bool     // something has been read
+	back    []byte   // has been read and put back
 	records *records // nil: no TLS
 	sock    *socket  // nil: no socket to ask (Windows, net.Pipe); see ahead
 	ahead   *readAhead
@@ -34,6 +36,13 @@ type wire struct {
 }
 
 func newWire(c net.Conn) *wire { return &wire{Conn: c} }
+
+// unread puts bytes back that were read to find out what follows.
+func (w *wire) unread(p []byte) {
+	if len(p) > 0 {
+		w.back = append(bytes.Clone(p), w.back...)
+	}
+}
 
 // forTLS returns the wire for TLS to be put on.
 func (w *wire) forTLS() net.Conn {
@@ -67,6 +76,10 @@ func (w *wire) Read(p []byte) (int, error) {
 // read fills p, and may go on to q.
 func (w *wire) read(p, q []byte) (int, error) {
 	switch {
+	case len(w.back) > 0: // only before login
+		n := copy(p, w.back)
+		w.back = w.back[n:]
+		return n, nil
 	case !w.flowing:
 		n, err := w.Conn.Read(p)
 		w.heard = w.heard || n > 0

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -17,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +35,30 @@ const (
 	certificateFile = "tls.pem" // the certificate and its key
 )
 
+// keyKind is a kind of key. Programs too old for elliptic curves need a chain
+// that is RSA up to its authority, so there is one of each kind, in files of
+// their own.
+type keyKind struct {
+	suffix   string // in file names: ca-rsa.pem
+	usage    x509.KeyUsage
+	generate func() (crypto.Signer, error)
+}
+
+var (
+	curveKey = keyKind{"", x509.KeyUsageDigitalSignature, func() (crypto.Signer, error) {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}}
+	rsaKey = keyKind{"-rsa", x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, func() (crypto.Signer, error) {
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}}
+)
+
+// file is the name of a file for this kind of key.
+func (k keyKind) file(name string) string {
+	ext := filepath.Ext(name)
+	return strings.TrimSuffix(name, ext) + k.suffix + ext
+}
+
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	// Apple's systems refuse server certificates of more than 825 days, from
@@ -45,6 +71,7 @@ const (
 // selfMade serves a certificate signed by the authority kept in dir.
 type selfMade struct {
 	dir   string
+	kind  keyKind
 	names []string // host names and addresses
 	now   func() time.Time
 	log   *zap.Logger
@@ -54,9 +81,9 @@ type selfMade struct {
 }
 
 // openSelfMade makes what is missing and brings up to date what is there.
-func openSelfMade(dir string, names []string, now func() time.Time, log *zap.Logger) (*selfMade, error) {
+func openSelfMade(dir string, kind keyKind, names []string, now func() time.Time, log *zap.Logger) (*selfMade, error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	s := &selfMade{dir: dir, names: names, now: now, log: log}
+	s := &selfMade{dir: dir, kind: kind, names: names, now: now, log: log}
 	if pair, err := loadPair(s.path(certificateFile), s.path(certificateFile)); err == nil {
 		ca, err := s.authority()
 		if err == nil && pair.Leaf.CheckSignatureFrom(ca.Leaf) == nil {
@@ -67,7 +94,7 @@ func openSelfMade(dir string, names []string, now func() time.Time, log *zap.Log
 	return s, err
 }
 
-func (s *selfMade) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *selfMade) path(name string) string { return filepath.Join(s.dir, s.kind.file(name)) }
 
 // get is for [tls.Config.GetCertificate].
 func (s *selfMade) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current() }
@@ -119,7 +146,7 @@ func (s *selfMade) renew() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := s.kind.generate()
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +154,7 @@ func (s *selfMade) renew() (*tls.Certificate, error) {
 		Subject:     pkix.Name{CommonName: s.names[0], Organization: []string{"authferry"}},
 		NotBefore:   s.now().Add(-time.Hour), // clocks of devices
 		NotAfter:    s.now().Add(certificateLife),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
+		KeyUsage:    s.kind.usage,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, name := range s.names {
@@ -161,12 +188,12 @@ func (s *selfMade) authority() (*tls.Certificate, error) {
 // makeAuthority writes the key first: an authority without its key would stay
 // for ever, a key without its authority is replaced.
 func (s *selfMade) makeAuthority() (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := s.kind.generate()
 	if err != nil {
 		return nil, err
 	}
 	ca := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "authferry on " + s.names[0], Organization: []string{"authferry"}},
+		Subject:               pkix.Name{CommonName: "authferry on " + s.names[0] + strings.ToUpper(strings.ReplaceAll(s.kind.suffix, "-", " ")), Organization: []string{"authferry"}},
 		NotBefore:             s.now().Add(-time.Hour),
 		NotAfter:              s.now().Add(authorityLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -191,12 +218,12 @@ func (s *selfMade) makeAuthority() (*tls.Certificate, error) {
 	return s.authority()
 }
 
-func sign(cert, parent *x509.Certificate, key *ecdsa.PrivateKey, parentKey crypto.PrivateKey) ([]byte, error) {
-	der, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, parentKey)
+func sign(cert, parent *x509.Certificate, key crypto.Signer, parentKey crypto.PrivateKey) ([]byte, error) {
+	der, err := x509.CreateCertificate(rand.Reader, cert, parent, key.Public(), parentKey)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
 }
 
-func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+func encodeKey(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
 }

@@ -20,7 +20,7 @@ func TestSelfMadeCertificate(t *testing.T) {
 	dir := t.TempDir()
 	c := &clock{time.Now()}
 	names := []string{"mail.example.org", "127.0.0.1", "::1", "localhost", "127.0.0.1"}
-	s, err := openSelfMade(dir, names, c.now, zap.NewNop())
+	s, err := openSelfMade(dir, curveKey, names, c.now, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestSelfMadeCertificate(t *testing.T) {
 
 	// Until it is due, and over a restart, it stays the same.
 	c.t = c.t.Add(300 * 24 * time.Hour)
-	if s, err = openSelfMade(dir, names, c.now, zap.NewNop()); err != nil {
+	if s, err = openSelfMade(dir, curveKey, names, c.now, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
 	if !verified(t, dir, s, c.t).Equal(first) {
@@ -41,7 +41,7 @@ func TestSelfMadeCertificate(t *testing.T) {
 		t.Error("not renewed")
 	}
 	// Another name makes another one.
-	if s, err = openSelfMade(dir, append(names, "192.0.2.1"), c.now, zap.NewNop()); err != nil {
+	if s, err = openSelfMade(dir, curveKey, append(names, "192.0.2.1"), c.now, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
 	if verified(t, dir, s, c.t).VerifyHostname("192.0.2.1") != nil {
@@ -49,7 +49,7 @@ func TestSelfMadeCertificate(t *testing.T) {
 	}
 	// An authority put in place by hand signs from then on.
 	other := t.TempDir()
-	if _, err := openSelfMade(other, names, c.now, zap.NewNop()); err != nil {
+	if _, err := openSelfMade(other, curveKey, names, c.now, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{authorityFile, authorityKey} {
@@ -57,7 +57,7 @@ func TestSelfMadeCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, err = openSelfMade(dir, names, c.now, zap.NewNop()); err != nil {
+	if s, err = openSelfMade(dir, curveKey, names, c.now, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
 	verified(t, dir, s, c.t)
@@ -94,7 +94,7 @@ func TestRenewalFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &clock{time.Now()}
-	s, err := openSelfMade(dir, []string{"localhost"}, c.now, zap.NewNop())
+	s, err := openSelfMade(dir, curveKey, []string{"localhost"}, c.now, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestRenewalFails(t *testing.T) {
 	if pair, err := s.get(nil); err != nil || pair == nil {
 		t.Error(err)
 	}
-	if _, err := openSelfMade(dir, []string{"localhost"}, c.now, zap.NewNop()); err == nil {
+	if _, err := openSelfMade(dir, curveKey, []string{"localhost"}, c.now, zap.NewNop()); err == nil {
 		t.Error("without a directory there is a certificate")
 	}
 }
@@ -118,7 +118,7 @@ func TestCertificateFiles(t *testing.T) {
 	put := func(name string, files ...string) {
 		t.Helper()
 		from := t.TempDir()
-		if _, err := openSelfMade(from, []string{name}, time.Now, zap.NewNop()); err != nil {
+		if _, err := openSelfMade(from, curveKey, []string{name}, time.Now, zap.NewNop()); err != nil {
 			t.Fatal(err)
 		}
 		pem, err := os.ReadFile(filepath.Join(from, certificateFile))

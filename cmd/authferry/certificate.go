@@ -1,15 +1,21 @@
 package main
 
 import (
+	"context"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/proxy"
 )
 
 // loadPair loads a certificate and its key from files.
@@ -59,6 +65,31 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return pair, nil
 }
 
+// expiryCheck is how often the end of a certificate is looked at.
+const expiryCheck = 24 * time.Hour
+
+// tend has changed files loaded, and warns of a certificate that nobody renews.
+func (f *certificateFiles) tend(context.Context) time.Duration {
+	pair, err := f.get(nil)
+	if err == nil {
+		warnOfExpiry(f.log, pair.Leaf, f.cert, time.Now())
+	}
+	return expiryCheck
+}
+
+// warnOfExpiry logs that a certificate has ended or is about to. What renews
+// certificates does so when a third of their life is left, ACME programs among
+// them, so with a sixth left something is wrong.
+func warnOfExpiry(log *zap.Logger, leaf *x509.Certificate, file string, now time.Time) {
+	fields := []zap.Field{zap.String("file", file), zap.Time("until", leaf.NotAfter)}
+	switch left := leaf.NotAfter.Sub(now); {
+	case left <= 0:
+		log.Error("the certificate has expired, and mail programs refuse it: renew it", fields...)
+	case left < leaf.NotAfter.Sub(leaf.NotBefore)/6:
+		log.Warn("the certificate ends soon: renew it", fields...)
+	}
+}
+
 // stamp tells versions of a file apart.
 func stamp(path string) string {
 	info, err := os.Stat(path)
@@ -80,20 +111,120 @@ func certificateNames(c *config) []string {
 	return names
 }
 
-// certificateFor is the certificate of a configuration: from its files, or one
-// made here.
-func certificateFor(c *config, log *zap.Logger) (certificateSource, error) {
-	if c.tls.cert != "" {
-		f, err := openCertificateFiles(c.tls, log)
-		if err != nil {
-			return nil, err
-		}
-		return f.get, nil
+// certificateSource is where the certificate for mail programs comes from.
+type certificateSource struct {
+	get func(*tls.ClientHelloInfo) (*tls.Certificate, error) // for [tls.Config.GetCertificate]
+	// tend does what is due, such as a renewal, and tells when to call it again.
+	tend func(context.Context) (again time.Duration)
+}
+
+// certificateFor is the certificate of a configuration: from its files, from an
+// authority that speaks ACME, or one made here.
+func certificateFor(c *config, log *zap.Logger) (*certificateSource, error) {
+	kinds := []keyKind{curveKey}
+	if slices.ContainsFunc(c.listen, func(l listenURL) bool { return l.options.oldCiphers }) {
+		kinds = append(kinds, rsaKey)
 	}
-	s, err := openSelfMade(c.store, certificateNames(c), time.Now, log)
+	switch {
+	case c.tls.acme.on:
+		return openACME(c, kinds, log)
+	case c.tls.cert != "":
+		return filesSource(c, len(kinds) > 1, log)
+	}
+	return selfMadeSource(c, kinds, log)
+}
+
+func filesSource(c *config, old bool, log *zap.Logger) (*certificateSource, error) {
+	f, err := openCertificateFiles(c.tls, log)
 	if err != nil {
 		return nil, err
 	}
-	log.Info("certificate of our own: mail programs must trust its authority", zap.String("authority", s.path(authorityFile)))
-	return s.get, nil
+	if _, rsa := f.loaded.PrivateKey.(*rsa.PrivateKey); old && !rsa {
+		log.Warn("the certificate has no RSA key: programs too old for elliptic curves cannot use it", zap.String("file", c.tls.cert))
+	}
+	return &certificateSource{f.get, f.tend}, nil
+}
+
+func selfMadeSource(c *config, kinds []keyKind, log *zap.Logger) (*certificateSource, error) {
+	var made []*selfMade
+	for _, kind := range kinds {
+		s, err := openSelfMade(c.store, kind, certificateNames(c), time.Now, log)
+		if err != nil {
+			return nil, err
+		}
+		log.Info("certificate of our own: mail programs must trust its authority", zap.String("authority", s.path(authorityFile)))
+		made = append(made, s)
+	}
+	return &certificateSource{
+		get: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			var pairs []*tls.Certificate
+			for _, s := range made {
+				pair, err := s.current()
+				if err != nil {
+					return nil, err
+				}
+				pairs = append(pairs, pair)
+			}
+			return fitting(hello, pairs), nil
+		},
+		tend: func(context.Context) time.Duration { return expiryCheck }, // get renews it
+	}, nil
+}
+
+// fitting returns the first certificate that a client can use.
+func fitting(hello *tls.ClientHelloInfo, pairs []*tls.Certificate) *tls.Certificate {
+	if len(pairs) > 1 {
+		for _, pair := range pairs {
+			if hello.SupportsCertificate(pair) == nil {
+				return pair
+			}
+		}
+	}
+	return pairs[0]
+}
+
+// takeCertificate puts the certificate of a configuration in force, if it has a
+// listener to show it.
+func (s *service) takeCertificate(c *config) error {
+	if !slices.ContainsFunc(c.listen, func(l listenURL) bool { return l.security != proxy.Plain }) {
+		return nil
+	}
+	source, err := certificateFor(c, s.log)
+	if err != nil {
+		return err
+	}
+	s.certificate.Store(source)
+	return nil
+}
+
+// tendCertificate looks after the certificate in force until the next call, or
+// until stopTending.
+func (s *service) tendCertificate() {
+	s.stopTending()
+	source := s.certificate.Load()
+	if source == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	s.tending = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		for {
+			again := time.NewTimer(source.tend(ctx))
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				again.Stop()
+				return
+			}
+		}
+	}()
+}
+
+func (s *service) stopTending() {
+	if s.tending != nil {
+		s.tending()
+		s.tending = nil
+	}
 }

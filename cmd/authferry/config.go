@@ -33,10 +33,6 @@ type config struct {
 	warnings []string
 }
 
-// tlsConfig names the certificate shown to mail programs. Without files it is
-// made here, and signed by an authority kept in the store directory.
-type tlsConfig struct{ cert, key string }
-
 // logConfig says what is logged and how.
 type logConfig struct {
 	level  zapcore.Level
@@ -126,17 +122,17 @@ func openDocument(file string) (*document, *table, error) {
 // readConfig is the shape of the file, and its defaults.
 func readConfig(t *table) *config {
 	c := &config{
-		listen:   readListen(t),
+		listen:   readListeners(t),
 		store:    readStore(t),
 		seal:     readSeal(t),
 		hostname: readHostname(t),
 		drain:    t.duration("drain", 30*time.Second),
-		tls:      readTLS(t.table("tls")),
 		gate:     readGate(t.table("gate")),
 		limits:   readLimits(t.table("limits")),
 		log:      readLog(t.table("log")),
 	}
 	c.admin = readAdmin(t, c.store)
+	c.tls = readTLS(t.table("tls"), c.hostname)
 	c.settings.Providers = readProviders(t.table("provider"))
 	c.settings.Aliases = readAliases(t.table("alias"))
 	if t.text("console", "") != "" {
@@ -144,35 +140,6 @@ func readConfig(t *table) *config {
 	}
 	t.done()
 	return c
-}
-
-// defaultListen serves programs on this machine, which need no TLS.
-var defaultListen = []string{"imap://127.0.0.1:1143", "pop3://127.0.0.1:1110", "smtp://127.0.0.1:1587"}
-
-func readListen(t *table) []listenURL {
-	texts := t.texts("listen")
-	if texts == nil { // absent, or complained about already
-		texts = defaultListen
-	}
-	if len(texts) == 0 {
-		t.complain("listen", "nothing to listen on", listenExample)
-	}
-	var list []listenURL
-	for i, text := range texts {
-		l, hint, err := parseListen(text)
-		if err != nil {
-			t.complainAt("listen", i, err.Error(), hint)
-			continue
-		}
-		same := func(other listenURL) bool {
-			return other.address == l.address && (other.key() == l.key() || !strings.HasSuffix(l.address, ":0"))
-		}
-		if slices.ContainsFunc(list, same) {
-			t.complainAt("listen", i, l.address+" is listened on twice", "")
-		}
-		list = append(list, l)
-	}
-	return list
 }
 
 func readStore(t *table) string {
@@ -211,22 +178,6 @@ func readHostname(t *table) string {
 		return name
 	}
 	return "localhost"
-}
-
-func readTLS(t *table) tlsConfig {
-	c := tlsConfig{cert: t.file("cert"), key: t.file("key")}
-	switch {
-	case t.flag("acme", false):
-		t.complain("acme", "certificates by ACME are not in this version", "get them by certbot or lego, and name the files in cert and key")
-	case (c.cert == "") != (c.key == ""):
-		t.complain("cert", "cert and key go together", "")
-	case c.cert != "":
-		if _, err := loadPair(c.cert, c.key); err != nil {
-			t.complain("cert", err.Error(), "")
-		}
-	}
-	t.done()
-	return c
 }
 
 func readLog(t *table) logConfig {

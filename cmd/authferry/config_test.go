@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,11 +75,15 @@ func TestExample(t *testing.T) {
 	if diff := cmp.Diff(known, g); diff != "" {
 		t.Errorf("gmail: %s", diff)
 	}
+	if l := full.listen[len(full.listen)-1]; l.options != (listenOptions{tls.VersionTLS10, true, "192.0.2.0/24", "198.51.100.0/28"}) {
+		t.Errorf("listener: %+v", l)
+	}
+	full.listen, full.warnings = full.listen[:len(full.listen)-1], nil
 	if e := full.settings.Providers["example"]; e.SMTP.Host != "smtp.example.org" || e.AuthParams["prompt"] != "consent" {
 		t.Errorf("example: %+v", e)
 	}
 	full.file, full.settings = asIs.file, asIs.settings
-	if diff := cmp.Diff(asIs, full, cmp.AllowUnexported(config{}, listenURL{}, tlsConfig{}, logConfig{})); diff != "" {
+	if diff := cmp.Diff(asIs, full, cmp.AllowUnexported(config{}, listenURL{}, listenOptions{}, tlsConfig{}, acmeConfig{}, logConfig{})); diff != "" {
 		t.Errorf("the defaults in force and the defaults shown: %s", diff)
 	}
 }
@@ -89,12 +94,12 @@ func TestExampleMentionsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, root := parseDocument("config.toml", []byte("[provider.gmail]\n[provider.example]\n[alias]\nscanner = ''"))
+	doc, root := parseDocument("config.toml", []byte("[[listener]]\n[provider.gmail]\n[provider.example]\n[alias]\nscanner = ''"))
 	readConfig(root)
 	missing := []string{}
 	for path := range doc.asked {
 		key := path[strings.LastIndexByte(path, '.')+1:]
-		shown := regexp.MustCompile(`(?m)^#?(` + regexp.QuoteMeta(key) + ` *=|\[(.*\.)?` + regexp.QuoteMeta(key) + `[].])`)
+		shown := regexp.MustCompile(`(?m)^#?(` + regexp.QuoteMeta(key) + ` *=|\[\[?(.*\.)?` + regexp.QuoteMeta(key) + `[].])`)
 		if !shown.Match(source) {
 			missing = append(missing, path)
 		}

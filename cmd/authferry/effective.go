@@ -17,13 +17,16 @@ import (
 func (c *config) effective() []zap.Field {
 	var listen, providers []string
 	for _, l := range c.listen {
-		listen = append(listen, l.written)
+		listen = append(listen, l.written+l.options.String())
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.settings.Providers)) {
 		providers = append(providers, describeProvider(c.settings.Providers[name]))
 	}
 	certificate := c.tls.cert
-	if certificate == "" {
+	switch {
+	case c.tls.acme.on:
+		certificate = "from " + c.tls.acme.directory + " for " + strings.Join(c.tls.acme.hosts, ", ")
+	case certificate == "":
 		certificate = "our own"
 	}
 	seal := c.seal
@@ -74,6 +77,8 @@ func securityName(s proxy.Security) string {
 		return "SSL/TLS"
 	case proxy.StartTLS:
 		return "STARTTLS"
+	case proxy.Either:
+		return "SSL/TLS or STARTTLS"
 	}
 	return "no encryption"
 }

@@ -42,6 +42,7 @@ func readLimits(t *table) proxy.Limits {
 		Command:       t.duration("command", time.Minute),
 		ProviderLogin: t.duration("provider_login", 30*time.Second),
 		Stall:         t.duration("stall", 10*time.Minute),
+		Hello:         t.duration("hello", 500*time.Millisecond),
 		Sweep:         t.duration("sweep", 5*time.Second),
 	}
 	t.done()

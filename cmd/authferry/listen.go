@@ -18,13 +18,17 @@ import (
 //	imap+starttls://192.0.2.1:143    STARTTLS offered, and required before a login
 //	imap+insecure://192.0.2.1:143    no TLS off loopback, on purpose
 //	imaps://:993                     TLS from the first byte, on every address
+//	imap+either://192.0.2.1:143      TLS from the first byte or STARTTLS, as the client likes
 //
-// and the same for pop3 and smtp.
+// and the same for pop3 and smtp. +insecure is also what admits TLS so old that
+// it can be broken, off loopback; see listenOptions.
 type listenURL struct {
 	written  string // as in the configuration: what a listener is known by
 	protocol string
 	security proxy.Security
 	address  string // host:port for net.Listen
+	insecure bool   // spelled +insecure
+	options  listenOptions
 }
 
 // mailPorts are the ports of each scheme where a URL names none: RFC 8314 §7.3
@@ -47,7 +51,7 @@ func parseListen(text string) (l listenURL, hint string, err error) {
 		return l, listenExample, fmt.Errorf("not a listen URL")
 	}
 	l.written = text
-	if l.protocol, l.security, err = listenScheme(scheme); err != nil {
+	if l.protocol, l.security, l.insecure, err = listenScheme(scheme); err != nil {
 		return l, listenExample, err
 	}
 	u, err := url.Parse("listen://" + rest)
@@ -60,16 +64,21 @@ func parseListen(text string) (l listenURL, hint string, err error) {
 		return l, `an IP address such as 127.0.0.1 or [::1], "localhost", or nothing for every address`, err
 	}
 	l.address = net.JoinHostPort(host, strconv.Itoa(port))
-	if ip, _ := netip.ParseAddr(host); scheme == l.protocol && !ip.IsLoopback() {
+	if l.security == proxy.Plain && !l.insecure && !l.onLoopback() {
 		hint = fmt.Sprintf("use %ss:// or %s+starttls://, or %s+insecure:// if that is what you want", l.protocol, l.protocol, l.protocol)
 		return l, hint, fmt.Errorf("passwords would cross the network in the clear at %s", l.address)
 	}
 	return l, "", nil
 }
 
+func (l listenURL) onLoopback() bool {
+	a, err := netip.ParseAddrPort(l.address)
+	return err == nil && a.Addr().IsLoopback()
+}
+
 // listenScheme tells apart the protocols and the ways TLS starts.
-func listenScheme(scheme string) (protocol string, security proxy.Security, err error) {
-	name, variant, _ := strings.Cut(scheme, "+")
+func listenScheme(scheme string) (protocol string, security proxy.Security, insecure bool, err error) {
+	name, _, _ := strings.Cut(scheme, "+")
 	protocol = strings.TrimSuffix(name, "s")
 	if mailPorts[name] == 0 {
 		var known []string
@@ -78,22 +87,25 @@ func listenScheme(scheme string) (protocol string, security proxy.Security, err 
 		}
 		slices.Sort(known)
 		if n := nearest(name, known); n != "" {
-			return "", 0, fmt.Errorf("unknown scheme %q, did you mean %s?", scheme, n)
+			return "", 0, false, fmt.Errorf("unknown scheme %q, did you mean %s?", scheme, n)
 		}
-		return "", 0, fmt.Errorf("unknown scheme %q", scheme)
+		return "", 0, false, fmt.Errorf("unknown scheme %q", scheme)
 	}
 	implicit := name != protocol
+	start, insecure := strings.CutSuffix(strings.TrimPrefix(scheme, name), "+insecure")
 	switch {
-	case scheme == name && implicit:
-		return protocol, proxy.Implicit, nil
-	case scheme == name, variant == "insecure" && !implicit:
-		return protocol, proxy.Plain, nil
-	case variant == "starttls" && !implicit:
-		return protocol, proxy.StartTLS, nil
-	case variant == "starttls", variant == "insecure":
-		return "", 0, fmt.Errorf("%s:// has TLS from the first byte, which +%s contradicts", name, variant)
+	case start == "" && implicit:
+		return protocol, proxy.Implicit, insecure, nil
+	case start == "":
+		return protocol, proxy.Plain, insecure, nil
+	case start == "+starttls" && !implicit:
+		return protocol, proxy.StartTLS, insecure, nil
+	case start == "+either" && !implicit:
+		return protocol, proxy.Either, insecure, nil
+	case start == "+starttls", start == "+either":
+		return "", 0, false, fmt.Errorf("%s:// has TLS from the first byte, which %s contradicts; %s%s:// is written without the s", name, start, protocol, start)
 	}
-	return "", 0, fmt.Errorf("unknown scheme %q: after %s+ comes starttls or insecure", scheme, name)
+	return "", 0, false, fmt.Errorf("unknown scheme %q: after %s+ comes starttls, either or insecure", scheme, name)
 }
 
 // listenAddress is the host and port of a listen URL. Names other than

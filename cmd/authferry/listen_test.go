@@ -26,13 +26,18 @@ func TestParseListen(t *testing.T) {
 		{"pop3+starttls://127.0.0.1:110", "pop3", proxy.StartTLS, "127.0.0.1:110"},
 		{"imap+insecure://0.0.0.0:143", "imap", proxy.Plain, "0.0.0.0:143"},
 		{"smtp+insecure://", "smtp", proxy.Plain, ":587"},
+		{"imap+either://192.0.2.1", "imap", proxy.Either, "192.0.2.1:143"},
+		{"imaps+insecure://192.0.2.1", "imap", proxy.Implicit, "192.0.2.1:993"},
+		{"imap+starttls+insecure://", "imap", proxy.StartTLS, ":143"},
+		{"smtp+either+insecure://", "smtp", proxy.Either, ":587"},
 	} {
 		l, _, err := parseListen(test.url)
 		if err != nil {
 			t.Errorf("%s: %v", test.url, err)
 			continue
 		}
-		if l != (listenURL{test.url, test.protocol, test.security, test.address}) {
+		want := listenURL{test.url, test.protocol, test.security, test.address, strings.Contains(test.url, "+insecure"), listenOptions{}}
+		if l != want {
 			t.Errorf("%s: got %+v", test.url, l)
 		}
 	}
@@ -46,8 +51,9 @@ func TestParseListenRefuses(t *testing.T) {
 		"smtp://mail.example.org":         `"mail.example.org" is not an IP address`,
 		"imapss://":                       `unknown scheme "imapss", did you mean imaps?`,
 		"imaps+starttls://":               "which +starttls contradicts",
-		"imaps+insecure://":               "which +insecure contradicts",
-		"imap+tls://127.0.0.1":            "after imap+ comes starttls or insecure",
+		"imaps+either://":                 "imap+either:// is written without the s",
+		"imaps+starttls+insecure://":      "which +starttls contradicts",
+		"imap+tls://127.0.0.1":            "after imap+ comes starttls, either or insecure",
 		"imap+systemd:mail":               "not in this version",
 		"imaps+systemd:mail":              "not in this version",
 		"http://127.0.0.1":                "unknown scheme",

@@ -26,16 +26,22 @@ func (p positions) line(path string) int {
 // what is not TOML, only never run past the end of it.
 func locate(source string) positions {
 	l := &locator{rest: source, line: 1, found: positions{}}
-	prefix := ""
+	prefix, tables := "", map[string]int{}
 	for l.skip(" \t\r\n"); l.rest != ""; l.skip(" \t\r\n") {
 		if l.rest[0] != '[' {
 			l.pair(prefix)
 			continue
 		}
+		line, list := l.line, strings.HasPrefix(l.rest, "[[")
 		l.skip("[")
-		line := l.line
 		prefix = l.key()
 		l.note(prefix, line)
+		if list {
+			n := tables[prefix]
+			tables[prefix] = n + 1
+			prefix += "[" + strconv.Itoa(n) + "]"
+			l.found[prefix] = line
+		}
 		prefix += "."
 		l.skip("]")
 	}

@@ -28,7 +28,11 @@ after = 2026-11-21T00:00:00Z
 [provider.gmail.auth_params]
 x=1
 [alias]
-"a@b" = 0x1`
+"a@b" = 0x1
+[[list]]
+x = 1
+[[ list ]]
+x = [2]`
 	if err := toml.Unmarshal([]byte(source), &map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +43,7 @@ x=1
 		"provider.gmail.after": 14, `provider.gmail.quo"ted`: 15,
 		"provider.gmail.auth_params": 16, "provider.gmail.auth_params.x": 17,
 		"alias": 18, "alias.a@b": 19,
+		"list": 20, "list[0]": 20, "list[0].x": 21, "list[1]": 22, "list[1].x": 23, "list[1].x[0]": 23,
 	}
 	got := locate(source)
 	if diff := cmp.Diff(want, got); diff != "" {

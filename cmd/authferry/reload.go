@@ -26,6 +26,7 @@ func (s *service) reload(c *config) error {
 		return err
 	}
 	s.config.Store(c)
+	s.tendCertificate()
 	s.vault.Configure(c.settings)
 	s.gate.Configure(c.gate)
 	s.level.SetLevel(c.log.level)
@@ -75,7 +76,7 @@ func (s *service) moveListeners(urls []listenURL) error {
 		if !wanted[key] && addresses[key.address] {
 			ln.Close()
 			delete(s.listeners, key)
-			handed = append(handed, listenURL{protocol: key.protocol, security: key.security, address: key.address})
+			handed = append(handed, listenURL{protocol: key.protocol, security: key.security, address: key.address, options: key.options})
 		}
 	}
 	opened, err := bind(added)

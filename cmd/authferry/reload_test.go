@@ -44,7 +44,7 @@ func TestReloadHandsOverAnAddress(t *testing.T) {
 	if err := s.service.reload(&secured); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.service.listeners) != 1 || s.service.listeners[listenKey{serverKind{"imap", proxy.StartTLS}, address}] == nil {
+	if len(s.service.listeners) != 1 || s.service.listeners[listenKey{serverKind{protocol: "imap", security: proxy.StartTLS}, address}] == nil {
 		t.Errorf("listeners %v", s.service.listeners)
 	}
 	// A login in the clear is refused there, whatever the password: [PRIVACYREQUIRED].

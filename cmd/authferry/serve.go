@@ -135,6 +135,7 @@ func (s *service) shutdown(ctx context.Context) error {
 	if s.admin != nil {
 		defer s.admin.Close() // sessions that drain can be looked at
 	}
+	s.stopTending()
 	failures := make(chan error, len(s.servers))
 	for _, server := range s.servers {
 		go func() { failures <- server.Shutdown(ctx) }()

@@ -31,6 +31,7 @@ type service struct {
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
 	started     time.Time
+	tending     func() // ends what looks after the certificate, and waits for its end
 
 	mu        sync.Mutex // guards servers and listeners, and is held while reloading
 	stopping  bool
@@ -45,6 +46,7 @@ type service struct {
 type serverKind struct {
 	protocol string
 	security proxy.Security
+	options  listenOptions
 }
 
 // listenKey tells a listener that a new configuration keeps from a new one.
@@ -53,10 +55,9 @@ type listenKey struct {
 	address string
 }
 
-func (l listenURL) key() listenKey { return listenKey{serverKind{l.protocol, l.security}, l.address} }
-
-// certificateSource is for [tls.Config.GetCertificate].
-type certificateSource func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+func (l listenURL) key() listenKey {
+	return listenKey{serverKind{l.protocol, l.security, l.options}, l.address}
+}
 
 // startService opens the store and every listener, and accepts.
 func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, error) {
@@ -83,21 +84,8 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 		s.closeListeners()
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
+	s.tendCertificate()
 	return s, nil
-}
-
-// takeCertificate puts the certificate of a configuration in force, if it has a
-// listener to show it.
-func (s *service) takeCertificate(c *config) error {
-	if !slices.ContainsFunc(c.listen, func(l listenURL) bool { return l.security != proxy.Plain }) {
-		return nil
-	}
-	source, err := certificateFor(c, s.log)
-	if err != nil {
-		return err
-	}
-	s.certificate.Store(&source)
-	return nil
 }
 
 // bound is a listener that is open and serves nobody yet.
@@ -157,11 +145,13 @@ func (s *service) server(kind serverKind) *proxy.Server {
 		Protocol: kind.protocol, Security: kind.security, Hostname: c.hostname,
 		Vault: s.vault, Providers: s.providers, Gate: s.gate, Metrics: s.metrics,
 		Limits: c.limits, Log: s.log,
+		Allow: kind.options.allow.prefixes(), ProxyFrom: kind.options.proxyFrom.prefixes(),
 	}
 	if kind.security != proxy.Plain {
 		server.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return (*s.certificate.Load())(hello)
+			return s.certificate.Load().get(hello)
 		}}
+		kind.options.apply(server.TLS)
 	}
 	s.servers[kind] = server
 	return server

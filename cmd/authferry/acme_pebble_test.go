@@ -1,0 +1,159 @@
+//go:build acme
+
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// TestACMEPebble: `authferry serve` gets its certificate from Pebble, which checks
+// every signature and challenge, by each of the two ways. See .ci/acme.
+func TestACMEPebble(t *testing.T) {
+	for _, way := range []string{"acme_http", "acme_alpn"} {
+		t.Run(way, func(t *testing.T) {
+			p := startPebble(t)
+			dir := t.TempDir()
+			config := filepath.Join(dir, "config.toml")
+			settings := fmt.Sprintf(`listen = ["imaps://127.0.0.1:0", "smtp+starttls://127.0.0.1:0"]
+store = "file:state"
+[[listener]]
+url = "pop3s://127.0.0.1:0"
+min_tls = "1.0"
+[tls]
+acme = true
+acme_hosts = ["imap.example.org", "smtp.example.org"]
+acme_email = "admin@example.org"
+acme_directory = "https://%s/dir"
+acme_ca_file = %q
+acme_http = %q
+acme_alpn = %q
+`, p.directory, p.ca, map[bool]string{true: p.http}[way == "acme_http"], map[bool]string{true: p.alpn}[way == "acme_alpn"])
+			if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := startServe(t, dir, "--config", config)
+			if _, err := s.stderr.find(`certificate obtained(?s:.*)certificate obtained`); err != nil {
+				t.Fatal(err)
+			}
+			roots := p.roots(t)
+			for _, host := range []string{"imap.example.org", "smtp.example.org"} {
+				conn, err := tls.Dial("tcp", s.address("imap"), &tls.Config{RootCAs: roots, ServerName: host})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
+			}
+			// The other certificate is for programs that know RSA only.
+			old, err := tls.Dial("tcp", s.address("pop3"), &tls.Config{RootCAs: roots, ServerName: "imap.example.org",
+				MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			old.Close()
+			if again := startServe(t, dir, "--config", config); again.stderr.String() == "" {
+				t.Error("it says nothing at its second start")
+			} else if conn, err := tls.Dial("tcp", again.address("imap"), &tls.Config{RootCAs: roots, ServerName: "imap.example.org"}); err != nil {
+				t.Error(err) // the one that was kept
+			} else {
+				conn.Close()
+			}
+		})
+	}
+}
+
+// pebble is a running Pebble.
+type pebble struct{ directory, management, ca, http, alpn string }
+
+func startPebble(t *testing.T) *pebble {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := openSelfMade(dir, curveKey, []string{"127.0.0.1"}, time.Now, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	pem := filepath.Join(dir, certificateFile)
+	p := &pebble{freeAddress(t), freeAddress(t), filepath.Join(dir, authorityFile), freeAddress(t), freeAddress(t)}
+	port := func(address string) int {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Port
+	}
+	config, err := json.Marshal(object{"pebble": object{
+		"listenAddress": p.directory, "managementListenAddress": p.management,
+		"certificate": pem, "privateKey": pem, "httpPort": port(p.http), "tlsPort": port(p.alpn),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "pebble.json")
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dns := freeAddress(t)
+	background(t, nil, "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns,
+		"-http01", "", "-https01", "", "-tlsalpn01", "", "-management", freeAddress(t))
+	// It may refuse a nonce now and then, as it likes to.
+	said := background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", file, "-strict", "-dnsserver", dns)
+	if _, err := said.find("ACME directory available"); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// background runs a program until the test ends.
+func background(t *testing.T, env []string, name string, args ...string) *transcript {
+	t.Helper()
+	said := newTranscript()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", name, said)
+		}
+	})
+	return said
+}
+
+// roots is the authority that signs, which is another at each start.
+func (p *pebble) roots(t *testing.T) *x509.CertPool {
+	t.Helper()
+	ca, err := os.ReadFile(p.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}}
+	response, err := client.Get("https://" + p.management + "/roots/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	root, err := io.ReadAll(response.Body)
+	pool := x509.NewCertPool()
+	if err != nil || !pool.AppendCertsFromPEM(bytes.TrimSpace(root)) {
+		t.Fatalf("%q, %v", root, err)
+	}
+	return pool
+}
