@@ -19,6 +19,7 @@ import (
 //	imap+insecure://192.0.2.1:143    no TLS off loopback, on purpose
 //	imaps://:993                     TLS from the first byte, on every address
 //	imap+either://192.0.2.1:143      TLS from the first byte or STARTTLS, as the client likes
+//	imaps+systemd:NAME               a socket that systemd hands over; see sockets.go
 //
 // and the same for pop3 and smtp. +insecure is also what admits TLS so old that
 // it can be broken, off loopback; see listenOptions.
@@ -43,10 +44,10 @@ const listenExample = `such as "imap://127.0.0.1:1143" or "imaps://:993"`
 // parseListen reads a listen URL. The error is a sentence; the hint, if any,
 // says what to write instead.
 func parseListen(text string) (l listenURL, hint string, err error) {
-	scheme, rest, found := strings.Cut(text, "://")
-	if name, variant, _ := strings.Cut(scheme, "+"); strings.HasPrefix(variant, "systemd") && mailPorts[name] != 0 {
-		return l, "", fmt.Errorf("sockets from systemd are not in this version")
+	if scheme, socket, found := strings.Cut(text, "+"+systemdAddress); found {
+		return parseHanded(text, scheme, socket)
 	}
+	scheme, rest, found := strings.Cut(text, "://")
 	if !found {
 		return l, listenExample, fmt.Errorf("not a listen URL")
 	}

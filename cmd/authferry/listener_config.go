@@ -125,6 +125,8 @@ func (l listenURL) contradiction() (hint string, err error) {
 			fmt.Errorf("min_tls and old_ciphers are for TLS, which %s:// has none of", scheme)
 	case l.options.minTLS == tls.VersionTLS13 && l.options.oldCiphers:
 		return "", fmt.Errorf("old_ciphers are of TLS 1.2 and before, which min_tls keeps out")
+	case strings.HasPrefix(l.address, systemdAddress):
+		return "", nil // what remains depends on the address: see listenHanded
 	case l.oldTLS() && !l.insecure && !l.onLoopback():
 		return fmt.Sprintf("write %s+insecure:// if that is what you want", scheme),
 			fmt.Errorf("TLS as old as this would let passwords be read on the network at %s", l.address)

@@ -14,7 +14,7 @@ func (s *service) reload(c *config) error {
 		return errors.New("authferry is shutting down")
 	}
 	old := s.config.Load()
-	if err := needRestart(old, c); err != nil {
+	if err := errors.Join(needRestart(old, c), unclaimed(c.listen, handedSockets())); err != nil {
 		return err
 	}
 	certificate := s.certificate.Load()

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,10 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 	if err := s.takeCertificate(c); err != nil {
 		return nil, failed(err, "the store directory must be writable, or [tls] must name a certificate")
 	}
+	err = unclaimed(c.listen, handedSockets())
+	if err != nil {
+		return nil, err
+	}
 	opened, err := bind(c.listen)
 	if err != nil {
 		return nil, err
@@ -99,7 +104,7 @@ func bind(urls []listenURL) ([]bound, error) {
 	var opened []bound
 	var errs []error
 	for _, l := range urls {
-		ln, err := net.Listen("tcp", l.address)
+		ln, err := open(l)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", l.written, err))
 			continue
@@ -113,6 +118,14 @@ func bind(urls []listenURL) ([]bound, error) {
 		b.Close()
 	}
 	return nil, failed(errors.Join(errs...), "ports under 1024 need privileges; `ss -ltnp` shows who has a port")
+}
+
+// open opens one listener.
+func open(l listenURL) (net.Listener, error) {
+	if strings.HasPrefix(l.address, systemdAddress) {
+		return listenHanded(l, handedSockets())
+	}
+	return net.Listen("tcp", l.address)
 }
 
 // accept serves listeners.

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"authferry/proxy"
+)
+
+// systemdAddress begins the address of a listen URL that names a socket of
+// systemd's: imaps+systemd:NAME, or imaps+systemd:NAME:PORT where several
+// sockets have one name. The name is the FileDescriptorName= of the unit.
+const systemdAddress = "systemd:"
+
+// handedSocket is a socket that systemd has handed over. It stays open for as
+// long as the process lives: what listens on it is a duplicate, so that a reload
+// can close it and open it again.
+type handedSocket struct {
+	name string
+	*net.TCPListener
+}
+
+// handedSockets are those there are. They come in the environment, once.
+var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
+	byName, err := activation.ListenersWithNames()
+	if err != nil {
+		return nil
+	}
+	for name, listeners := range byName {
+		for _, ln := range listeners {
+			if tcp, ok := ln.(*net.TCPListener); ok {
+				list = append(list, &handedSocket{name: name, TCPListener: tcp})
+			}
+		}
+	}
+	return list
+})
+
+// parseHanded reads a listen URL that names a socket of systemd's.
+func parseHanded(text, scheme, socket string) (l listenURL, hint string, err error) {
+	l.written, l.address = text, systemdAddress+socket
+	if l.protocol, l.security, l.insecure, err = listenScheme(scheme); err != nil {
+		return l, listenExample, err
+	}
+	name, port, hasPort := strings.Cut(socket, ":")
+	if _, err := strconv.ParseUint(port, 10, 16); name == "" || strings.ContainsAny(name, "/ ") || hasPort && err != nil {
+		return l, fmt.Sprintf("such as %q or %q", "imaps+systemd:authferry", "imaps+systemd:authferry:993"),
+			errors.New("a socket of systemd has a name, and a port where several share the name")
+	}
+	return l, "", nil
+}
+
+// listenHanded opens the socket that an address names. In the clear it has to be
+// on loopback, which its unit decides and not the URL.
+func listenHanded(l listenURL, sockets []*handedSocket) (net.Listener, error) {
+	spec := strings.TrimPrefix(l.address, systemdAddress)
+	var fitting []*handedSocket
+	for _, s := range sockets {
+		if s.fits(l) {
+			fitting = append(fitting, s)
+		}
+	}
+	switch {
+	case len(sockets) == 0:
+		return nil, failed(errors.New("systemd has handed over no socket"), "start authferry.socket, and let systemd start the service; without systemd name an address instead")
+	case len(fitting) == 0:
+		return nil, failed(fmt.Errorf("systemd has handed over no socket %q, but %s", spec, strings.Join(socketNames(sockets), ", ")), "FileDescriptorName= in the socket unit is its name")
+	case len(fitting) > 1:
+		return nil, failed(fmt.Errorf("systemd has handed over %d sockets named %q: %s", len(fitting), spec, strings.Join(socketNames(fitting), ", ")), "add the port: %s:PORT", l.written)
+	}
+	s := fitting[0]
+	if !s.addr().Addr().IsLoopback() && (l.security == proxy.Plain || l.oldTLS()) && !l.insecure {
+		return nil, failed(fmt.Errorf("passwords could be read on the network at %s", s.addr()), "write +insecure before +systemd: if that is what you want")
+	}
+	return s.duplicate()
+}
+
+// fits tells whether a listen URL names a socket.
+func (s *handedSocket) fits(l listenURL) bool {
+	spec, ours := strings.CutPrefix(l.address, systemdAddress)
+	name, port, _ := strings.Cut(spec, ":")
+	return ours && s.name == name && (port == "" || port == strconv.Itoa(int(s.addr().Port())))
+}
+
+func (s *handedSocket) addr() netip.AddrPort { return unmapped(s.Addr().(*net.TCPAddr).AddrPort()) }
+
+func (s *handedSocket) duplicate() (net.Listener, error) {
+	file, err := s.File()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return net.FileListener(file)
+}
+
+func socketNames(sockets []*handedSocket) (names []string) {
+	for _, s := range sockets {
+		names = append(names, fmt.Sprintf("%s:%d", s.name, s.addr().Port()))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// unclaimed complains about sockets that nobody listens on: systemd goes on
+// taking connections there, which nobody would ever answer.
+func unclaimed(urls []listenURL, sockets []*handedSocket) error {
+	var errs []error
+	for _, s := range sockets {
+		if !slices.ContainsFunc(urls, s.fits) {
+			errs = append(errs, fmt.Errorf("systemd hands over the socket %s:%d, and nothing in listen takes it", s.name, s.addr().Port()))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return failed(err, "add it, such as imaps+%s%s:%d or imap+%s%s, or take it out of the socket unit", systemdAddress, sockets[0].name, sockets[0].addr().Port(), systemdAddress, sockets[0].name)
+	}
+	return nil
+}
