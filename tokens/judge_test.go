@@ -95,12 +95,13 @@ type judge struct {
 	scope       string
 	certificate string // PEM
 	secret      string
-	forms       []string // as they came
+	forms       []string        // as they came
+	used        map[string]bool // by jti
 	intercept   http.HandlerFunc
 }
 
 func newJudge(t testing.TB) *judge {
-	j := &judge{mailboxes: map[string]bool{me: true}, scope: mailIs, secret: "secret-CANARY"}
+	j := &judge{mailboxes: map[string]bool{me: true}, scope: mailIs, secret: "secret-CANARY", used: map[string]bool{}}
 	s := httptest.NewServer(j)
 	t.Cleanup(s.Close)
 	j.URL = s.URL
@@ -150,8 +151,8 @@ func (j *judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": words + " " + told})
 		return
 	}
-	// No refresh token, and none is to be asked for.
-	fmt.Fprintf(w, `{"access_token":"ya29.CANARY-%d","expires_in":3599,"token_type":"Bearer"}`, len(j.forms))
+	// A refresh token that nobody asked for, as providers have been seen to send.
+	fmt.Fprintf(w, `{"access_token":"ya29.CANARY-%d","refresh_token":"1//CANARY","expires_in":3599,"token_type":"Bearer"}`, len(j.forms))
 }
 
 // jwt verifies a JWT and returns its header and claims.
@@ -223,12 +224,14 @@ func (j *judge) microsoft(r *http.Request, now time.Time) (status int, code, wor
 	expires, _ := claims["exp"].(float64)
 	one, both := sha1.Sum(block.Bytes), sha256.Sum256(block.Bytes)
 	id, _ := claims["jti"].(string)
+	used := j.used[id]
+	j.used[id] = true
 	switch at := float64(now.Unix()); {
 	case r.PostForm.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" || r.PostForm.Has("client_secret"):
 		return 400, "invalid_request", "AADSTS900144"
 	case !ok, header["x5t"] != base64.RawURLEncoding.EncodeToString(one[:]), header["x5t#S256"] != base64.RawURLEncoding.EncodeToString(both[:]):
 		return 401, "invalid_client", "AADSTS700027: The certificate with identifier used to sign the client assertion is not registered on application."
-	case claims["iss"] != "client", claims["sub"] != "client", claims["aud"] != j.URL+"/token", len(id) < 32:
+	case claims["iss"] != "client", claims["sub"] != "client", claims["aud"] != j.URL+"/token", len(id) < 32, used:
 		return 401, "invalid_client", "AADSTS700021"
 	case begins > at || expires <= at || expires-begins > 3600:
 		return 401, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range."
