@@ -19,7 +19,7 @@ import (
 // TestServiceAccountMints: the assertion is one that a judge who only knows the
 // public key takes, and what comes of it is a token without a grant.
 func TestServiceAccountMints(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	p := j.googleApp()
 	token, err := p.Mint(t.Context(), me)
 	if err != nil {
@@ -38,7 +38,7 @@ func TestServiceAccountMints(t *testing.T) {
 // TestServiceAccountLogin: a mailbox that an administrator enrolled has no grant
 // and serves logins.
 func TestServiceAccountLogin(t *testing.T) {
-	r, j := newRig(t), newJudge(t)
+	r, j := newRig(t), newAppEndpoint(t)
 	p := j.googleApp()
 	r.Configure(Settings{Providers: map[string]*Provider{"workspace": p}})
 	err := r.files.Update(t.Context(), me, func(a *Account) error {
@@ -76,7 +76,7 @@ func TestServiceAccountLogin(t *testing.T) {
 
 // TestClocks: which clocks of ours an endpoint without any patience forgives.
 func TestClocks(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	for _, c := range []struct {
 		ahead time.Duration // of the endpoint's
 		says  string        // empty: it mints
@@ -102,7 +102,7 @@ func TestClocks(t *testing.T) {
 // TestRefusedAssertions: what Google says, what we make of it, and that none of
 // it ends a grant.
 func TestRefusedAssertions(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	for name, c := range map[string]struct {
 		spoil func(*Provider)
 		kind  error
@@ -179,7 +179,7 @@ func TestFaultyAnswers(t *testing.T) {
 		"unknown scope": {400, `{"error":"invalid_scope"}`, ErrRefused, "check scopes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := newJudge(t)
+			j := newAppEndpoint(t)
 			j.intercept = func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(c.status)
 				fmt.Fprint(w, strings.ReplaceAll(c.body, "CANARY", "x"))
@@ -194,7 +194,7 @@ func TestFaultyAnswers(t *testing.T) {
 
 // TestNoAnswer: the time limit is the provider's own.
 func TestNoAnswer(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	gone := make(chan struct{})
 	j.intercept = func(_ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
@@ -217,7 +217,7 @@ func TestNoAnswer(t *testing.T) {
 
 // TestClientCredentials: by a secret and by a certificate.
 func TestClientCredentials(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	p := j.microsoftApp()
 	token, err := p.Mint(t.Context(), me)
 	if err != nil || !token.Refresh.Empty() {
@@ -253,7 +253,7 @@ func TestClientCredentials(t *testing.T) {
 
 // TestExpiredCertificate: nobody is asked, and the words say what to do.
 func TestExpiredCertificate(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	p := j.microsoftApp()
 	expired := certificateOf(t, testKey(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	var err error

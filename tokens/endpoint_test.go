@@ -31,7 +31,7 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	address.User = url.UserPassword("me", "proxy-CANARY")
-	p := newJudge(t).microsoftApp()
+	p := newAppEndpoint(t).microsoftApp()
 	p.Proxy = address
 	if _, err := p.Mint(t.Context(), me); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestProxy(t *testing.T) {
 // TestProxySOCKS: the provider's name goes to a socks5:// proxy, in the form of
 // RFC 1928 §4 and with the user name of RFC 1929.
 func TestProxySOCKS(t *testing.T) {
-	j := newJudge(t)
+	j := newAppEndpoint(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestRepeatedSecrets(t *testing.T) {
 	wantFailure(t, p.Revoke(t.Context(), Token{Refresh: "1//CANARY"}), ErrUnavailable, "odd")
 	_, err = p.WhoIs(t.Context(), &Token{Access: "ya29.CANARY"})
 	wantFailure(t, err, ErrUnavailable, "odd")
-	google := newJudge(t).googleApp()
+	google := newAppEndpoint(t).googleApp()
 	google.TokenURL = f.URL + "/token"
 	_, err = google.Mint(t.Context(), me)
 	wantFailure(t, err, ErrUnavailable, "odd")

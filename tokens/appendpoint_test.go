@@ -83,10 +83,10 @@ func downloaded(t testing.TB, key any) string {
 	return string(file)
 }
 
-// judge is a token endpoint for assertions. It takes them apart and verifies
+// appEndpoint is a token endpoint for assertions. It takes them apart and verifies
 // them itself, words its refusals as Google and Microsoft do, and repeats what
 // it was told where a description has room for it.
-type judge struct {
+type appEndpoint struct {
 	URL string
 
 	mu          sync.Mutex
@@ -100,8 +100,8 @@ type judge struct {
 	intercept   http.HandlerFunc
 }
 
-func newJudge(t testing.TB) *judge {
-	j := &judge{mailboxes: map[string]bool{me: true}, scope: mailIs, secret: "secret-CANARY", used: map[string]bool{}}
+func newAppEndpoint(t testing.TB) *appEndpoint {
+	j := &appEndpoint{mailboxes: map[string]bool{me: true}, scope: mailIs, secret: "secret-CANARY", used: map[string]bool{}}
 	s := httptest.NewServer(j)
 	t.Cleanup(s.Close)
 	j.URL = s.URL
@@ -109,7 +109,7 @@ func newJudge(t testing.TB) *judge {
 }
 
 // googleApp is a Provider whose service account this endpoint knows.
-func (j *judge) googleApp() *Provider {
+func (j *appEndpoint) googleApp() *Provider {
 	return &Provider{
 		Name: "workspace", Flow: FlowServiceAccount, TokenURL: j.URL + "/token", Scopes: []string{mailIs},
 		ServiceAccount: &ServiceAccount{Email: robot, KeyID: robotKey, Client: robotID, Key: testKey()},
@@ -117,14 +117,14 @@ func (j *judge) googleApp() *Provider {
 }
 
 // microsoftApp is a Provider whose client this endpoint knows by a secret.
-func (j *judge) microsoftApp() *Provider {
+func (j *appEndpoint) microsoftApp() *Provider {
 	return &Provider{
 		Name: "app", Flow: FlowClientCredentials, TokenURL: j.URL + "/token", Scopes: []string{"https://outlook.office365.com/.default"},
 		ClientID: "client", ClientSecret: Secret(j.secret),
 	}
 }
 
-func (j *judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (j *appEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r.ParseForm()
@@ -156,7 +156,7 @@ func (j *judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // jwt verifies a JWT and returns its header and claims.
-func (j *judge) jwt(compact string, public *rsa.PublicKey, alg string) (header, claims map[string]any, ok bool) {
+func (j *appEndpoint) jwt(compact string, public *rsa.PublicKey, alg string) (header, claims map[string]any, ok bool) {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
 		return nil, nil, false
@@ -179,7 +179,7 @@ func (j *judge) jwt(compact string, public *rsa.PublicKey, alg string) (header, 
 	return header, claims, rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], raw[2]) == nil
 }
 
-func (j *judge) google(r *http.Request, now time.Time) (status int, code, words string) {
+func (j *appEndpoint) google(r *http.Request, now time.Time) (status int, code, words string) {
 	if r.PostForm.Has("client_id") || r.PostForm.Has("client_secret") {
 		return 400, "invalid_request", "an assertion says itself who asks"
 	}
@@ -204,7 +204,7 @@ func (j *judge) google(r *http.Request, now time.Time) (status int, code, words 
 	return 0, "", ""
 }
 
-func (j *judge) microsoft(r *http.Request, now time.Time) (status int, code, words string) {
+func (j *appEndpoint) microsoft(r *http.Request, now time.Time) (status int, code, words string) {
 	if r.PostForm.Get("client_id") != "client" || r.PostForm.Get("scope") != "https://outlook.office365.com/.default" {
 		return 400, "unauthorized_client", "AADSTS700016: Application with identifier was not found in the directory."
 	}
