@@ -61,7 +61,7 @@ func signJWT(key crypto.Signer, header map[string]string, claims map[string]any)
 // https://learn.microsoft.com/entra/identity-platform/certificate-credentials
 func (c *ClientCertificate) assertion(p *Provider, now time.Time) (Secret, error) {
 	if !c.Expires.IsZero() && now.After(c.Expires) {
-		return "", &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the certificate of [provider.%s] expired on %s: "+
+		return "", &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the certificate of [provider.%s] expired on %s; "+
 			"make a new one, add it to the client in the provider's console, and name it in certificate_file", p.Name, c.Expires.Format(time.DateOnly))}
 	}
 	begins := now.Add(-assertionEarly)
@@ -74,7 +74,7 @@ func (c *ClientCertificate) assertion(p *Provider, now time.Time) (Secret, error
 		"iat": begins.Unix(), "nbf": begins.Unix(), "exp": now.Add(clientAssertionLife).Unix(),
 	})
 	if err != nil {
-		return "", &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of certificate_key_file in [provider.%s] cannot sign: %s", p.Name, quote(err.Error()))}
+		return "", &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of certificate_key_file in [provider.%s] cannot sign: %s; make a new one", p.Name, quote(err.Error()))}
 	}
 	return signed, nil
 }

@@ -73,7 +73,7 @@ func (p *Provider) mintAlone(ctx context.Context, mailbox string, now time.Time)
 	case FlowTokenCommand:
 		t, err = p.runCommand(ctx, mailbox, now)
 	default:
-		err = &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has the unknown flow %s", p.Name, quote(string(p.Flow)))}
+		err = &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has the unknown flow %s; set flow in [provider.%s]", p.Name, quote(string(p.Flow)), p.Name)}
 	}
 	// There is no consent to give again: what the provider calls a bad grant is
 	// a key, a right or a clock to be mended.

@@ -38,6 +38,7 @@ func (t Token) Format(f fmt.State, _ rune)        { io.WriteString(f, "token "+r
 func (p Password) Format(f fmt.State, _ rune)     { io.WriteString(f, "password "+p.Name) }
 func (p PasswordSpec) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }
 func (p Provider) Format(f fmt.State, _ rune)     { io.WriteString(f, "provider "+p.Name) }
+func (p Provider) MarshalText() ([]byte, error)   { return []byte("provider " + p.Name), nil } // its token_command and proxy may hold one
 func (l Login) Format(f fmt.State, _ rune)        { io.WriteString(f, "login of "+quote(l.User)) }
 func (g Grant) Format(f fmt.State, _ rune)        { io.WriteString(f, "grant for "+g.Mailbox) }
 func (c Consent) Format(f fmt.State, _ rune)      { io.WriteString(f, "consent "+redacted) }

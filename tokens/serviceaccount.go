@@ -70,7 +70,7 @@ func (p *Provider) assertMailbox(ctx context.Context, mailbox string, now time.T
 		"iat": issued.Unix(), "exp": issued.Add(assertionLife).Unix(),
 	})
 	if err != nil {
-		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of %s cannot sign: %s", quote(s.Email), quote(err.Error()))}
+		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of %s cannot sign: %s; make a new one", quote(s.Email), quote(err.Error()))}
 	}
 	t, err := p.askAs(ctx, url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
@@ -107,5 +107,5 @@ func (p *Provider) delegationFix(e *endpointError, mailbox string) string {
 
 // lacks is a provider whose table has not what its flow needs.
 func (p *Provider) lacks(what, key string) error {
-	return &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has no %s: set %s in [provider.%s]", p.Name, what, key, p.Name)}
+	return &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has no %s; set %s in [provider.%s]", p.Name, what, key, p.Name)}
 }

@@ -20,7 +20,7 @@ import (
 const (
 	// commandDrain is how long the output of a command is read on when it has
 	// ended or been killed: what it left behind may hold it open for ever.
-	commandDrain = time.Second
+	commandDrain = time.Second / 2
 	// maxComplaint bounds what is kept of a command's standard error.
 	maxComplaint = 4 << 10
 )
@@ -64,8 +64,10 @@ func (p *Provider) runCommand(ctx context.Context, mailbox string, now time.Time
 	switch {
 	case stdout.over:
 		return nil, p.commandError(ErrUnavailable, fmt.Sprintf("printed more than %d kB, which is no token", maxAnswer>>10), nil)
-	case ctx.Err() != nil && err != nil:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
 		return nil, p.commandError(ErrUnavailable, fmt.Sprintf("did not end within %s and was stopped%s", p.timeout(), complaint(stderr, stdout)), ctx.Err())
+	case ctx.Err() != nil && err != nil:
+		return nil, p.commandError(ErrUnavailable, "was stopped: nobody waits for it any more", ctx.Err())
 	case err != nil:
 		return nil, p.commandError(ErrUnavailable, exitWords(err)+complaint(stderr, stdout), nil)
 	}

@@ -1,0 +1,240 @@
+package tokens
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	robot    = "robot@project.iam.gserviceaccount.com"
+	mailIs   = "https://mail.google.com/"
+	robotID  = "112233445566778899001"
+	robotKey = "key-one"
+)
+
+// testKey is one RSA key for all tests: making one takes a while.
+var testKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// strangeKey is another.
+var strangeKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// pemOf is a key in PKCS #8, as Google's console writes it.
+func pemOf(t testing.TB, key any) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// certificateOf is a certificate in PEM for a key, signed by itself.
+func certificateOf(t testing.TB, key crypto.Signer, expires time.Time) string {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(expires.Unix()), Subject: pkix.Name{CommonName: "authferry"},
+		NotBefore: expires.Add(-24 * time.Hour), NotAfter: expires,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// downloaded is a service account's key file.
+func downloaded(t testing.TB, key any) string {
+	t.Helper()
+	file, err := json.Marshal(map[string]string{
+		"type": "service_account", "project_id": "project", "private_key_id": robotKey, "private_key": pemOf(t, key),
+		"client_email": robot, "client_id": robotID, "token_uri": "https://oauth2.googleapis.com/token",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(file)
+}
+
+// appEndpoint is a token endpoint for assertions. It takes them apart and verifies
+// them itself, words its refusals as Google and Microsoft do, and repeats what
+// it was told where a description has room for it.
+type appEndpoint struct {
+	URL string
+
+	mu          sync.Mutex
+	ahead       time.Duration   // of its clock before ours
+	mailboxes   map[string]bool // delegated ones
+	scope       string
+	certificate string // PEM
+	secret      string
+	forms       []string        // as they came
+	used        map[string]bool // by jti
+	intercept   http.HandlerFunc
+}
+
+func newAppEndpoint(t testing.TB) *appEndpoint {
+	j := &appEndpoint{mailboxes: map[string]bool{me: true}, scope: mailIs, secret: "secret-CANARY", used: map[string]bool{}}
+	s := httptest.NewServer(j)
+	t.Cleanup(s.Close)
+	j.URL = s.URL
+	return j
+}
+
+// googleApp is a Provider whose service account this endpoint knows.
+func (j *appEndpoint) googleApp() *Provider {
+	return &Provider{
+		Name: "workspace", Flow: FlowServiceAccount, TokenURL: j.URL + "/token", Scopes: []string{mailIs},
+		ServiceAccount: &ServiceAccount{Email: robot, KeyID: robotKey, Client: robotID, Key: testKey()},
+	}
+}
+
+// microsoftApp is a Provider whose client this endpoint knows by a secret.
+func (j *appEndpoint) microsoftApp() *Provider {
+	return &Provider{
+		Name: "app", Flow: FlowClientCredentials, TokenURL: j.URL + "/token", Scopes: []string{"https://outlook.office365.com/.default"},
+		ClientID: "client", ClientSecret: Secret(j.secret),
+	}
+}
+
+func (j *appEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r.ParseForm()
+	j.forms = append(j.forms, r.PostForm.Encode())
+	now := time.Now().Add(j.ahead)
+	w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+	w.Header().Set("Content-Type", "application/json")
+	if j.intercept != nil {
+		j.intercept(w, r)
+		return
+	}
+	status, code, words := 0, "", ""
+	switch r.PostForm.Get("grant_type") {
+	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+		status, code, words = j.google(r, now)
+	case "client_credentials":
+		status, code, words = j.microsoft(r, now)
+	default:
+		status, code = 400, "unsupported_grant_type"
+	}
+	if status != 0 {
+		w.WriteHeader(status)
+		told := r.PostForm.Get("assertion") + r.PostForm.Get("client_assertion") + r.PostForm.Get("client_secret")
+		json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": words + " " + told})
+		return
+	}
+	// A refresh token that nobody asked for, as providers have been seen to send.
+	fmt.Fprintf(w, `{"access_token":"ya29.CANARY-%d","refresh_token":"1//CANARY","expires_in":3599,"token_type":"Bearer"}`, len(j.forms))
+}
+
+// jwt verifies a JWT and returns its header and claims.
+func (j *appEndpoint) jwt(compact string, public *rsa.PublicKey, alg string) (header, claims map[string]any, ok bool) {
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		return nil, nil, false
+	}
+	var raw [3][]byte
+	for i, part := range parts {
+		b, err := base64.RawURLEncoding.DecodeString(part)
+		if err != nil {
+			return nil, nil, false
+		}
+		raw[i] = b
+	}
+	if json.Unmarshal(raw[0], &header) != nil || json.Unmarshal(raw[1], &claims) != nil || header["alg"] != alg || header["typ"] != "JWT" {
+		return nil, nil, false
+	}
+	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if alg == "PS256" {
+		return header, claims, rsa.VerifyPSS(public, crypto.SHA256, sum[:], raw[2], &rsa.PSSOptions{SaltLength: 32}) == nil
+	}
+	return header, claims, rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], raw[2]) == nil
+}
+
+func (j *appEndpoint) google(r *http.Request, now time.Time) (status int, code, words string) {
+	if r.PostForm.Has("client_id") || r.PostForm.Has("client_secret") {
+		return 400, "invalid_request", "an assertion says itself who asks"
+	}
+	header, claims, ok := j.jwt(r.PostForm.Get("assertion"), &testKey().PublicKey, "RS256")
+	issued, _ := claims["iat"].(float64)
+	expires, _ := claims["exp"].(float64)
+	sub, _ := claims["sub"].(string)
+	switch at := float64(now.Unix()); {
+	case !ok || header["kid"] != robotKey:
+		return 400, "invalid_grant", "Invalid JWT Signature."
+	case claims["iss"] != robot:
+		return 400, "invalid_grant", "Invalid grant: account not found"
+	case claims["aud"] != j.URL+"/token":
+		return 400, "invalid_grant", "Invalid audience"
+	case issued > at || expires <= at || expires-issued > 3600:
+		return 400, "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim."
+	case claims["scope"] != j.scope:
+		return 401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."
+	case !j.mailboxes[sub]:
+		return 400, "invalid_grant", "Invalid email or User ID"
+	}
+	return 0, "", ""
+}
+
+func (j *appEndpoint) microsoft(r *http.Request, now time.Time) (status int, code, words string) {
+	if r.PostForm.Get("client_id") != "client" || r.PostForm.Get("scope") != "https://outlook.office365.com/.default" {
+		return 400, "unauthorized_client", "AADSTS700016: Application with identifier was not found in the directory."
+	}
+	if j.certificate == "" {
+		if r.PostForm.Get("client_secret") != j.secret {
+			return 401, "invalid_client", "AADSTS7000215: Invalid client secret provided."
+		}
+		return 0, "", ""
+	}
+	block, _ := pem.Decode([]byte(j.certificate))
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		panic(err)
+	}
+	header, claims, ok := j.jwt(r.PostForm.Get("client_assertion"), certificate.PublicKey.(*rsa.PublicKey), "PS256")
+	begins, _ := claims["nbf"].(float64)
+	expires, _ := claims["exp"].(float64)
+	one, both := sha1.Sum(block.Bytes), sha256.Sum256(block.Bytes)
+	id, _ := claims["jti"].(string)
+	used := j.used[id]
+	j.used[id] = true
+	switch at := float64(now.Unix()); {
+	case r.PostForm.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" || r.PostForm.Has("client_secret"):
+		return 400, "invalid_request", "AADSTS900144"
+	case !ok, header["x5t"] != base64.RawURLEncoding.EncodeToString(one[:]), header["x5t#S256"] != base64.RawURLEncoding.EncodeToString(both[:]):
+		return 401, "invalid_client", "AADSTS700027: The certificate with identifier used to sign the client assertion is not registered on application."
+	case claims["iss"] != "client", claims["sub"] != "client", claims["aud"] != j.URL+"/token", len(id) < 32, used:
+		return 401, "invalid_client", "AADSTS700021"
+	case begins > at || expires <= at || expires-begins > 3600:
+		return 401, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range."
+	}
+	return 0, "", ""
+}
