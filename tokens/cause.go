@@ -3,6 +3,7 @@ package tokens
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -45,16 +46,16 @@ type tokenError struct {
 	why    Cause
 	advice Advice
 	reason string // for the log; never contains a secret
-	fixed  bool   // reason names the fix
 	cause  error  // of the network, if that was it
 }
 
 func (e *tokenError) Error() string {
 	text := fmt.Sprintf("%v: %s", e.kind, e.reason)
-	if e.kind != ErrUnavailable && !e.fixed && e.advice.Fix != "" {
-		text += "; " + e.advice.Fix
+	named := e.kind == ErrRefused && strings.Contains(e.reason, "; ") // a fix that is about this very answer
+	if e.kind == ErrUnavailable || e.advice.Fix == "" || named {
+		return text
 	}
-	return text
+	return text + "; " + e.advice.Fix
 }
 
 func (e *tokenError) Unwrap() []error {
@@ -110,7 +111,7 @@ func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (kind er
 			kind = ErrRefused
 		}
 		switch {
-		case p.Flow == FlowTokenCommand && why == CauseUnknown:
+		case p.Flow == FlowTokenCommand && e.why == CauseUnknown:
 			why = CauseCommand
 		case why == CauseRevoked, e.code == "unauthorized_client" && why == CauseClient, e.code == "access_denied":
 			why = CauseDelegation

@@ -43,6 +43,15 @@ var verdicts = map[string]verdict{
 	"server_error":            {ErrUnavailable, CauseOutage, ""},
 }
 
+// refusedCodes are what to do about each code, where that can be said in general.
+var refusedCodes = func() map[string]string {
+	fixes := map[string]string{}
+	for code, v := range verdicts {
+		fixes[code] = v.fix
+	}
+	return fixes
+}()
+
 // googleWords are in the error_description of Google's invalid_grant and
 // unauthorized_client where it tells more than the code: the code is the same
 // for a key that was deleted, a user who never was, and a clock that is wrong.
@@ -153,7 +162,7 @@ func judge(status int, a answer, code string) verdict {
 // refusedAnswer is the error of an answer that names one.
 func refusedAnswer(status int, a answer, code string, told []Secret) *endpointError {
 	v := judge(status, a, code)
-	e := &endpointError{kind: v.kind, code: code, why: v.why, fixed: v.fix != ""}
+	e := &endpointError{kind: v.kind, code: code, why: v.why}
 	e.reason = fmt.Sprintf("answered %d %s", status, quote(scrub(code, told...)))
 	if words := a.text("error_description"); words != "" {
 		e.reason += " " + quote(scrub(words, told...))

@@ -32,7 +32,6 @@ type endpointError struct {
 	kind       error  // ErrNeedsConsent, ErrRefused or ErrUnavailable
 	code       string // the OAuth error code, if there was one
 	why        Cause  // as far as the answer tells
-	fixed      bool   // reason names the fix
 	reason     string // for people; never contains a token
 	retryAfter time.Duration
 	cause      error // of the network, if that was it

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// lockTime bounds the wait for another process that refreshes the same mailbox.
-const lockTime = RefreshTimeout + 10*time.Second
+// lockTime, and the time that a refresh may take, bound the wait for another
+// process that refreshes the same mailbox.
+const lockTime = 10 * time.Second
 
 // minted is what a refresh came to.
 type minted struct {
@@ -106,7 +107,7 @@ func (v *Vault) refresh(key string, e errand) <-chan singleflight.Result {
 		defer v.end()
 		v.recall(e.mailbox, func(m *memory) { m.refreshing++ })
 		defer v.recall(e.mailbox, func(m *memory) { m.refreshing-- })
-		ctx, cancel := context.WithTimeout(context.Background(), lockTime)
+		ctx, cancel := context.WithTimeout(context.Background(), lockTime+e.provider.timeout())
 		defer cancel()
 		return v.refreshLocked(ctx, e)
 	})
@@ -224,7 +225,6 @@ func (v *Vault) failed(a *Account, p *Provider, err error) error {
 		kind, why = p.meaning(a, &e, now)
 	}
 	heard := newTokenError(kind, a.Mailbox, p, why, err.Error())
-	heard.fixed = e.fixed
 	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider),
 		zap.String("cause", string(why)), zap.Error(err), zap.String("fix", heard.advice.Fix))
 	if kind == ErrNeedsConsent {
