@@ -139,6 +139,7 @@ func judge(status int, a answer, code string) verdict {
 	for _, w := range googleWords {
 		if strings.Contains(words, w.words) {
 			v = w.verdict
+			break
 		}
 	}
 	for _, n := range numbersOf(a) {

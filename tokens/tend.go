@@ -81,7 +81,7 @@ func (v *Vault) tendAll(ctx context.Context) {
 func (v *Vault) tendThese(ctx context.Context, p *Provider, accounts []*Account) {
 	for _, a := range accounts {
 		select {
-		case <-time.After(rand.N(tendPause)):
+		case <-time.After(rand.N(v.tendPause + 1)):
 		case <-ctx.Done():
 			return
 		}

@@ -80,8 +80,9 @@ type Vault struct {
 	closed   bool
 	working  sync.WaitGroup // refreshes under way
 
-	now      func() time.Time
-	patience time.Duration
+	now       func() time.Time
+	patience  time.Duration
+	tendPause time.Duration
 }
 
 // Settings are what a configuration may change while the vault is in use.
@@ -103,7 +104,7 @@ func NewVault(store Store, s Settings, log *zap.Logger) *Vault {
 	}
 	v := &Vault{
 		store: store, log: log, verifier: newVerifier(), memories: map[string]*memory{},
-		now: time.Now, patience: patience,
+		now: time.Now, patience: patience, tendPause: tendPause,
 	}
 	v.uses = newUses(v)
 	v.settings.Store(s.withFoldedAliases())
