@@ -119,7 +119,7 @@ func (c Cause) Advice(mailbox string, p *Provider) Advice {
 			Fix:   connect, Page: p.page(googleSession, microsoftEntra),
 		}
 	case CauseNoGrant:
-		return Advice{Words: "nobody has signed in to this mailbox since it was disconnected", Fix: connect}
+		return Advice{Words: "nobody has signed in to this mailbox yet, or it was disconnected", Fix: connect}
 	case CauseInteraction:
 		if !p.flow().NeedsPerson() {
 			return Advice{

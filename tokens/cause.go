@@ -100,11 +100,23 @@ func (e *endpointError) because() Cause {
 	return e.why
 }
 
+// explain makes an error of a call for a mailbox one with advice.
+func (p *Provider) explain(mailbox string, err error) error {
+	e := (*endpointError)(nil)
+	if !errors.As(err, &e) {
+		return fmt.Errorf("a token for %s: %w", mailbox, err)
+	}
+	why, kind := p.meaning(&Account{Mailbox: mailbox}, e, time.Now())
+	explained := newTokenError(kind, mailbox, p, why, fmt.Sprintf("a token for %s: %v", mailbox, err))
+	explained.cause = err
+	return explained
+}
+
 // meaning is what a failed attempt at a token for an account means. The answer
 // does not tell all of it: where no person signs in, nobody can give consent;
 // and a grant that was given for a time does not say that its time is over.
-func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (kind error, why Cause) {
-	kind, why = e.kind, e.because()
+func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (why Cause, kind error) {
+	why, kind = e.because(), e.kind
 	switch {
 	case !p.Flow.NeedsPerson():
 		if kind == ErrNeedsConsent {
@@ -121,7 +133,7 @@ func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (kind er
 	case why == CauseRevoked && a.timedOut(now):
 		why = CauseTesting
 	}
-	return kind, why
+	return why, kind
 }
 
 const (

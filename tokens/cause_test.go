@@ -36,6 +36,7 @@ func TestCauses(t *testing.T) {
 		"outage":                {503, `{"error":"invalid_client"}`, ErrUnavailable, CauseOutage},
 		"outage, HTML":          {200, `<html>`, ErrUnavailable, CauseOutage},
 		"outage, 404":           {404, `{}`, ErrUnavailable, CauseOutage},
+		"words do not decide":   {401, `{"error":"invalid_client","error_description":"AADSTS50173: x (invalid_rapt)","error_codes":[50173]}`, ErrRefused, CauseClient},
 		"unknown":               {400, `{"error":"bad_day"}`, ErrUnavailable, CauseUnknown},
 		"password changed":      {400, microsoft("invalid_grant", "50173"), ErrNeedsConsent, CauseRevoked},
 		"unused":                {400, microsoft("invalid_grant", "700082"), ErrNeedsConsent, CauseRevoked},

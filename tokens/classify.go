@@ -154,6 +154,9 @@ func judge(status int, a answer, code string) verdict {
 	case v.why == CauseRevoked && strings.Contains(words, "service abuse mode"):
 		v.why = CauseInteraction // Microsoft wants the owner to unlock the account
 	}
+	if base := verdicts[code]; v.kind == ErrNeedsConsent && base.kind != ErrNeedsConsent {
+		v = base // words and numbers tell more of a definite answer, but do not make one
+	}
 	if v.kind == ErrNeedsConsent && status != http.StatusBadRequest && status != http.StatusUnauthorized {
 		return verdict{ErrUnavailable, CauseUnknown, ""}
 	}

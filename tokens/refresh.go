@@ -222,7 +222,7 @@ func (v *Vault) failed(a *Account, p *Provider, err error) error {
 		e = *p
 	}
 	if e.kind != nil {
-		kind, why = p.meaning(a, &e, now)
+		why, kind = p.meaning(a, &e, now)
 	}
 	heard := newTokenError(kind, a.Mailbox, p, why, err.Error())
 	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider),
