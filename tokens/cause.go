@@ -118,20 +118,17 @@ func (p *Provider) explain(mailbox string, err error) error {
 func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (why Cause, kind error) {
 	why, kind = e.because(), e.kind
 	switch {
-	case !p.Flow.NeedsPerson():
-		if kind == ErrNeedsConsent {
-			kind = ErrRefused
-		}
+	case p.Flow.NeedsPerson():
 		switch {
-		case p.Flow == FlowTokenCommand && e.why == CauseUnknown:
-			why = CauseCommand
-		case why == CauseRevoked, e.code == "unauthorized_client" && why == CauseClient, e.code == "access_denied":
-			why = CauseDelegation
+		case kind == ErrNeedsConsent && a.Token.Refresh.Empty():
+			why = CauseNoGrant
+		case why == CauseRevoked && a.timedOut(now):
+			why = CauseTesting
 		}
-	case kind == ErrNeedsConsent && a.Token.Refresh.Empty():
-		why = CauseNoGrant
-	case why == CauseRevoked && a.timedOut(now):
-		why = CauseTesting
+	case p.Flow == FlowTokenCommand && e.why == CauseUnknown:
+		why = CauseCommand
+	case why == CauseRevoked, e.code == "unauthorized_client" && why == CauseClient, e.code == "access_denied":
+		why = CauseDelegation // there is no consent that could have been withdrawn: see mintAlone
 	}
 	return why, kind
 }

@@ -125,9 +125,9 @@ func numbersOf(a answer) []int {
 	return list
 }
 
-// judge finds what an answer that names an error means. Only a definite answer
+// verdictOf finds what an answer that names an error means. Only a definite answer
 // ends a grant: one with the status that RFC 6749 §5.2 gives to refusals.
-func judge(status int, a answer, code string) verdict {
+func verdictOf(status int, a answer, code string) verdict {
 	v, known := verdicts[code]
 	switch {
 	case status >= 500 || status == http.StatusTooManyRequests:
@@ -165,7 +165,7 @@ func judge(status int, a answer, code string) verdict {
 
 // refusedAnswer is the error of an answer that names one.
 func refusedAnswer(status int, a answer, code string, told []Secret) *endpointError {
-	v := judge(status, a, code)
+	v := verdictOf(status, a, code)
 	e := &endpointError{kind: v.kind, code: code, why: v.why}
 	e.reason = fmt.Sprintf("answered %d %s", status, quote(scrub(code, told...)))
 	if words := a.text("error_description"); words != "" {
