@@ -71,9 +71,9 @@ func newTokenError(kind error, mailbox string, p *Provider, why Cause, reason st
 }
 
 // AdviceOf returns what to tell people about an error of [Vault] or [Provider],
-// if its cause is known. It is safe to show to whoever knows the local password.
+// if anything is known of it. It is safe to show to whoever knows the local password.
 func AdviceOf(err error) (Advice, bool) {
-	if e := (*tokenError)(nil); errors.As(err, &e) && e.why != CauseUnknown {
+	if e := (*tokenError)(nil); errors.As(err, &e) && e.advice.Words != "" {
 		return e.advice, true
 	}
 	return Advice{}, false

@@ -18,7 +18,6 @@ type demoRig struct {
 	gmail    *demo.Provider
 	provider *Provider
 	clock    *clock
-	password Secret
 }
 
 func newDemoRig(t *testing.T) *demoRig {

@@ -39,6 +39,11 @@ func (s *Settings) vouches(a *Account) error {
 	if !a.enrolled() || s.Domains[domain] == a.Provider {
 		return nil
 	}
-	return fmt.Errorf("%w: %s was enrolled by its domain, which the configuration no longer gives to %s: "+
-		"add [domain.%q] with provider = %q again, or run authferry connect %s", ErrRefused, a.Mailbox, a.Provider, domain, a.Provider, a.Mailbox)
+	return &tokenError{
+		kind: ErrRefused, reason: fmt.Sprintf("%s was enrolled by its domain, which the configuration no longer gives to %s", a.Mailbox, a.Provider),
+		advice: Advice{
+			Words: "the mailbox's domain is no longer in authferry's configuration",
+			Fix:   fmt.Sprintf("add [domain.%q] with provider = %q again, or run authferry connect %s", domain, a.Provider, a.Mailbox),
+		},
+	}
 }

@@ -102,11 +102,21 @@ func TestDomainTakenOut(t *testing.T) {
 	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `[domain."example.com"]`) {
 		t.Errorf("%v", err)
 	}
+	a, err := r.Account(t.Context(), colleague)
+	if advice, ok := r.Advice(a); err != nil || !ok || !strings.Contains(advice.Fix, "[domain.") {
+		t.Errorf("the command line says %+v", advice)
+	}
 	if err := r.Connect(t.Context(), Connection{Mailbox: colleague, Provider: "workspace"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Authorize(t.Context(), l); err != nil {
 		t.Error(err)
+	}
+	r.Configure(Settings{})
+	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "add a table [provider.workspace]") {
+		t.Errorf("%v", err)
+	} else if _, ok := AdviceOf(err); !ok {
+		t.Errorf("no advice: %v", err)
 	}
 }
 

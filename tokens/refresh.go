@@ -204,7 +204,7 @@ func (v *Vault) leaveAlone(a *Account, e errand) (err error) {
 }
 
 // needsConsent is the error of a dead grant.
-func (f *Failure) needsConsent(mailbox string, p *Provider) error {
+func (f *Failure) needsConsent(mailbox string, p *Provider) *tokenError {
 	why := f.Cause
 	if why == CauseUnknown { // written by a version that knew no causes
 		why = CauseRevoked

@@ -41,16 +41,20 @@ func (a *Account) Failure() *Failure {
 // to do about it. ok is false where nothing does, or nobody knows more than
 // [Failure.Reason] says.
 func (v *Vault) Advice(a *Account) (advice Advice, ok bool) {
-	why, f := CauseUnknown, a.Failure()
-	switch {
-	case a.Provider == "":
-		why = CauseNoGrant
-	case f == a.Dead && f != nil && f.Cause == CauseUnknown:
-		why = CauseRevoked
-	case f != nil:
-		why = f.Cause
+	p, err := v.settings.Load().provider(a)
+	if err != nil {
+		return AdviceOf(err)
 	}
-	return why.Advice(a.Mailbox, v.settings.Load().Providers[a.Provider]), why != CauseUnknown
+	f := a.Failure()
+	if f == nil {
+		return Advice{}, false
+	}
+	why := f.Cause
+	if f == a.Dead {
+		why = f.needsConsent(a.Mailbox, p).why
+	}
+	advice = why.Advice(a.Mailbox, p)
+	return advice, advice.Words != ""
 }
 
 // NeedsPerson tells when somebody has to do something for a mailbox next: the

@@ -172,8 +172,13 @@ func (s *Settings) provider(a *Account) (*Provider, error) {
 		return nil, newTokenError(ErrNeedsConsent, a.Mailbox, nil, CauseNoGrant, a.Mailbox+" was removed, with its passwords kept")
 	}
 	if p == nil {
-		return nil, fmt.Errorf("%w: %s is connected to the provider %s, which is not configured: add a table [provider.%s] or connect the mailbox to another one",
-			ErrRefused, a.Mailbox, quote(a.Provider), a.Provider)
+		return nil, &tokenError{
+			kind: ErrRefused, reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, quote(a.Provider)),
+			advice: Advice{
+				Words: "the mailbox's provider is no longer in authferry's configuration",
+				Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another one", a.Provider),
+			},
+		}
 	}
 	if err := s.vouches(a); err != nil {
 		return nil, err
