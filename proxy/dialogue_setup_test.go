@@ -141,11 +141,20 @@ func (d *dialogue) tokenEndpoint() *httptest.Server {
 			w.WriteHeader(401)
 			fmt.Fprint(w, `{"error":"invalid_client","error_description":"The OAuth client was deleted."}`)
 		default:
+			if number, body, ok := strings.Cut(answer, " "); ok {
+				status, _ := strconv.Atoi(number)
+				w.WriteHeader(status)
+				fmt.Fprint(w, body)
+				return
+			}
 			w.WriteHeader(400)
 			fmt.Fprintf(w, `{"error":%q,"error_description":"Token has been expired or revoked."}`, answer)
 		}
 	}))
 	d.Cleanup(s.Close)
+	if d.head["oauth"] == "unreachable" {
+		s.Close()
+	}
 	return s
 }
 
@@ -183,6 +192,11 @@ func (d *dialogue) vault(p *tokens.Provider, log *zap.Logger) (*tokens.Vault, to
 	password, err := v.AddPassword(ctx, dialogueUser, spec)
 	if err != nil {
 		d.Fatal(err)
+	}
+	if d.head["token"] == "removed" {
+		if _, err := v.Remove(ctx, dialogueUser, tokens.Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
+			d.Fatal(err)
+		}
 	}
 	return v, password
 }

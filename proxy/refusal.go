@@ -170,9 +170,12 @@ func withoutTicket(s string) string {
 func refusalFor(err error) refusal {
 	var public *publicError
 	r := refusal{row: rowFor(err)}
+	advice, advised := tokens.AdviceOf(err)
 	switch {
 	case errors.As(err, &public):
 		r.words = public.words
+	case advised:
+		r.words = adviceWords(advice)
 	case errors.Is(err, tokens.ErrRefused):
 		r.words = quotable(err.Error()) // names the fix, to somebody with the right password
 	default:
@@ -195,4 +198,15 @@ func rowFor(err error) row {
 		return rowRefused
 	}
 	return rowUnavailable
+}
+
+// adviceWords puts advice on one line. Each part is cut by itself: the fix comes
+// last, and is what must not be lost. Together they fit an
+// SMTP reply of 512 bytes (RFC 5321 §4.5.3.1.5).
+func adviceWords(a tokens.Advice) string {
+	words := quotable(a.Words)
+	if a.Page != "" {
+		words += " (" + quotable(a.Page) + ")"
+	}
+	return words + "; " + quotable(a.Fix)
 }

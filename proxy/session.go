@@ -176,10 +176,6 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 // wrong with the login.
 func (s *session) turnAway(ctx context.Context, cause error) error {
 	r := refusalFor(cause)
-	if r.row == rowDeadGrant {
-		mailbox, _ := s.Vault.Canonical(s.login.User)
-		r.words += ": run authferry connect " + quotable(mailbox)
-	}
 	if r.row == rowBadLogin {
 		if err := s.Gate.Failed(ctx, s.login); errors.Is(err, errTooMany) {
 			r = refusalFor(err)

@@ -20,8 +20,8 @@ type Account struct {
 
 	Token Token
 
-	// Dead is set when the provider answered invalid_grant: a person must give
-	// consent again. The refresh token is kept all the same, since providers
+	// Dead is set when the provider answered that a person must sign in or give
+	// consent again (invalid_grant, interaction_required). The refresh token is kept all the same, since providers
 	// have been known to take such an answer back.
 	Dead *Failure
 	// Trouble is the last transient failure since the last good refresh.

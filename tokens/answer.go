@@ -55,20 +55,20 @@ func readAnswer(status int, body []byte, asked time.Time, told []Secret) (*Token
 	var a answer
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	if len(body) > maxAnswer || json.Unmarshal(body, &a) != nil || a == nil {
-		return nil, &endpointError{kind: ErrUnavailable, reason: fmt.Sprintf("answered %s without JSON: a proxy, a captive portal or an outage", statusText(status))}
+		return nil, &endpointError{kind: ErrUnavailable, why: causeOf(status), reason: fmt.Sprintf("answered %s without JSON: a proxy, a captive portal or an outage", statusText(status))}
 	}
 	if code := a.text("error"); code != "" && code != "null" {
 		return nil, refusedAnswer(status, a, code, told)
 	}
 	if status < 200 || status > 299 {
-		return nil, &endpointError{kind: ErrUnavailable, reason: "answered " + statusText(status)}
+		return nil, &endpointError{kind: ErrUnavailable, why: causeOf(status), reason: "answered " + statusText(status)}
 	}
 	t := &Token{
 		Access: Secret(a.text("access_token")), Refresh: Secret(a.text("refresh_token")),
 		Minted: asked, Scopes: strings.Fields(a.text("scope")),
 	}
 	if !isToken(t.Access) || !t.Refresh.Empty() && !isToken(t.Refresh) {
-		return nil, &endpointError{kind: ErrUnavailable, reason: fmt.Sprintf("answered %s with something that is not a token", statusText(status))}
+		return nil, &endpointError{kind: ErrUnavailable, why: CauseOutage, reason: fmt.Sprintf("answered %s with something that is not a token", statusText(status))}
 	}
 	t.Expiry = asked.Add(a.seconds("expires_in", assumedLife, maxLife))
 	if life := a.seconds("refresh_token_expires_in", 0, 100*maxLife); life > 0 {
@@ -84,48 +84,6 @@ func isToken(s Secret) bool {
 		return false
 	}
 	return !strings.ContainsFunc(s.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-// refusedCodes are the errors that only a person can mend, although the grant
-// itself may be well: the client, the domain's policy or the configuration is
-// not. What is in no list is temporary: a provider that has a new word for a
-// bad day must not cost a mailbox.
-var refusedCodes = map[string]string{
-	"invalid_client":         "check client_id and client_secret",
-	"unauthorized_client":    "allow this grant type for the client in the provider's console",
-	"deleted_client":         "restore the OAuth client in the provider's console or make a new one",
-	"admin_policy_enforced":  "ask the domain's administrator to trust this client id",
-	"org_internal":           "the consent screen is Internal to another organisation: use a client of the mailbox's own",
-	"invalid_scope":          "check scopes",
-	"unsupported_grant_type": "check token_url",
-	"redirect_uri_mismatch":  "use a client of the kind \"Desktop app\", or register the redirect address",
-	"interaction_required":   "the provider wants the owner to sign in: connect the mailbox again",
-	"login_required":         "the provider wants the owner to sign in: connect the mailbox again",
-	"consent_required":       "the provider wants consent once more: connect the mailbox again",
-}
-
-// refusedAnswer classifies an answer that names an error.
-func refusedAnswer(status int, a answer, code string, told []Secret) *endpointError {
-	e := &endpointError{kind: ErrUnavailable, code: code}
-	fix, refused := refusedCodes[code]
-	switch {
-	case code == "invalid_grant" && (status == http.StatusBadRequest || status == http.StatusUnauthorized):
-		e.kind = ErrNeedsConsent
-	case refused && status < 500:
-		e.kind = ErrRefused
-	}
-	e.reason = fmt.Sprintf("answered %d %s", status, quote(scrub(code, told...)))
-	if words := a.text("error_description"); words != "" {
-		e.reason += " " + quote(scrub(words, told...))
-	}
-	// invalid_rapt: the domain's session control ended the grant, not its owner.
-	if subtype := a.text("error_subtype"); subtype != "" {
-		e.reason += fmt.Sprintf(" (%s)", quote(scrub(subtype, told...)))
-	}
-	if e.kind == ErrRefused {
-		e.reason += "; " + fix
-	}
-	return e
 }
 
 func statusText(status int) string {

@@ -161,6 +161,8 @@ func FuzzReadAnswer(f *testing.F) {
 		`{"access_token":"a","expires_in":"3599"}`, `{"access_token":"a","expires_in":3599.0,"refresh_token_expires_in":1e9}`,
 		`{"error":"invalid_grant","error_description":"Bad Request","error_subtype":"invalid_rapt"}`,
 		`{"error":{"code":403,"message":"m","status":"S"}}`, `<html>`, `[]`, `null`, "\ufeff{}", `{"error":null,"access_token":7}`,
+		`{"error":"interaction_required","error_description":"AADSTS50076: x","error_codes":[50076]}`, `{"error":"unauthorized_client","error_codes":["7",8],"error_description":"AADSTS99999999999: AADSTS700016:"}`,
+		`{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`, `{"error":"invalid_grant","error_description":"AADSTS50053: locked"}`,
 	} {
 		f.Add(200, s)
 		f.Add(400, s)
@@ -178,7 +180,8 @@ func FuzzReadAnswer(f *testing.F) {
 		if !errors.As(err, &e) || strings.Contains(err.Error(), "told-CANARY") || strings.ContainsAny(err.Error(), "\r\n\x00") || len(err.Error()) > 2500 {
 			t.Errorf("%q from %q", err, body)
 		}
-		if errors.Is(err, ErrNeedsConsent) && (!strings.Contains(body, "invalid_grant") && !strings.Contains(body, `\u`) || status != 400 && status != 401) {
+		definite := strings.Contains(body, "invalid_grant") || strings.Contains(body, "_required")
+		if errors.Is(err, ErrNeedsConsent) && (!definite && !strings.Contains(body, `\u`) || status != 400 && status != 401) {
 			t.Errorf("%d %q kills a grant", status, body)
 		}
 	})

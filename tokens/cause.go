@@ -1,5 +1,12 @@
 package tokens
 
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
 // Cause is what kind of failure ended a grant, or keeps one from being used, as
 // far as the provider's answer tells. Its text is stable: it is stored, and a
 // label of metrics.
@@ -14,6 +21,7 @@ const (
 	CauseClientDeleted  Cause = "client-deleted"  // the OAuth client is gone
 	CauseClient         Cause = "client"          // client id, secret, certificate or key are not right
 	CauseDelegation     Cause = "delegation"      // a service account or application without the right to this mailbox
+	CauseUnknownUser    Cause = "unknown-user"    // the provider does not know the mailbox
 	CauseInteraction    Cause = "interaction"     // the provider wants the owner to sign in (MFA, conditional access)
 	CauseClock          Cause = "clock"           // this machine's clock is wrong
 	CauseNoGrant        Cause = "no-grant"        // there is nothing to refresh
@@ -23,15 +31,123 @@ const (
 	CauseUnreachable    Cause = "unreachable"     // DNS, TCP, TLS, no answer in time
 )
 
-// Advice is what to tell people about a failure: what it means, the one thing
-// to do about it, and the page to do it on, if there is one.
-type Advice struct {
-	Words string
-	Fix   string
-	Page  string
+// lasts tells whether a cause goes away only when somebody does something.
+func (c Cause) lasts() bool {
+	switch c {
+	case CauseUnknown, CauseThrottled, CauseOutage, CauseUnreachable:
+		return false
+	}
+	return true
 }
 
-// Advice puts a cause in words for the owner of a mailbox.
-func (c Cause) Advice(mailbox string, p *Provider) Advice {
-	return Advice{Words: string(c), Fix: "authferry connect " + mailbox}
+// tokenError is a login, or another call, that got no token.
+type tokenError struct {
+	kind   error // ErrNeedsConsent, ErrRefused or ErrUnavailable
+	why    Cause
+	advice Advice
+	reason string // for the log; never contains a secret
+	cause  error  // of the network, if that was it
+}
+
+func (e *tokenError) Error() string {
+	text := fmt.Sprintf("%v: %s", e.kind, e.reason)
+	named := e.kind == ErrRefused && strings.Contains(e.reason, "; ") // a fix that is about this very answer
+	if e.kind == ErrUnavailable || e.advice.Fix == "" || named {
+		return text
+	}
+	return text + "; " + e.advice.Fix
+}
+
+func (e *tokenError) Unwrap() []error {
+	if e.cause != nil {
+		return []error{e.kind, e.cause}
+	}
+	return []error{e.kind}
+}
+
+// newTokenError makes what logins hear of a failed attempt at a token.
+func newTokenError(kind error, mailbox string, p *Provider, why Cause, reason string) *tokenError {
+	return &tokenError{kind: kind, why: why, advice: why.Advice(mailbox, p), reason: reason}
+}
+
+// AdviceOf returns what to tell people about an error of [Vault] or [Provider],
+// if anything is known of it. It is safe to show to whoever knows the local password.
+func AdviceOf(err error) (Advice, bool) {
+	if e := (*tokenError)(nil); errors.As(err, &e) && e.advice.Words != "" {
+		return e.advice, true
+	}
+	return Advice{}, false
+}
+
+// CauseOf returns the cause of an error of [Vault] or [Provider], as far as it
+// is known.
+func CauseOf(err error) Cause {
+	if e := (*tokenError)(nil); errors.As(err, &e) {
+		return e.why
+	}
+	if e := (*endpointError)(nil); errors.As(err, &e) {
+		return e.because()
+	}
+	return CauseUnknown
+}
+
+// because is the cause of a call that failed: what brought no answer has a
+// cause of the network.
+func (e *endpointError) because() Cause {
+	if e.why == CauseUnknown && e.kind == ErrUnavailable && e.cause != nil {
+		return CauseUnreachable
+	}
+	return e.why
+}
+
+// explain makes an error of a call for a mailbox one with advice.
+func (p *Provider) explain(mailbox string, err error) error {
+	e := (*endpointError)(nil)
+	if !errors.As(err, &e) {
+		return fmt.Errorf("a token for %s: %w", mailbox, err)
+	}
+	why, kind := p.meaning(&Account{Mailbox: mailbox}, e, time.Now())
+	explained := newTokenError(kind, mailbox, p, why, fmt.Sprintf("a token for %s: %v", mailbox, err))
+	explained.cause = err
+	return explained
+}
+
+// meaning is what a failed attempt at a token for an account means. The answer
+// does not tell all of it: where no person signs in, nobody can give consent;
+// and a grant that was given for a time does not say that its time is over.
+func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (why Cause, kind error) {
+	why, kind = e.because(), e.kind
+	switch {
+	case p.Flow.NeedsPerson():
+		switch {
+		case kind == ErrNeedsConsent && a.Token.Refresh.Empty():
+			why = CauseNoGrant
+		case why == CauseRevoked && a.timedOut(now):
+			why = CauseTesting
+		}
+	case p.Flow == FlowTokenCommand && e.why == CauseUnknown:
+		why = CauseCommand
+	case why == CauseRevoked, e.code == "unauthorized_client" && why == CauseClient, e.code == "access_denied":
+		why = CauseDelegation // there is no consent that could have been withdrawn: see mintAlone
+	}
+	return why, kind
+}
+
+const (
+	// testingLife is how long a grant lasts while Google's consent screen is in
+	// Testing: https://developers.google.com/identity/protocols/oauth2#expiration
+	testingLife = 7 * 24 * time.Hour
+	// endSlack is how far the end of a grant may be from where it was foreseen.
+	endSlack = time.Hour
+)
+
+// timedOut tells whether a grant that the provider gave for a time came to its
+// end: the end has passed, or it lay between the last good refresh and now.
+func (a *Account) timedOut(now time.Time) bool {
+	if a.Token.RefreshExpiry.IsZero() {
+		return false
+	}
+	week := a.Connected.Add(testingLife)
+	return now.After(a.Token.RefreshExpiry.Add(-endSlack)) ||
+		!a.Connected.IsZero() && a.Token.Minted.Before(week.Add(endSlack)) && now.After(week.Add(-endSlack))
 }

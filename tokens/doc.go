@@ -25,8 +25,9 @@
 //     in memory and written before anything else happens to the mailbox.
 //   - A refresh token is replaced only by another one, and removed only with
 //     its mailbox. [Account.Dead] is a remark about it, not its end.
-//   - Only the answer invalid_grant sets Dead; only a wrong user name or local
-//     password is [ErrBadLogin].
+//   - Only a definite answer sets Dead: invalid_grant, or that the owner has to
+//     sign in. Where nobody signs in, nothing does. Only a wrong user name or
+//     local password is [ErrBadLogin].
 //   - Nothing that is to be acted upon is known to a process alone: what the
 //     command line changes, a running server sees at the next login.
 package tokens

@@ -31,6 +31,7 @@ const maxRetryAfter = time.Hour
 type endpointError struct {
 	kind       error  // ErrNeedsConsent, ErrRefused or ErrUnavailable
 	code       string // the OAuth error code, if there was one
+	why        Cause  // as far as the answer tells
 	reason     string // for people; never contains a token
 	retryAfter time.Duration
 	cause      error // of the network, if that was it

@@ -32,10 +32,17 @@ type rig struct {
 }
 
 // clock is a time that moves when it is told to.
-type clock struct{ ahead atomic.Int64 }
+type clock struct{ ahead, set atomic.Int64 }
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time {
+	t := time.Now().Add(time.Duration(c.ahead.Load()))
+	if set := c.set.Load(); set != 0 { // as if another program had set the wall clock
+		t = t.Round(0).Add(time.Duration(set))
+	}
+	return t
+}
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+func (c *clock) setBy(d time.Duration)   { c.set.Add(int64(d)) }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
@@ -48,7 +55,7 @@ func newRig(t testing.TB) *rig {
 		Providers: map[string]*Provider{"fake": r.provider},
 		Aliases:   map[string]string{"Scanner": me},
 	}, zap.New(core))
-	r.Vault.now = r.clock.now
+	r.Vault.now, r.Vault.tendPause = r.clock.now, 0
 	t.Cleanup(func() {
 		if err := r.Close(context.Background()); err != nil {
 			t.Errorf("Close: %v", err)

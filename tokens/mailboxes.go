@@ -21,24 +21,6 @@ func (v *Vault) Account(ctx context.Context, mailbox string) (*Account, error) {
 	return a, withFix(err, mailbox)
 }
 
-// Removal says what becomes of what a mailbox had.
-type Removal struct {
-	KeepGrant     bool // do not give the grant back to the provider
-	KeepPasswords bool // for when the mailbox is connected again
-}
-
-// Remove forgets a mailbox with its grant and passwords. The provider still
-// lists the grant, until its owner removes it there.
-func (v *Vault) Remove(ctx context.Context, mailbox string, _ Removal) error {
-	mailbox, _ = v.Canonical(mailbox)
-	if err := v.store.Delete(ctx, mailbox); err != nil {
-		return withFix(err, mailbox)
-	}
-	v.forget(mailbox)
-	v.log.Info("mailbox removed", zap.String("mailbox", mailbox))
-	return nil
-}
-
 // withFix says what to do about a mailbox that is not there.
 func withFix(err error, mailbox string) error {
 	if errors.Is(err, ErrNoMailbox) {
@@ -56,25 +38,34 @@ type Connection struct {
 }
 
 // Connect keeps a new grant for a mailbox, together with the passwords it has.
+// Where the provider's flow needs no person there is no grant to keep, and
+// c.Token may be nil: logins ask for a token when they need one.
 func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	mailbox, _ := v.Canonical(c.Mailbox)
-	provider, t := c.Provider, c.Token
 	if err := checkAddress(mailbox); err != nil {
 		return err
 	}
-	p := v.settings.Load().Providers[provider]
+	p := v.settings.Load().Providers[c.Provider]
 	if p == nil {
-		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", quote(provider), provider)
+		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", quote(c.Provider), c.Provider)
 	}
-	if err := p.checkGrant(t); err != nil {
+	if err := p.checkGrant(c.Token); err != nil {
 		return fmt.Errorf("connecting %s: %w", mailbox, err)
+	}
+	var t Token
+	if c.Token != nil {
+		t = *c.Token
+	}
+	signIn, _ := v.Canonical(c.SignIn)
+	if signIn == mailbox {
+		signIn = ""
 	}
 	err := v.store.Update(ctx, mailbox, func(a *Account) error {
 		now := v.now().UTC().Round(0)
 		if a.Created.IsZero() {
 			a.Created = now
 		}
-		a.Provider, a.SignIn, a.Token, a.Connected = provider, c.SignIn, *t, now
+		a.Provider, a.SignIn, a.Token, a.Connected = c.Provider, signIn, t, now
 		a.Dead, a.Trouble = nil, nil
 		return nil
 	})
@@ -83,21 +74,25 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	}
 	// All else that is remembered is about the old token.
 	v.recall(mailbox, func(m *memory) { m.cooling = coolDown{} })
-	v.log.Info("mailbox connected", zap.String("mailbox", mailbox), zap.String("provider", provider))
+	v.log.Info("mailbox connected", zap.String("mailbox", mailbox), zap.String("provider", c.Provider))
 	return nil
 }
 
 // checkGrant refuses a grant that would not last or does not open the mail.
 func (p *Provider) checkGrant(t *Token) error {
+	person := p.Flow.NeedsPerson()
+	if t == nil && !person {
+		return nil
+	}
 	if t == nil || t.Access.Empty() {
 		return errors.New("the provider gave no access token")
 	}
-	if t.Refresh.Empty() {
+	if t.Refresh.Empty() && person {
 		return errors.New("the provider gave no refresh token, so the grant would end within the hour: " +
 			"ask for one (auth_params access_type=offline and prompt=consent at Google, the scope offline_access elsewhere)")
 	}
-	if len(t.Scopes) == 0 {
-		return nil // what was asked, then: RFC 6749 §5.1
+	if len(t.Scopes) == 0 || !person {
+		return nil // what was asked, then: RFC 6749 §5.1; an application's are not the owner's to grant
 	}
 	for _, asked := range p.Scopes {
 		if isSignInScope(asked) {
@@ -128,16 +123,21 @@ func isSignInScope(scope string) bool {
 }
 
 // AddPassword gives a mailbox one more local password and returns it. A name
-// in use already is an error, as is a mailbox that is not connected.
+// in use already is an error, as is a mailbox that is not connected; but one of
+// [Settings.Domains] is enrolled by it.
 func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSpec) (Secret, error) {
 	mailbox, _ = v.Canonical(mailbox)
 	made, shown, err := newPassword(spec, v.now())
 	if err != nil {
 		return "", err
 	}
+	enrolled := false
 	err = v.store.Update(ctx, mailbox, func(a *Account) error {
-		if a.Provider == "" {
-			return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		if !a.held() {
+			if err := v.settings.Load().enrol(a, v.now()); err != nil {
+				return err
+			}
+			enrolled = true
 		}
 		if a.password(spec.Name) >= 0 {
 			return fmt.Errorf("%s has a password named %q already: choose another name, or revoke that one first", mailbox, spec.Name)
@@ -148,6 +148,9 @@ func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSp
 	if err != nil {
 		return "", withFix(err, mailbox)
 	}
+	if enrolled {
+		v.log.Info("mailbox enrolled", zap.String("mailbox", mailbox))
+	}
 	v.log.Info("password added", zap.String("mailbox", mailbox), zap.String("password", made.Name))
 	return shown, nil
 }
@@ -156,7 +159,7 @@ func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSp
 func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error {
 	mailbox, _ = v.Canonical(mailbox)
 	err := v.store.Update(ctx, mailbox, func(a *Account) error {
-		if a.Provider == "" {
+		if !a.held() {
 			return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
 		}
 		i := a.password(name)

@@ -40,21 +40,49 @@ type unwrittenToken struct {
 	// insteadOf is what the store holds. Should it hold something else one
 	// day, that is newer.
 	insteadOf Secret
+	provider  string
 }
 
 // coolDown keeps the token endpoint from being asked at every login.
 type coolDown struct {
-	refresh  Secret // the refresh token that failed
+	grant    grantID // the one that failed
 	failures int
-	until    time.Time
+	wait     span
+	ordered  bool  // by the provider
 	err      error // what logins hear meanwhile
+}
+
+// grantID tells one grant of a mailbox from the next. Those of flows without a
+// person have no refresh token to tell them by.
+type grantID struct {
+	provider  string
+	refresh   Secret
+	connected int64
+}
+
+func (a *Account) grantID() grantID {
+	return grantID{a.Provider, a.Token.Refresh, a.Connected.UnixNano()}
 }
 
 // refusal remembers a provider that refused even a token just minted.
 type refusal struct {
 	access Secret
-	until  time.Time
-	delay  time.Duration
+	wait   span
+}
+
+// span is a while that something is left alone for.
+type span struct {
+	from   time.Time
+	length time.Duration
+}
+
+// holds tells whether a span is still going on. Two clocks are asked, since
+// either may be wrong: the monotonic one stands still while the machine sleeps,
+// and the wall clock may be set. A wall clock that is behind the beginning
+// proves that it was, so that nothing is left alone for longer than was meant.
+func (s span) holds(now time.Time) bool {
+	passed := now.Round(0).Sub(s.from.Round(0))
+	return passed >= 0 && passed < s.length && now.Sub(s.from) < s.length
 }
 
 // backOff is the wait after so many failures in a row.
@@ -86,8 +114,8 @@ func (v *Vault) forget(mailbox string) {
 
 // coolingError is what a login hears while the endpoint is left alone, nil if
 // it may be asked.
-func (m *memory) coolingError(t Token, now time.Time) error {
-	if m.cooling.refresh != t.Refresh || !now.Before(m.cooling.until) {
+func (m *memory) coolingError(a *Account, now time.Time) error {
+	if m.cooling.grant != a.grantID() || !m.cooling.wait.holds(now) {
 		return nil
 	}
 	return m.cooling.err
@@ -100,15 +128,14 @@ func (m *memory) coolingError(t Token, now time.Time) error {
 func (v *Vault) Refused(g *Grant) {
 	now := v.now()
 	v.recall(g.Mailbox, func(m *memory) {
-		r := &m.refused
+		r, delay := &m.refused, leastRefused
+		lately := span{r.wait.from, r.wait.length + 2*mostRefused}
 		switch {
-		case now.Before(r.until) && r.access == g.AccessToken:
+		case r.wait.holds(now) && r.access == g.AccessToken:
 			return // the same refusal, heard once more
-		case now.Before(r.until.Add(2 * mostRefused)):
-			r.delay = min(2*r.delay, mostRefused)
-		default:
-			r.delay = leastRefused
+		case lately.holds(now):
+			delay = min(2*r.wait.length, mostRefused)
 		}
-		r.access, r.until = g.AccessToken, now.Add(r.delay)
+		r.access, r.wait = g.AccessToken, span{now, delay}
 	})
 }

@@ -32,7 +32,7 @@ func (p *Provider) Mint(ctx context.Context, mailbox string) (*Token, error) {
 	}
 	t, err := p.mintAlone(ctx, mailbox, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("a token for %s: %w", mailbox, err)
+		return nil, p.explain(mailbox, err)
 	}
 	return t, nil
 }

@@ -3,6 +3,7 @@ package tokens
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -38,6 +39,9 @@ func child(part string) int {
 	}
 	f := &fakeEndpoint{URL: endpoint}
 	v := NewVault(store, Settings{Providers: map[string]*Provider{"fake": f.provider()}}, nil)
+	if part == "through changes" {
+		return childThroughChanges(v, Secret(os.Getenv(childSecret)))
+	}
 	login := Login{User: me, Password: Secret(os.Getenv(childSecret)), Protocol: "imap", From: here}
 	for in := bufio.NewScanner(os.Stdin); part == "for ever" || in.Scan(); {
 		g, err := v.Authorize(context.Background(), login)
@@ -52,6 +56,34 @@ func child(part string) int {
 	}
 	v.Close(context.Background())
 	return 0
+}
+
+// childThroughChanges logs in until its standard input ends, while another
+// process connects, disconnects and changes the mailbox. That it is not there
+// for a moment is no failure; that its grant is dead is.
+func childThroughChanges(v *Vault, password Secret) int {
+	over := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		close(over)
+	}()
+	for {
+		select {
+		case <-over:
+			v.Close(context.Background())
+			return 0
+		default:
+		}
+		g, err := v.Authorize(context.Background(), Login{User: me, Password: password, Protocol: "imap", From: here})
+		switch {
+		case err == nil:
+			fmt.Println(g.AccessToken.Reveal())
+		case errors.Is(err, ErrBadLogin), errors.Is(err, ErrUnavailable), CauseOf(err) == CauseNoGrant:
+		default:
+			fmt.Println(err)
+			return 1
+		}
+	}
 }
 
 // useFromAfar is fakeEndpoint.use from another process.
@@ -175,4 +207,71 @@ func TestKilledInRefresh(t *testing.T) {
 	if a := r.account(); a.Dead != nil {
 		t.Errorf("dead: %+v", a.Dead)
 	}
+}
+
+// TestCommandLineBesideServer: a server that refreshes at every login and a
+// command line that changes the mailbox lose nothing of each other's.
+func TestCommandLineBesideServer(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	r.endpoint.life = 0.001 // so that each login refreshes
+	r.revocations()
+	cmd, in, out := r.start("through changes")
+	logins, ended := make(chan struct{}), make(chan string, 1)
+	go func() { // never in its way
+		last := ""
+		for out.Scan() {
+			last = out.Text()
+			select {
+			case logins <- struct{}{}:
+			default:
+			}
+		}
+		ended <- last
+	}()
+	const changes = 24
+	for i := range changes {
+		if _, err := r.AddPassword(t.Context(), me, PasswordSpec{Name: fmt.Sprint("password ", i)}); err != nil {
+			t.Fatal(err)
+		}
+		switch i % 4 {
+		case 0:
+			r.connect()
+		case 1:
+			if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); err != nil {
+				t.Fatal(err)
+			}
+			r.connect()
+		case 2:
+			if err := r.RevokePassword(t.Context(), me, fmt.Sprint("password ", i)); err != nil {
+				t.Fatal(err)
+			}
+		case 3:
+			if _, err := r.Refresh(t.Context(), me); err != nil {
+				t.Fatal(err)
+			}
+		}
+		select {
+		case <-logins:
+		case last := <-ended:
+			t.Fatalf("change %d: the server ended: %s", i, last)
+		}
+	}
+	in.Close()
+	last := <-ended
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(last, err)
+	}
+	a := r.account()
+	if want := 1 + changes - changes/4; len(a.Passwords) != want || a.Dead != nil {
+		t.Errorf("%d passwords, want %d; dead: %+v", len(a.Passwords), want, a.Dead)
+	}
+	if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+		t.Error("the grant was lost")
+	}
+	// Removed for good, it stays so.
+	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {
+		t.Fatal(err)
+	}
+	r.want(ErrBadLogin, "no mailbox")
 }

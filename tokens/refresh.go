@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// lockTime bounds the wait for another process that refreshes the same mailbox.
-const lockTime = RefreshTimeout + 10*time.Second
+// lockTime, and the time that a refresh may take, bound the wait for another
+// process that refreshes the same mailbox.
+const lockTime = 10 * time.Second
 
 // minted is what a refresh came to.
 type minted struct {
@@ -34,8 +35,8 @@ func (v *Vault) token(ctx context.Context, p *Provider, a *Account) (t Token, fr
 			spare = cached.left(now)
 		}
 		stale = m.unwritten != nil || spare <= 0 || cached.stale(now, p.refreshAhead())
-		refused = m.refused.access == cached.Access && now.Before(m.refused.until)
-		cooling = m.coolingError(cached, now)
+		refused = m.refused.access == cached.Access && m.refused.wait.holds(now)
+		cooling = m.coolingError(a, now)
 		if m.unwritten != nil {
 			cooling = nil // the store is to be tried, not the endpoint
 		}
@@ -57,9 +58,9 @@ func (v *Vault) token(ctx context.Context, p *Provider, a *Account) (t Token, fr
 // await refreshes, or joins the refresh under way, and waits for it: not long
 // if the cached token, with spare life left, would do.
 func (v *Vault) await(ctx context.Context, p *Provider, a *Account, spare time.Duration) (Token, bool, error) {
-	flight := v.refresh(a.Mailbox, a.Mailbox, a.Provider, p, func(t Token) bool {
+	flight := v.refresh(a.Mailbox, errand{a.Mailbox, a.Provider, p, false, func(t Token) bool {
 		return t.stale(v.now(), p.refreshAhead()) || v.distrusts(a.Mailbox, t)
-	})
+	}})
 	var enough <-chan time.Time
 	if spare >= patientLife {
 		timer := time.NewTimer(v.patience)
@@ -73,8 +74,13 @@ func (v *Vault) await(ctx context.Context, p *Provider, a *Account, spare time.D
 	case <-enough:
 		return a.Token, false, nil
 	case <-ctx.Done():
-		return Token{}, false, fmt.Errorf("%w: waiting for the token of %s: %w", ErrUnavailable, a.Mailbox, ctx.Err())
+		return Token{}, false, leftWaiting(ctx, a.Mailbox)
 	}
+}
+
+// leftWaiting is the error of who did not wait for a refresh to end.
+func leftWaiting(ctx context.Context, mailbox string) error {
+	return fmt.Errorf("%w: waiting for the token of %s: %w", ErrUnavailable, mailbox, ctx.Err())
 }
 
 func (v *Vault) distrusts(mailbox string, t Token) (yes bool) {
@@ -82,54 +88,63 @@ func (v *Vault) distrusts(mailbox string, t Token) (yes bool) {
 	return yes
 }
 
+// errand is a refresh that somebody wants.
+type errand struct {
+	mailbox  string
+	name     string // of the provider, as the account has it
+	provider *Provider
+	asked    bool // by a person, who does not want to hear of the last failure
+	stale    func(Token) bool
+}
+
 // refresh replaces a mailbox's token if it is stale. Calls with one key at one
 // time share one refresh, which no caller's context ends.
-func (v *Vault) refresh(key, mailbox, name string, p *Provider, stale func(Token) bool) <-chan singleflight.Result {
+func (v *Vault) refresh(key string, e errand) <-chan singleflight.Result {
 	return v.flights.DoChan(key, func() (any, error) {
 		if !v.begin() {
 			return nil, fmt.Errorf("%w: shutting down", ErrUnavailable)
 		}
 		defer v.end()
-		v.recall(mailbox, func(m *memory) { m.refreshing++ })
-		defer v.recall(mailbox, func(m *memory) { m.refreshing-- })
-		ctx, cancel := context.WithTimeout(context.Background(), lockTime)
+		v.recall(e.mailbox, func(m *memory) { m.refreshing++ })
+		defer v.recall(e.mailbox, func(m *memory) { m.refreshing-- })
+		ctx, cancel := context.WithTimeout(context.Background(), lockTime+e.provider.timeout())
 		defer cancel()
-		return v.refreshLocked(ctx, mailbox, name, p, stale)
+		return v.refreshLocked(ctx, e)
 	})
 }
 
 // refreshLocked is the refresh, inside the store's lock: whoever held it before
 // may have refreshed already, so everything is looked at anew.
-func (v *Vault) refreshLocked(ctx context.Context, mailbox, name string, p *Provider, stale func(Token) bool) (minted, error) {
+func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 	var got minted
 	var failure error // is written down, so it is no error of the edit
-	err := v.store.Update(ctx, mailbox, func(a *Account) error {
-		if a.Provider != name {
-			return fmt.Errorf("%s was removed or connected to another provider meanwhile", mailbox)
+	err := v.store.Update(ctx, e.mailbox, func(a *Account) error {
+		if a.Provider != e.name {
+			return fmt.Errorf("%s was removed or connected to another provider meanwhile", e.mailbox)
 		}
 		held := a.Token.Access
 		taken := v.takeUnwritten(a)
-		if !stale(a.Token) {
+		if !e.stale(a.Token) {
 			got = minted{token: a.Token}
 			return unless(taken)
 		}
-		if failure = v.leaveAlone(a); failure != nil {
+		if failure = v.leaveAlone(a, e); failure != nil {
 			return unless(taken)
 		}
-		next, err := p.mint(ctx, a, v.now())
+		next, err := e.provider.mint(ctx, a, v.now())
 		if err != nil {
-			failure = v.failed(a, err)
+			failure = v.failed(a, e.provider, err)
 			return nil
 		}
-		v.recall(mailbox, func(m *memory) { m.unwritten = &unwrittenToken{next, held} })
+		v.recall(e.mailbox, func(m *memory) { m.unwritten = &unwrittenToken{next, held, e.name} })
 		a.Token, a.Dead, a.Trouble = next, nil, nil
 		got = minted{token: next, fresh: true}
 		return nil
 	})
 	if err == nil {
-		v.wrote(mailbox, got)
+		v.wrote(e.mailbox, got)
 	} else if !errors.Is(err, errAsIs) && failure == nil {
-		v.log.Error("the token of a mailbox could not be written down", zap.String("mailbox", mailbox), zap.Error(err))
+		v.log.Error("the token of a mailbox could not be written down", zap.String("mailbox", e.mailbox), zap.Error(err))
 		return minted{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return got, failure
@@ -150,7 +165,7 @@ func (v *Vault) takeUnwritten(a *Account) (taken bool) {
 		if m.unwritten == nil {
 			return
 		}
-		if m.unwritten.insteadOf != a.Token.Access {
+		if m.unwritten.insteadOf != a.Token.Access || m.unwritten.provider != a.Provider {
 			m.unwritten = nil
 			return
 		}
@@ -175,53 +190,69 @@ func (v *Vault) wrote(mailbox string, got minted) {
 
 // leaveAlone is why the endpoint is not to be asked now, nil if it is. A dead
 // grant's times come from the store, so that they hold for every process.
-func (v *Vault) leaveAlone(a *Account) (err error) {
+func (v *Vault) leaveAlone(a *Account, e errand) (err error) {
 	now := v.now()
-	if a.Dead != nil && !a.Dead.At.After(now) && now.Sub(a.Dead.At) < deadRetry {
-		return needsConsent(a.Mailbox, a.Dead)
+	if a.Dead != nil && !e.asked && (span{a.Dead.At, deadRetry}).holds(now) {
+		return a.Dead.needsConsent(a.Mailbox, e.provider)
 	}
-	v.recall(a.Mailbox, func(m *memory) { err = m.coolingError(a.Token, now) })
+	v.recall(a.Mailbox, func(m *memory) {
+		if !e.asked || m.cooling.ordered {
+			err = m.coolingError(a, now)
+		}
+	})
 	return err
 }
 
 // needsConsent is the error of a dead grant.
-func needsConsent(mailbox string, dead *Failure) error {
-	return fmt.Errorf("%w: %s; run: authferry connect %s", ErrNeedsConsent, dead.Reason, mailbox)
+func (f *Failure) needsConsent(mailbox string, p *Provider) *tokenError {
+	why := f.Cause
+	if why == CauseUnknown { // written by a version that knew no causes
+		why = CauseRevoked
+	}
+	return newTokenError(ErrNeedsConsent, mailbox, p, why, f.Reason)
 }
 
 // failed writes a failed refresh into the account and makes it what logins
 // hear until the next attempt.
-func (v *Vault) failed(a *Account, err error) error {
+func (v *Vault) failed(a *Account, p *Provider, err error) error {
 	now := v.now()
-	kind, wait := ErrUnavailable, time.Duration(0)
-	if e := (*endpointError)(nil); errors.As(err, &e) {
-		kind, wait = e.kind, e.retryAfter
+	kind, why := ErrUnavailable, CauseUnknown
+	var e endpointError
+	if p := (*endpointError)(nil); errors.As(err, &p) {
+		e = *p
 	}
-	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider), zap.Error(err))
+	if e.kind != nil {
+		why, kind = p.meaning(a, &e, now)
+	}
+	heard := newTokenError(kind, a.Mailbox, p, why, err.Error())
+	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider),
+		zap.String("cause", string(why)), zap.Error(err), zap.String("fix", heard.advice.Fix))
 	if kind == ErrNeedsConsent {
-		a.Dead = a.Dead.next(now, err)
-		err = needsConsent(a.Mailbox, a.Dead)
-		v.coolDown(a, deadRetry, err)
-		log.Error("the mailbox must be connected again")
-		return err
+		a.Dead = a.Dead.next(now, err, why)
+		v.coolDown(a, deadRetry, heard)
+		log.Error("the mailbox must be connected again", zap.Int("times", a.Dead.Count))
+		return heard
 	}
-	a.Trouble = a.Trouble.next(now, err)
+	a.Trouble = a.Trouble.next(now, err, why)
 	switch {
 	case kind == ErrRefused:
-		err = fmt.Errorf("%w to refresh the token of %s: %w", kind, a.Mailbox, err)
+		heard.reason = fmt.Sprintf("no token for %s: %v", a.Mailbox, err)
+		err = heard
 	case a.Dead != nil: // and that has not been taken back
-		err = needsConsent(a.Mailbox, a.Dead)
+		err = a.Dead.needsConsent(a.Mailbox, p)
 	default:
-		err = fmt.Errorf("%w: %w", kind, err)
+		heard.cause = err
+		err = heard
 	}
-	v.coolDown(a, backOff(v.failures(a)+1, wait), err)
+	v.coolDown(a, backOff(v.failures(a)+1, e.retryAfter), err)
+	v.recall(a.Mailbox, func(m *memory) { m.cooling.ordered = e.retryAfter > 0 })
 	log.Warn("token not refreshed")
 	return err
 }
 
 // next is a failure after f, the first if f is nil.
-func (f *Failure) next(now time.Time, err error) *Failure {
-	n := &Failure{At: now.UTC().Round(0), Since: now.UTC().Round(0), Reason: err.Error(), Count: 1}
+func (f *Failure) next(now time.Time, err error, why Cause) *Failure {
+	n := &Failure{At: now.UTC().Round(0), Since: now.UTC().Round(0), Reason: err.Error(), Cause: why, Count: 1}
 	if f != nil {
 		n.Count = f.Count + 1
 		if !f.Since.IsZero() {
@@ -233,7 +264,7 @@ func (f *Failure) next(now time.Time, err error) *Failure {
 
 func (v *Vault) failures(a *Account) (n int) {
 	v.recall(a.Mailbox, func(m *memory) {
-		if m.cooling.refresh == a.Token.Refresh {
+		if m.cooling.grant == a.grantID() {
 			n = m.cooling.failures
 		}
 	})
@@ -243,6 +274,6 @@ func (v *Vault) failures(a *Account) (n int) {
 func (v *Vault) coolDown(a *Account, wait time.Duration, err error) {
 	n := v.failures(a) + 1
 	v.recall(a.Mailbox, func(m *memory) {
-		m.cooling = coolDown{refresh: a.Token.Refresh, failures: n, until: v.now().Add(wait), err: err}
+		m.cooling = coolDown{grant: a.grantID(), failures: n, wait: span{v.now(), wait}, err: err}
 	})
 }

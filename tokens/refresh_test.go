@@ -215,7 +215,7 @@ func TestBackOff(t *testing.T) {
 		}
 		r.wantState(StateUnreachable)
 		var wait time.Duration
-		r.recall(me, func(m *memory) { wait = m.cooling.until.Sub(r.clock.now()) })
+		r.recall(me, func(m *memory) { wait = m.cooling.wait.from.Add(m.cooling.wait.length).Sub(r.clock.now()) })
 		if wait > mostBackOff || wait < last/2 {
 			t.Fatalf("step %d waits %s after %s", step, wait, last)
 		}
@@ -379,7 +379,7 @@ func TestStoreUnavailable(t *testing.T) {
 func TestRemovedMeanwhile(t *testing.T) {
 	r := newRig(t)
 	a := r.account()
-	if err := r.Remove(context.Background(), me, Removal{}); err != nil {
+	if _, err := r.Remove(context.Background(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := r.token(context.Background(), r.provider, a); !errors.Is(err, ErrUnavailable) {

@@ -97,3 +97,30 @@ func TestFullDiskAndConnectedAgain(t *testing.T) {
 		t.Error("an old grant took the place of a new one")
 	}
 }
+
+// TestFullDiskAndAnotherProvider: where there is no grant to tell tokens by, one
+// that could not be written is not taken for another provider's.
+func TestFullDiskAndAnotherProvider(t *testing.T) {
+	r := newRig(t)
+	p := r.workspace()
+	second := *p
+	second.Name = "second"
+	settings := Settings{Providers: map[string]*Provider{"workspace": p, "second": &second}}
+	r.Configure(settings)
+	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
+		t.Fatal(err)
+	}
+	whole := disk
+	defer func() { disk = whole }()
+	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	r.want(ErrUnavailable, "no space left")
+	disk = whole
+	cli := NewVault(openStore(t, r.dir), settings, nil)
+	defer cli.Close(t.Context())
+	if err := cli.Connect(t.Context(), Connection{Mailbox: me, Provider: "second"}); err != nil {
+		t.Fatal(err)
+	}
+	calls := r.endpoint.asked()
+	r.mustAuthorize()
+	r.wantCalls(calls + 1)
+}

@@ -80,8 +80,9 @@ type Vault struct {
 	closed   bool
 	working  sync.WaitGroup // refreshes under way
 
-	now      func() time.Time
-	patience time.Duration
+	now       func() time.Time
+	patience  time.Duration
+	tendPause time.Duration
 }
 
 // Settings are what a configuration may change while the vault is in use.
@@ -103,7 +104,7 @@ func NewVault(store Store, s Settings, log *zap.Logger) *Vault {
 	}
 	v := &Vault{
 		store: store, log: log, verifier: newVerifier(), memories: map[string]*memory{},
-		now: time.Now, patience: patience,
+		now: time.Now, patience: patience, tendPause: tendPause,
 	}
 	v.uses = newUses(v)
 	v.settings.Store(s.withFoldedAliases())
@@ -167,9 +168,20 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 // provider is the one an account lives at.
 func (s *Settings) provider(a *Account) (*Provider, error) {
 	p := s.Providers[a.Provider]
+	if a.Provider == "" {
+		return nil, newTokenError(ErrNeedsConsent, a.Mailbox, nil, CauseNoGrant, a.Mailbox+" was removed, with its passwords kept")
+	}
 	if p == nil {
-		return nil, fmt.Errorf("%w: %s is connected to the provider %s, which is not configured: add a table [provider.%s] or connect the mailbox to another one",
-			ErrRefused, a.Mailbox, quote(a.Provider), a.Provider)
+		return nil, &tokenError{
+			kind: ErrRefused, reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, quote(a.Provider)),
+			advice: Advice{
+				Words: "the mailbox's provider is no longer in authferry's configuration",
+				Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another one", a.Provider),
+			},
+		}
+	}
+	if err := s.vouches(a); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -205,18 +217,18 @@ func (v *Vault) replace(ctx context.Context, g *Grant, p *Provider, a *Account, 
 	v.recall(g.Mailbox, func(m *memory) {
 		m.distrusted = g.AccessToken
 		if m.unwritten == nil {
-			cooling = m.coolingError(a.Token, v.now())
+			cooling = m.coolingError(a, v.now())
 		}
 	})
 	if cooling != nil {
 		return Token{}, cooling
 	}
 	select {
-	case r := <-v.refresh(g.Mailbox+" "+g.AccessToken.Reveal(), g.Mailbox, a.Provider, p, unusable):
+	case r := <-v.refresh(g.Mailbox+" "+g.AccessToken.Reveal(), errand{g.Mailbox, a.Provider, p, false, unusable}):
 		got, _ := r.Val.(minted)
 		return got.token, r.Err
 	case <-ctx.Done():
-		return Token{}, fmt.Errorf("%w: waiting for the token of %s: %w", ErrUnavailable, g.Mailbox, ctx.Err())
+		return Token{}, leftWaiting(ctx, g.Mailbox)
 	}
 }
 
@@ -228,33 +240,13 @@ func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
 	if err != nil {
 		return errors.Is(err, ErrNoMailbox)
 	}
+	if a.Provider == "" { // removed, with its passwords kept
+		return true
+	}
 	for _, p := range a.Passwords {
 		if p.ID == g.PasswordID {
 			return p.expired(v.now())
 		}
 	}
 	return true
-}
-
-// State names what a mailbox's grant can do now.
-func (v *Vault) State(a *Account) State {
-	refreshing := false
-	v.recall(a.Mailbox, func(m *memory) { refreshing = m.refreshing > 0 })
-	ahead := DefaultRefreshAhead
-	if p := v.settings.Load().Providers[a.Provider]; p != nil {
-		ahead = p.refreshAhead()
-	}
-	switch {
-	case a.Provider == "":
-		return StateDisconnected
-	case a.Dead != nil:
-		return StateNeedsConsent
-	case refreshing:
-		return StateRefreshing
-	case a.Trouble != nil:
-		return StateUnreachable
-	case a.Token.stale(v.now(), ahead):
-		return StateStale
-	}
-	return StateFresh
 }

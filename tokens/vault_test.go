@@ -118,7 +118,7 @@ func TestRevoked(t *testing.T) {
 	if !r.Revoked(ctx, g) {
 		t.Error("a revoked password keeps its session")
 	}
-	if err := cli.Remove(ctx, me, Removal{}); err != nil {
+	if _, err := cli.Remove(ctx, me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
 	if !r.Revoked(ctx, s) {
@@ -127,7 +127,7 @@ func TestRevoked(t *testing.T) {
 	if _, err := cli.Account(ctx, me); !errors.Is(err, ErrNoMailbox) || !strings.Contains(err.Error(), "authferry connect") {
 		t.Errorf("Account: %v", err)
 	}
-	if err := cli.Remove(ctx, me, Removal{}); !errors.Is(err, ErrNoMailbox) {
+	if _, err := cli.Remove(ctx, me, Removal{}); !errors.Is(err, ErrNoMailbox) {
 		t.Errorf("Remove: %v", err)
 	}
 }

@@ -76,7 +76,7 @@ func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Tim
 			return nil, err
 		}
 	}
-	if refusal == "" && a.Provider == "" {
+	if refusal == "" && !a.held() {
 		refusal = fmt.Sprintf("there is no mailbox %s", quote(a.Mailbox))
 	}
 	if refusal == "" {

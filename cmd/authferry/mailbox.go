@@ -36,7 +36,10 @@ func mailboxListCommand() *cobra.Command {
   stale          the next login refreshes the access token
   refreshing     a refresh is under way
   needs-consent  a person must run "authferry connect MAILBOX" again
-  unreachable    the provider's token service failed lately; it is tried again`,
+  unreachable    the provider's token service failed lately; it is tried again
+  disconnected   removed, with its passwords kept
+
+What is wrong with a mailbox, and what to do about it, follows the list.`,
 		Example: `  authferry mailbox list
   authferry mailbox list --json`,
 		Args: takes(),
@@ -78,7 +81,19 @@ func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault,
 	for _, m := range views {
 		rows = append(rows, row(m.Mailbox, m.Provider, string(m.State), moment(m.GrantEnds), strconv.Itoa(len(m.Passwords))))
 	}
-	return columns(cmd.OutOrStdout(), rows...)
+	if err := columns(cmd.OutOrStdout(), rows...); err != nil {
+		return err
+	}
+	for _, m := range views {
+		if m.Meaning == "" {
+			continue
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "\n%s: %s\n  %s\n", m.Mailbox, m.Meaning, m.Fix)
+		if m.Page != "" {
+			fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", m.Page)
+		}
+	}
+	return nil
 }
 
 func mailboxShowCommand() *cobra.Command {
@@ -108,13 +123,17 @@ and its local passwords with when, where and by what each was last used.`,
 }
 
 func showMailbox(w io.Writer, m mailboxView) error {
-	state := string(m.State)
-	if m.State == tokens.StateNeedsConsent {
-		state += fmt.Sprintf(": run `authferry connect %s --provider %s`", m.Mailbox, m.Provider)
+	rows := []string{row("mailbox", m.Mailbox), row("provider", m.Provider), row("state", string(m.State))}
+	if m.SignIn != "" {
+		rows = append(rows, row("signed in as", m.SignIn))
 	}
-	rows := []string{row("mailbox", m.Mailbox), row("provider", m.Provider), row("state", state)}
-	if m.Reason != "" {
-		rows = append(rows, row("reason", m.Reason))
+	for _, r := range []struct{ name, text string }{{"because", m.Meaning}, {"what to do", m.Fix}, {"page", m.Page}, {"reason", m.Reason}} {
+		if r.text != "" {
+			rows = append(rows, row(r.name, r.text))
+		}
+	}
+	if m.Since != nil {
+		rows = append(rows, row("since", moment(m.Since)))
 	}
 	rows = append(rows,
 		row("connected", moment(m.Connected)),
@@ -130,45 +149,86 @@ func showMailbox(w io.Writer, m mailboxView) error {
 }
 
 func mailboxRemoveCommand() *cobra.Command {
+	var r tokens.Removal
+	var yes bool
 	cmd := &cobra.Command{
 		Use:     "remove MAILBOX",
 		Aliases: []string{"rm"},
 		Short:   "Forget a mailbox, its grant and its passwords",
 		Long: `Forget a mailbox together with its grant and all its local passwords; sessions
-that use it end. To take the grant back at the provider too, remove authferry
-from the account's page of connected apps.`,
+that use it end. The grant is given back to the provider, unless another mailbox
+here lives by it. Google then takes back all that the account granted to the
+OAuth client's project at once, to whatever program it was granted.
+
+With --keep-passwords the mailbox stays as "disconnected": mail programs hear
+that it must be connected again, and when it is their passwords work as before.`,
 		Example: `  authferry mailbox remove you@gmail.com
-  authferry mailbox remove you@gmail.com --yes`,
+  authferry mailbox remove you@gmail.com --keep-passwords
+  authferry mailbox remove you@gmail.com --keep-grant --yes`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
-				mailbox, _ := vault.Canonical(args[0])
-				question := fmt.Sprintf("Forget %s?", mailbox)
-				a, err := vault.Account(ctx, mailbox)
-				switch {
-				case errors.Is(err, tokens.ErrNoMailbox):
-					return err
-				case err != nil: // a damaged file is what one may want to be rid of
-					fmt.Fprintf(cmd.ErrOrStderr(), "It cannot be read: %v\n", err)
-				default:
-					question = fmt.Sprintf("Forget %s and its %d passwords?", mailbox, len(a.Passwords))
-				}
-				if yes, _ := cmd.Flags().GetBool("yes"); !yes {
-					if err := confirm(cmd, question); err != nil {
-						return err
-					}
-				}
-				if err := vault.Remove(ctx, mailbox, tokens.Removal{}); err != nil {
-					return err
-				}
-				nudge(ctx, c)
-				fmt.Fprintf(cmd.ErrOrStderr(), "Forgot %s.\n", mailbox)
-				return nil
+				return removeMailbox(ctx, cmd, c, vault, args[0], r, yes)
 			})
 		},
 	}
-	cmd.Flags().Bool("yes", false, "do not ask")
+	cmd.Flags().BoolVar(&r.KeepGrant, "keep-grant", false, "do not give the grant back to the provider")
+	cmd.Flags().BoolVar(&r.KeepPasswords, "keep-passwords", false, "keep the passwords for when it is connected again")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+func removeMailbox(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, user string, r tokens.Removal, yes bool) error {
+	mailbox, _ := vault.Canonical(user)
+	question := fmt.Sprintf("Forget %s?", mailbox)
+	a, err := vault.Account(ctx, mailbox)
+	switch {
+	case errors.Is(err, tokens.ErrNoMailbox):
+		return err
+	case err != nil: // a damaged file is what one may want to be rid of
+		fmt.Fprintf(cmd.ErrOrStderr(), "It cannot be read: %v\n", err)
+	case r.KeepPasswords:
+		question = fmt.Sprintf("Forget the grant of %s and keep its %s?", mailbox, passwords(len(a.Passwords)))
+	default:
+		question = fmt.Sprintf("Forget %s and its %s?", mailbox, passwords(len(a.Passwords)))
+	}
+	if !yes {
+		if err := confirm(cmd, question); err != nil {
+			return err
+		}
+	}
+	done, err := vault.Remove(ctx, mailbox, r)
+	if err != nil {
+		return err
+	}
+	nudge(ctx, c)
+	errs := cmd.ErrOrStderr()
+	switch done.Passwords {
+	case 0:
+		fmt.Fprintf(errs, "Forgot %s.\n", mailbox)
+	case 1:
+		fmt.Fprintf(errs, "Forgot the grant of %s; its 1 password waits until it is connected again.\n", mailbox)
+	default:
+		fmt.Fprintf(errs, "Forgot the grant of %s; its %d passwords wait until it is connected again.\n", mailbox, done.Passwords)
+	}
+	switch {
+	case done.Revoked:
+		fmt.Fprintln(errs, "Its grant was given back to the provider.")
+	case done.Left != nil:
+		fmt.Fprintf(errs, "authferry: warning: the provider may still list the grant: %v", done.Left)
+		if done.Page != "" {
+			fmt.Fprintf(errs, "; the account's owner can take it back at %s", done.Page)
+		}
+		fmt.Fprintln(errs)
+	}
+	return nil
+}
+
+func passwords(n int) string {
+	if n == 1 {
+		return "1 password"
+	}
+	return fmt.Sprintf("%d passwords", n)
 }
 
 // confirm asks a person; where there is none, it takes that for a no.

@@ -47,7 +47,11 @@ func readProvider(t *table, p *tokens.Provider) {
 	}
 	p.Issuer = t.text("issuer", p.Issuer)
 	p.AuthURL = readOAuthURL(t, "auth_url", p.AuthURL)
+	if t.text("token_url", "") != "" {
+		p.RevokeURL, p.UserInfoURL = "", "" // tokens of one service are not another's to see
+	}
 	p.TokenURL = readOAuthURL(t, "token_url", p.TokenURL)
+	p.RevokeURL = readOAuthURL(t, "revoke_url", p.RevokeURL)
 	if scopes := t.texts("scopes"); scopes != nil {
 		p.Scopes = scopes
 	}

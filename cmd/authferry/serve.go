@@ -136,6 +136,7 @@ func (s *service) shutdown(ctx context.Context) error {
 		defer s.admin.Close() // sessions that drain can be looked at
 	}
 	s.stopTending()
+	s.rest()
 	failures := make(chan error, len(s.servers))
 	for _, server := range s.servers {
 		go func() { failures <- server.Shutdown(ctx) }()

@@ -41,6 +41,7 @@ type service struct {
 	listeners map[listenKey]net.Listener
 	serving   sync.WaitGroup
 	failures  chan error
+	rest      func() // ends what runs beside the listeners, and waits for it
 }
 
 // serverKind is what the listeners of one server have in common.
@@ -90,7 +91,21 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
+	s.rest = inBackground(vault.Tend)
 	return s, nil
+}
+
+// inBackground starts tasks, and returns what ends them.
+func inBackground(tasks ...func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, task := range tasks {
+		running.Go(func() { task(ctx) })
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // bound is a listener that is open and serves nobody yet.

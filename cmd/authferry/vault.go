@@ -93,7 +93,14 @@ type mailboxView struct {
 	Mailbox      string         `json:"mailbox"`
 	Provider     string         `json:"provider"`
 	State        tokens.State   `json:"state"`
-	Reason       string         `json:"reason,omitempty"` // of a state that is not good
+	SignIn       string         `json:"sign_in,omitempty"` // whose grant it is, if not the mailbox's own
+	Cause        tokens.Cause   `json:"cause,omitempty"`   // of a state that is not good
+	Meaning      string         `json:"meaning,omitempty"` // the cause in words
+	Fix          string         `json:"fix,omitempty"`
+	Page         string         `json:"page,omitempty"`   // to do it on
+	Reason       string         `json:"reason,omitempty"` // what the provider said, or the network
+	Since        *time.Time     `json:"since,omitempty"`
+	NeedsPerson  *time.Time     `json:"needs_person,omitempty"` // when somebody has to do something; past: now
 	TokenExpires *time.Time     `json:"token_expires,omitempty"`
 	GrantEnds    *time.Time     `json:"grant_ends,omitempty"`
 	Connected    *time.Time     `json:"connected,omitempty"`
@@ -122,12 +129,15 @@ func viewOf(a *tokens.Account, v *tokens.Vault) mailboxView {
 		TokenExpires: given(a.Token.Expiry), GrantEnds: given(a.Token.RefreshExpiry), Connected: given(a.Connected),
 		Passwords: []passwordView{},
 	}
-	switch {
-	case a.Dead != nil:
-		m.Reason = a.Dead.Reason
-	case a.Trouble != nil:
-		m.Reason = a.Trouble.Reason
+	m.SignIn = a.SignIn
+	if f := a.Failure(); f != nil {
+		m.Cause, m.Reason, m.Since = f.Cause, f.Reason, given(f.Since)
 	}
+	if advice, ok := v.Advice(a); ok {
+		m.Meaning, m.Fix, m.Page = advice.Words, advice.Fix, advice.Page
+	}
+	at, _ := v.NeedsPerson(a)
+	m.NeedsPerson = given(at)
 	for _, p := range a.Passwords {
 		view := passwordView{Name: p.Name, Protocols: p.Protocols, Networks: p.Networks, Expires: given(p.Expires), Created: given(p.Created)}
 		if u := p.LastUsed; !u.At.IsZero() {

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"authferry/demo"
+	"authferry/tokens"
+)
+
+// TestMailboxesSayWhatToDo: whatever is wrong with a mailbox, the list and the
+// page of it say what that means and what to do, and tell no secret.
+func TestMailboxesSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	s, _ := newShow(t)
+	for _, test := range []struct {
+		answer    demo.TokenAnswer
+		state     tokens.State
+		cause     tokens.Cause
+		says, fix string
+	}{
+		{demo.TokenDeletedClient, tokens.StateUnreachable, tokens.CauseClientDeleted, "was deleted or disabled", "[provider.gmail]"},
+		{demo.Token503HTML, tokens.StateUnreachable, tokens.CauseOutage, "the token service of gmail", "tried again by itself"},
+		{demo.TokenInvalidRAPT, tokens.StateNeedsConsent, tokens.CauseSessionControl, "session control", "authferry connect " + demoMailbox},
+	} {
+		s.gmail.Faults.Token(test.answer)
+		if _, err := s.service.vault.Refresh(t.Context(), demoMailbox); err == nil {
+			t.Fatalf("%s: no fault", test.answer)
+		}
+		view := viewOf(s.account(t), s.service.vault)
+		if view.State != test.state || view.Cause != test.cause || view.Since == nil || view.Reason == "" {
+			t.Errorf("%s: %+v", test.answer, view)
+		}
+		var list, shown, listed bytes.Buffer
+		cmd := &cobra.Command{}
+		cmd.SetOut(&list)
+		if err := listMailboxes(t.Context(), cmd, s.service.vault, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := showMailbox(&shown, view); err != nil {
+			t.Fatal(err)
+		}
+		cmd.SetOut(&listed)
+		if err := listMailboxes(t.Context(), cmd, s.service.vault, true); err != nil {
+			t.Fatal(err)
+		}
+		var views []mailboxView
+		if err := json.Unmarshal(listed.Bytes(), &views); err != nil || len(views) != 1 || views[0].Fix != view.Fix || views[0].Page != view.Page {
+			t.Errorf("%s: %v: %s", test.answer, err, &listed)
+		}
+		a := s.account(t)
+		for what, text := range map[string]string{"the list": list.String(), "the page": shown.String(), "the JSON": listed.String()} {
+			if !strings.Contains(text, test.says) || !strings.Contains(text, test.fix) {
+				t.Errorf("%s: %s says\n%s", test.answer, what, text)
+			}
+			for _, secret := range []string{a.Token.Access.Reveal(), a.Token.Refresh.Reveal(), s.gmail.ClientSecret, a.Passwords[0].Hash.Reveal()} {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s: %s tells a secret", test.answer, what)
+				}
+			}
+		}
+	}
+	s.gmail.Faults.Token(demo.TokenNormal)
+	if _, err := s.service.vault.Refresh(t.Context(), demoMailbox); err != nil {
+		t.Fatal(err)
+	}
+	if view := viewOf(s.account(t), s.service.vault); view.Meaning+view.Fix+view.Reason != "" || view.NeedsPerson != nil {
+		t.Errorf("what is over is still said: %+v", view)
+	}
+}

@@ -1,0 +1,77 @@
+package tokens
+
+import (
+	"testing"
+	"time"
+)
+
+// TestSpan: a while ends when either clock says so, or when the wall clock
+// proves that it was set.
+func TestSpan(t *testing.T) {
+	now := time.Now()
+	s := span{now, time.Minute}
+	for name, c := range map[string]struct {
+		now   time.Time
+		holds bool
+	}{
+		"at once":                     {now, true},
+		"just before its end":         {now.Add(59 * time.Second), true},
+		"at its end":                  {now.Add(time.Minute), false},
+		"the machine slept":           {now.Round(0).Add(time.Hour), false},
+		"the clock was set back":      {now.Round(0).Add(-time.Hour), false},
+		"the clock was set back less": {now.Round(0).Add(30 * time.Second), true},
+	} {
+		if got := s.holds(c.now); got != c.holds {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if (span{}).holds(now) {
+		t.Error("a while that never began goes on")
+	}
+	// From a store, where there is one clock only.
+	kept := span{now.UTC().Round(0), time.Minute}
+	if !kept.holds(now.Add(time.Second)) || kept.holds(now.Add(2*time.Minute)) || kept.holds(now.Add(-time.Second)) {
+		t.Error("a while that was kept does not hold as long")
+	}
+}
+
+// TestClockSetBack: whatever was going on when the clock was set back, nothing
+// blocks a login for the hours that come twice.
+func TestClockSetBack(t *testing.T) {
+	const hours = 5 * time.Hour
+	for name, begin := range map[string]func(r *rig){
+		"back-off":            func(r *rig) { r.endpoint.answers(503, ""); r.want(ErrUnavailable, "503") },
+		"told to wait":        func(r *rig) { r.endpoint.answers(429, "", "Retry-After", "3000"); r.want(ErrUnavailable, "429") },
+		"refused client":      func(r *rig) { r.endpoint.answers(401, `{"error":"invalid_client"}`); r.want(ErrRefused, "") },
+		"dead grant":          func(r *rig) { r.endpoint.answers(400, `{"error":"invalid_grant"}`); r.want(ErrNeedsConsent, "") },
+		"token":               func(r *rig) { r.mustAuthorize() },
+		"refused by the mail": func(r *rig) { r.Refused(r.mustAuthorize()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.clock.setBy(hours)
+			r.age(0)
+			begin(r)
+			r.endpoint.does(nil)
+			calls := r.endpoint.asked()
+			r.clock.setBy(-hours)
+			g := r.mustAuthorize()
+			if r.endpoint.asked() != calls+1 || !r.endpoint.use(g.AccessToken) {
+				t.Errorf("%d calls after the clock was set back", r.endpoint.asked()-calls)
+			}
+			if again := r.mustAuthorize(); again.Minted || again.AccessToken != g.AccessToken || r.endpoint.asked() != calls+1 {
+				t.Error("each login refreshes from then on")
+			}
+		})
+	}
+}
+
+// TestClockSetForward: a token that seems to have run out is replaced, once.
+func TestClockSetForward(t *testing.T) {
+	r := newRig(t)
+	r.mustAuthorize()
+	r.clock.setBy(400 * 24 * time.Hour)
+	r.mustAuthorize()
+	r.mustAuthorize()
+	r.wantCalls(2)
+}

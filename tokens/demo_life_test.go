@@ -1,0 +1,178 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"authferry/demo"
+)
+
+// demoRig is a vault in front of a simulated Gmail.
+type demoRig struct {
+	*Vault
+	t        *testing.T
+	gmail    *demo.Provider
+	provider *Provider
+	clock    *clock
+}
+
+func newDemoRig(t *testing.T) *demoRig {
+	gmail, err := demo.Start(demo.Options{Mailboxes: []string{me, "you@gmail.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { gmail.Close() })
+	r := &demoRig{t: t, gmail: gmail, provider: Builtin()["gmail"], clock: &clock{}}
+	p := r.provider
+	p.AuthURL, p.TokenURL, p.RevokeURL, p.Issuer = gmail.AuthURL, gmail.TokenURL, gmail.RevokeURL, ""
+	p.ClientID, p.ClientSecret = gmail.ClientID, Secret(gmail.ClientSecret)
+	r.Vault = NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*Provider{"gmail": p}}, zap.NewNop())
+	r.now = r.clock.now
+	t.Cleanup(func() { r.Close(context.Background()) })
+	return r
+}
+
+// consent connects a mailbox as its owner does.
+func (r *demoRig) consent(mailbox string) {
+	r.t.Helper()
+	c, err := r.provider.NewConsent("http://127.0.0.1:34567", mailbox)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	redirected, err := r.gmail.Consent(c.URL, mailbox)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	token, err := c.Finish(r.t.Context(), redirected)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.Connect(r.t.Context(), Connection{Mailbox: mailbox, Provider: "gmail", Token: token}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *demoRig) authorize(mailbox string, password Secret) (*Grant, error) {
+	return r.Authorize(r.t.Context(), Login{User: mailbox, Password: password, Protocol: "imap", From: here})
+}
+
+// TestCausesAgainstDemo: what the simulated Gmail says in its own words is
+// understood, and none of it harms the grant.
+func TestCausesAgainstDemo(t *testing.T) {
+	r := newDemoRig(t)
+	r.consent(me)
+	password, err := r.AddPassword(t.Context(), me, PasswordSpec{Name: "CRM"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for answer, want := range map[demo.TokenAnswer]struct {
+		kind error
+		why  Cause
+	}{
+		demo.TokenInvalidGrant:    {ErrNeedsConsent, CauseRevoked},
+		demo.TokenInvalidRAPT:     {ErrNeedsConsent, CauseSessionControl},
+		demo.TokenAdminPolicy:     {ErrRefused, CausePolicy},
+		demo.TokenDeletedClient:   {ErrRefused, CauseClientDeleted},
+		demo.TokenUnauthorizedCli: {ErrRefused, CauseClient},
+		demo.TokenInvalidCli:      {ErrRefused, CauseClient},
+		demo.Token429:             {ErrUnavailable, CauseThrottled},
+		demo.Token500:             {ErrUnavailable, CauseOutage},
+		demo.Token503HTML:         {ErrUnavailable, CauseOutage},
+		demo.TokenHTML:            {ErrUnavailable, CauseOutage},
+		demo.TokenEmpty:           {ErrUnavailable, CauseOutage},
+		demo.TokenTruncated:       {ErrUnavailable, CauseOutage},
+		demo.TokenCut:             {ErrUnavailable, CauseUnreachable},
+	} {
+		r.clock.advance(2 * time.Hour)
+		r.gmail.Faults.Token(answer)
+		if _, err := r.authorize(me, password); !errors.Is(err, want.kind) || CauseOf(err) != want.why {
+			t.Errorf("%s: put down to %q: %v", answer, CauseOf(err), err)
+		}
+		r.gmail.Faults.Token(demo.TokenNormal)
+		r.clock.advance(2 * time.Hour)
+		g, err := r.authorize(me, password)
+		if err != nil || tokenInfo(t, r.gmail.TokenInfoURL, g.AccessToken) != me {
+			t.Fatalf("after %s: %v", answer, err)
+		}
+	}
+	for _, answer := range []demo.TokenAnswer{demo.TokenLifeString, demo.TokenLifeFloat, demo.TokenLifeMissing, demo.TokenWrongType, demo.TokenGrantExpires} {
+		r.gmail.Faults.Token(answer)
+		r.clock.advance(2 * time.Hour)
+		if _, err := r.authorize(me, password); err != nil {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	a, err := r.Account(t.Context(), me)
+	if at, certain := r.NeedsPerson(a); err != nil || at.IsZero() || !certain {
+		t.Errorf("the end that was named is not foreseen: %s, %v", at, err)
+	}
+}
+
+// TestRemovalAgainstDemo: a removed mailbox's grant is worth nothing at the
+// provider; another's is untouched.
+func TestRemovalAgainstDemo(t *testing.T) {
+	r := newDemoRig(t)
+	r.consent(me)
+	r.consent("you@gmail.com")
+	mine, err := r.Refresh(t.Context(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := r.Remove(t.Context(), me, Removal{}); err != nil || !out.Revoked {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if who := tokenInfo(t, r.gmail.TokenInfoURL, mine.AccessToken); who != "" {
+		t.Errorf("the token is still %s's", who)
+	}
+	if _, err := r.Refresh(t.Context(), "you@gmail.com"); err != nil {
+		t.Errorf("another mailbox: %v", err)
+	}
+	// What is gone there already is no failure.
+	r.gmail.RevokeGrants("you@gmail.com")
+	if out, err := r.Remove(t.Context(), "you@gmail.com", Removal{}); err != nil || !out.Revoked || out.Left != nil {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// TestDomainAgainstDemo: a mailbox of a domain, from its first password on, by
+// a service account.
+func TestDomainAgainstDemo(t *testing.T) {
+	r := newDemoRig(t)
+	account, err := LoadServiceAccount(r.gmail.ServiceAccountJSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := *r.provider
+	p.Name, p.Flow, p.ServiceAccount = "workspace", FlowServiceAccount, account
+	r.Configure(Settings{Providers: map[string]*Provider{"workspace": &p}, Domains: map[string]string{"gmail.com": "workspace"}})
+	password, err := r.AddPassword(t.Context(), me, PasswordSpec{Name: "CRM"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := r.authorize(me, password)
+	if err != nil || tokenInfo(t, r.gmail.TokenInfoURL, g.AccessToken) != me {
+		t.Fatalf("%v, %v", g, err)
+	}
+	// One that nobody has there: refused for what it is, with its own words.
+	ghost, err := r.AddPassword(t.Context(), "ghost@gmail.com", PasswordSpec{Name: "CRM"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.authorize("ghost@gmail.com", ghost); !errors.Is(err, ErrRefused) || CauseOf(err) != CauseUnknownUser {
+		t.Errorf("put down to %q: %v", CauseOf(err), err)
+	}
+	if _, err := p.Mint(t.Context(), "ghost@gmail.com"); !errors.Is(err, ErrRefused) || CauseOf(err) != CauseUnknownUser {
+		t.Errorf("Mint: put down to %q: %v", CauseOf(err), err)
+	} else if _, ok := AdviceOf(err); !ok {
+		t.Errorf("no advice: %v", err)
+	}
+	// A clock that is an hour off makes assertions nobody takes.
+	r.clock.setBy(-3 * time.Hour)
+	if _, err := r.Refresh(t.Context(), me); CauseOf(err) != CauseClock {
+		t.Errorf("put down to %q: %v", CauseOf(err), err)
+	}
+}

@@ -1,0 +1,162 @@
+package tokens
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const colleague = "colleague@example.com"
+
+// workspace adds a provider that opens example.com by itself.
+func (r *rig) workspace() *Provider {
+	p := *r.provider
+	p.Name, p.Flow = "workspace", FlowClientCredentials
+	r.Configure(Settings{
+		Providers: map[string]*Provider{"fake": r.provider, "workspace": &p},
+		Domains:   map[string]string{"example.com": "workspace", "gmail.com": "fake", "gone.example": "nowhere"},
+	})
+	r.endpoint.does(answersApplications)
+	return &p
+}
+
+func answersApplications(w http.ResponseWriter, q *http.Request) bool {
+	q.ParseForm()
+	if q.PostForm.Get("grant_type") != "client_credentials" {
+		return false
+	}
+	w.Write([]byte(`{"access_token":"app-CANARY","expires_in":3599}`))
+	return true
+}
+
+// TestEnrol: an administrator's password enrols a mailbox of a domain; a login
+// never does, and asks nobody for a token.
+func TestEnrol(t *testing.T) {
+	r := newRig(t)
+	r.workspace()
+	l := Login{User: colleague, Password: r.password, Protocol: "imap", From: here}
+	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrBadLogin) {
+		t.Fatalf("a login for nobody's mailbox: %v", err)
+	}
+	if _, err := r.files.Get(t.Context(), colleague); !errors.Is(err, ErrNoMailbox) {
+		t.Fatalf("a login enrols: %v", err)
+	}
+	r.wantCalls(0)
+	password, err := r.AddPassword(t.Context(), "Colleague@Example.com", PasswordSpec{Name: "CRM"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wantCalls(0)
+	a, err := r.Account(t.Context(), colleague)
+	if err != nil || a.Provider != "workspace" || !a.Connected.IsZero() || r.State(a) != StateStale {
+		t.Fatalf("%v, %v", a, err)
+	}
+	l.Password = password
+	g, err := r.Authorize(t.Context(), l)
+	if err != nil || g.AccessToken != "app-CANARY" || g.Provider.Name != "workspace" {
+		t.Fatalf("%v, %v", g, err)
+	}
+	r.tendAll(t.Context())
+	r.wantCalls(1)
+	// Giving it up tells the provider nothing: there is no grant.
+	if out, err := r.Remove(t.Context(), colleague, Removal{}); err != nil || out.Revoked || out.Left != nil {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+func TestEnrolRefuses(t *testing.T) {
+	r := newRig(t)
+	r.workspace()
+	for mailbox, says := range map[string]string{
+		"stranger@other.example": "no such mailbox",
+		"you@gmail.com":          "its flow needs a person",
+		"me@gone.example":        "not configured",
+		"@example.com":           "not a mail address",
+		"a b@example.com":        "character",
+	} {
+		_, err := r.AddPassword(t.Context(), mailbox, PasswordSpec{Name: "CRM"})
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", mailbox, err, says)
+		}
+		if _, err := r.files.Get(t.Context(), mailbox); !errors.Is(err, ErrNoMailbox) {
+			t.Errorf("%s is there: %v", mailbox, err)
+		}
+	}
+}
+
+// TestDomainTakenOut: a mailbox that lives by its domain's table does not
+// outlive it; one that was connected by itself does.
+func TestDomainTakenOut(t *testing.T) {
+	r := newRig(t)
+	p := r.workspace()
+	password, err := r.AddPassword(t.Context(), colleague, PasswordSpec{Name: "CRM"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Login{User: colleague, Password: password, Protocol: "imap", From: here}
+	if _, err := r.Authorize(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	r.Configure(Settings{Providers: map[string]*Provider{"fake": r.provider, "workspace": p}})
+	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `[domain."example.com"]`) {
+		t.Errorf("%v", err)
+	}
+	a, err := r.Account(t.Context(), colleague)
+	if advice, ok := r.Advice(a); err != nil || !ok || !strings.Contains(advice.Fix, "[domain.") {
+		t.Errorf("the command line says %+v", advice)
+	}
+	if err := r.Connect(t.Context(), Connection{Mailbox: colleague, Provider: "workspace"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Authorize(t.Context(), l); err != nil {
+		t.Error(err)
+	}
+	r.Configure(Settings{})
+	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "add a table [provider.workspace]") {
+		t.Errorf("%v", err)
+	} else if _, ok := AdviceOf(err); !ok {
+		t.Errorf("no advice: %v", err)
+	}
+}
+
+// TestConnectWithoutAGrant: only where nobody has to sign in.
+func TestConnectWithoutAGrant(t *testing.T) {
+	r := newRig(t)
+	r.workspace()
+	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "fake"}); err == nil {
+		t.Error("connected without a grant")
+	}
+	if r.account().Token.Refresh.Empty() {
+		t.Error("the grant there was is lost")
+	}
+	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
+		t.Fatal(err)
+	}
+	if g := r.mustAuthorize(); g.AccessToken != "app-CANARY" {
+		t.Error("the token of the provider there was")
+	}
+	err := r.Connect(t.Context(), Connection{Mailbox: colleague, Provider: "workspace", Token: &Token{Access: "app2"}})
+	if err != nil {
+		t.Errorf("a token without a refresh token: %v", err)
+	}
+}
+
+// TestConnectedElsewhereCountsAtOnce: where there is no refresh token to tell
+// grants by, the back-off of the old one is not held against the new one.
+func TestConnectedElsewhereCountsAtOnce(t *testing.T) {
+	r := newRig(t)
+	p := r.workspace()
+	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
+		t.Fatal(err)
+	}
+	r.endpoint.answers(400, `{"error":"invalid_grant"}`)
+	r.want(ErrRefused, "")
+	r.endpoint.does(answersApplications)
+	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"workspace": p}}, nil)
+	defer cli.Close(t.Context())
+	if err := cli.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
+		t.Fatal(err)
+	}
+	r.mustAuthorize()
+}

@@ -1,0 +1,199 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// transientFaults are the ways an endpoint can fail that say nothing of a grant.
+var transientFaults = map[string]struct {
+	why   Cause
+	begin func(t *testing.T, r *rig)
+}{
+	"timeout": {CauseUnreachable, func(t *testing.T, r *rig) {
+		r.provider.Timeout = 20 * time.Millisecond
+		r.endpoint.does(func(_ http.ResponseWriter, q *http.Request) bool {
+			io.Copy(io.Discard, q.Body) // or the end of the connection goes unnoticed
+			<-q.Context().Done()
+			panic(http.ErrAbortHandler)
+		})
+	}},
+	"429":                {CauseThrottled, answering(429, `{"error":"rate_limit_exceeded"}`)},
+	"429, an old grant":  {CauseThrottled, answering(429, `{"error":"invalid_grant"}`)},
+	"500":                {CauseOutage, answering(500, `{"error":"internal_failure"}`)},
+	"503 HTML":           {CauseOutage, answering(503, `<html>Service Unavailable</html>`)},
+	"200 HTML":           {CauseOutage, answering(200, `<html>Please accept the terms</html>`, "Content-Type", "text/html")},
+	"truncated JSON":     {CauseOutage, answering(200, `{"access_token":"ya29.CANARY","expires_`)},
+	"empty body":         {CauseOutage, answering(200, ``)},
+	"a form":             {CauseOutage, answering(200, `access_token=CANARY&expires_in=3599`, "Content-Type", "application/x-www-form-urlencoded")},
+	"an error of a form": {CauseOutage, answering(400, `error=invalid_grant`, "Content-Type", "application/x-www-form-urlencoded")},
+	"redirect":           {CauseOutage, answering(302, ``, "Location", "https://portal.example/")},
+	"cut answer": {CauseUnreachable, func(t *testing.T, r *rig) {
+		r.endpoint.does(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Length", "200")
+			fmt.Fprint(w, `{"access_token":"ya29.CANARY"`)
+			panic(http.ErrAbortHandler)
+		})
+	}},
+	"connection refused": {CauseUnreachable, func(t *testing.T, r *rig) { r.provider.TokenURL = "http://127.0.0.1:1/token" }},
+	"DNS failure": {CauseUnreachable, func(t *testing.T, r *rig) {
+		whole := net.DefaultResolver
+		t.Cleanup(func() { net.DefaultResolver = whole })
+		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("no name server in this test")
+		}}
+		r.provider.TokenURL = "https://oauth2.example.invalid/token"
+	}},
+	"TLS failure": {CauseUnreachable, func(t *testing.T, r *rig) {
+		s := httptest.NewUnstartedServer(r.endpoint)
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		r.provider.TokenURL = s.URL
+	}},
+}
+
+func answering(status int, body string, headers ...string) func(*testing.T, *rig) {
+	return func(_ *testing.T, r *rig) { r.endpoint.answers(status, body, headers...) }
+}
+
+// TestTransientFaults: whatever the fault and whatever the state before, the
+// grant stays as it was, nobody is asked for consent, and it passes by itself.
+func TestTransientFaults(t *testing.T) {
+	for fault, f := range transientFaults {
+		for _, before := range []State{StateFresh, StateStale, StateNeedsConsent} {
+			t.Run(fault+", "+string(before), func(t *testing.T) {
+				r := newRig(t)
+				r.bring(before)
+				well := *r.provider
+				was := *r.account()
+				f.begin(t, r)
+				_, asked := r.Refresh(t.Context(), me)
+				if asked == nil {
+					t.Fatal("no fault")
+				}
+				r.checkText("an error", asked.Error())
+				_, err := r.authorize()
+				switch {
+				case before == StateFresh && err != nil:
+					t.Errorf("a login with a good token: %v", err)
+				case before == StateStale && (!errors.Is(err, ErrUnavailable) || CauseOf(err) != f.why):
+					t.Errorf("put down to %q, not %q: %v", CauseOf(err), f.why, err)
+				case before == StateNeedsConsent && !errors.Is(err, ErrNeedsConsent):
+					t.Errorf("a dead grant: %v", err)
+				}
+				if before != StateNeedsConsent && errors.Is(asked, ErrNeedsConsent) {
+					t.Errorf("consent is asked for: %v", asked)
+				}
+				is := *r.account()
+				if is.Trouble == nil || is.Trouble.Cause != f.why {
+					t.Errorf("what is written down: %+v", is.Trouble)
+				}
+				is.Trouble = was.Trouble
+				if !reflect.DeepEqual(is, was) {
+					t.Error("the account is not as it was")
+				}
+				*r.provider = well
+				r.endpoint.does(nil)
+				r.clock.advance(deadRetry + time.Second)
+				r.age(0)
+				if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+					t.Error("the token is not good")
+				}
+				r.wantState(StateFresh)
+			})
+		}
+	}
+}
+
+// bring brings the mailbox into a state.
+func (r *rig) bring(s State) {
+	r.t.Helper()
+	switch s {
+	case StateFresh:
+		r.mustAuthorize()
+	case StateNeedsConsent:
+		r.endpoint.answers(400, `{"error":"invalid_grant"}`)
+		r.want(ErrNeedsConsent, "")
+		r.endpoint.does(nil)
+		r.clock.advance(deadRetry + time.Second)
+	}
+	r.wantState(s)
+}
+
+// TestRefreshForAPerson: it is done now, whatever the token's age and the
+// back-off, except where the provider itself named a time.
+func TestRefreshForAPerson(t *testing.T) {
+	r := newRig(t)
+	old := r.mustAuthorize()
+	g, err := r.Refresh(t.Context(), "ME@gmail.com")
+	if err != nil || g.AccessToken == old.AccessToken || !g.Minted || g.Mailbox != me || g.User != me || g.Provider != r.provider || !r.endpoint.use(g.AccessToken) {
+		t.Fatalf("%v, %v", g, err)
+	}
+	r.wantCalls(2)
+	r.age(0)
+	for _, answer := range []struct {
+		status int
+		body   string
+		kind   error
+	}{{503, "", ErrUnavailable}, {401, `{"error":"invalid_client"}`, ErrRefused}, {400, `{"error":"invalid_grant"}`, ErrNeedsConsent}} {
+		r.endpoint.answers(answer.status, answer.body)
+		for range 2 {
+			calls := r.endpoint.asked()
+			if _, err := r.Refresh(t.Context(), me); !errors.Is(err, answer.kind) {
+				t.Errorf("%v: %v", answer, err)
+			}
+			r.wantCalls(calls + 1)
+		}
+		if _, err := r.authorize(); !errors.Is(err, answer.kind) {
+			t.Errorf("%v: a login hears %v", answer, err)
+		}
+	}
+	r.endpoint.does(nil)
+	if _, err := r.Refresh(t.Context(), me); err != nil {
+		t.Error(err)
+	}
+	r.wantState(StateFresh)
+	r.endpoint.answers(429, "", "Retry-After", "600")
+	r.Refresh(t.Context(), me)
+	calls := r.endpoint.asked()
+	if _, err := r.Refresh(t.Context(), me); !errors.Is(err, ErrUnavailable) {
+		t.Error(err)
+	}
+	r.wantCalls(calls)
+	if _, err := r.Refresh(t.Context(), "nobody@gmail.com"); !errors.Is(err, ErrNoMailbox) {
+		t.Error(err)
+	}
+}
+
+func TestNeedsPerson(t *testing.T) {
+	r := newRig(t)
+	day := time.Now().Add(72 * time.Hour).UTC().Round(0)
+	since := time.Now().Add(-time.Hour).UTC().Round(0)
+	for name, c := range map[string]struct {
+		a       Account
+		at      time.Time
+		certain bool
+	}{
+		"nothing foreseen": {Account{Provider: "fake"}, time.Time{}, false},
+		"an end named":     {Account{Provider: "fake", Token: Token{RefreshExpiry: day}}, day, true},
+		"dead":             {Account{Provider: "fake", Token: Token{RefreshExpiry: day}, Dead: &Failure{At: day, Since: since}}, since, true},
+		"dead, of old":     {Account{Provider: "fake", Dead: &Failure{At: since}}, since, true},
+		"refused":          {Account{Provider: "fake", Trouble: &Failure{Since: since, Cause: CauseClientDeleted}}, since, false},
+		"an outage":        {Account{Provider: "fake", Trouble: &Failure{Since: since, Cause: CauseOutage}}, time.Time{}, false},
+		"disconnected":     {Account{Token: Token{RefreshExpiry: day}}, time.Time{}, false},
+	} {
+		if at, certain := r.Vault.NeedsPerson(&c.a); !at.Equal(c.at) || certain != c.certain {
+			t.Errorf("%s: %s, %v", name, at, certain)
+		}
+	}
+}

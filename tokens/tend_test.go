@@ -1,0 +1,214 @@
+package tokens
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const day = 24 * time.Hour
+
+// unused makes the grant one that nobody has used for so long.
+func (r *rig) unused(age time.Duration) {
+	r.t.Helper()
+	err := r.files.Update(r.t.Context(), me, func(a *Account) error {
+		a.Token.Minted = r.clock.now().Add(-age).UTC().Round(0)
+		a.Token.Expiry = a.Token.Minted.Add(time.Hour)
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestTendRefreshesWhatNobodyUses(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		age   time.Duration
+		calls int
+	}{{time.Hour, 0}, {26 * day, 0}, {30 * day, 1}, {400 * day, 1}, {-time.Hour, 1}} {
+		r.unused(c.age)
+		before := r.endpoint.asked()
+		for range 3 {
+			r.tendAll(t.Context())
+		}
+		if n := r.endpoint.asked() - before; n != c.calls {
+			t.Errorf("unused for %s: %d calls, want %d", c.age, n, c.calls)
+		}
+	}
+	r.provider.KeepAlive = 2 * day
+	r.unused(2 * day)
+	before := r.endpoint.asked()
+	r.tendAll(t.Context())
+	if r.endpoint.asked() != before+1 || !r.endpoint.use(r.account().Token.Access) {
+		t.Error("the time of the configuration does not count")
+	}
+}
+
+func TestKeepAliveIsSpread(t *testing.T) {
+	p, seen := &Provider{KeepAlive: 100 * day}, map[time.Duration]bool{}
+	for i := range 100 {
+		mailbox := fmt.Sprintf("m%d@example.org", i)
+		d := p.keepAlive(mailbox)
+		if d != p.keepAlive(mailbox) || d > 100*day || d < 90*day {
+			t.Fatalf("%s", d)
+		}
+		seen[d] = true
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d different times", len(seen))
+	}
+	if d := (&Provider{}).keepAlive(me); d > DefaultKeepAlive || d < DefaultKeepAlive*9/10 {
+		t.Errorf("by default %s", d)
+	}
+}
+
+// TestTendDeadGrants: a dead grant is tried again rarely, and lives when the
+// provider takes its answer back.
+func TestTendDeadGrants(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.answers(400, `{"error":"invalid_grant"}`)
+	r.want(ErrNeedsConsent, "")
+	r.tendAll(t.Context())
+	r.clock.advance(tendDead / 2)
+	r.tendAll(t.Context())
+	r.wantCalls(1)
+	r.clock.advance(tendDead)
+	r.tendAll(t.Context())
+	r.tendAll(t.Context())
+	r.wantCalls(2)
+	r.wantState(StateNeedsConsent)
+	r.endpoint.does(nil)
+	r.clock.advance(tendDead)
+	r.tendAll(t.Context())
+	r.wantCalls(3)
+	r.wantState(StateFresh)
+}
+
+// TestTendThroughTrouble: an endpoint that is down is not asked at every look,
+// and the grant is none the worse.
+func TestTendThroughTrouble(t *testing.T) {
+	r := newRig(t)
+	refresh := r.account().Token.Refresh
+	r.unused(40 * day)
+	r.endpoint.answers(503, "")
+	for range 12 { // two hours
+		r.tendAll(t.Context())
+		r.clock.advance(tendEvery)
+	}
+	if n := r.endpoint.asked(); n < 2 || n > 3 {
+		t.Errorf("%d calls in two hours", n)
+	}
+	if a := r.account(); a.Dead != nil || a.Token.Refresh != refresh {
+		t.Errorf("%+v", a.Dead)
+	}
+}
+
+// TestTendLeavesAlone: what has no refresh token, is disconnected or belongs to
+// a provider that is gone.
+func TestTendLeavesAlone(t *testing.T) {
+	r := newRig(t)
+	r.unused(40 * day)
+	r.provider.Flow = FlowServiceAccount
+	r.tendAll(t.Context())
+	r.provider.Flow = FlowConsent
+	r.Configure(Settings{})
+	r.tendAll(t.Context())
+	r.Configure(Settings{Providers: map[string]*Provider{"fake": r.provider}})
+	if _, err := r.Remove(t.Context(), me, Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
+		t.Fatal(err)
+	}
+	r.tendAll(t.Context())
+	r.wantCalls(0)
+}
+
+// TestTendOneAtATime: the mailboxes of one provider wait for each other.
+func TestTendOneAtATime(t *testing.T) {
+	r := newRig(t)
+	for i := range 3 {
+		err := r.Connect(t.Context(), Connection{Mailbox: fmt.Sprintf("m%d@gmail.com", i), Provider: "fake", Token: &Token{
+			Access: "a-CANARY", Refresh: r.endpoint.grant(), Minted: time.Now().Add(-40 * day), Expiry: time.Now().Add(-40 * day),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var under, most atomic.Int32
+	r.endpoint.does(func(http.ResponseWriter, *http.Request) bool {
+		most.Store(max(most.Load(), under.Add(1)))
+		defer under.Add(-1)
+		return false
+	})
+	r.tendAll(t.Context())
+	r.wantCalls(3)
+	if most.Load() != 1 {
+		t.Errorf("%d at a time", most.Load())
+	}
+}
+
+// TestTwoTend: two servers over one store refresh a grant once between them.
+func TestTwoTend(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	r.unused(40 * day)
+	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
+	other.tendPause = 0
+	defer other.Close(t.Context())
+	var both sync.WaitGroup
+	both.Go(func() { r.tendAll(t.Context()) })
+	both.Go(func() { other.tendAll(t.Context()) })
+	both.Wait()
+	r.wantCalls(1)
+}
+
+// countingStore counts the looks at the list of mailboxes.
+type countingStore struct {
+	Store
+	looks atomic.Int32
+}
+
+func (s *countingStore) Mailboxes(context.Context) ([]string, error) {
+	s.looks.Add(1)
+	return nil, nil
+}
+
+// TestTendLooksByTheWallClock: every ten minutes, at once after the machine has
+// slept or its clock was set, and not once more when it is told to stop.
+func TestTendLooksByTheWallClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, wall := &countingStore{}, &clock{}
+		v := NewVault(store, Settings{}, zap.NewNop())
+		v.now = wall.now
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { v.Tend(ctx); close(done) }()
+		looks := func(after time.Duration, want int32) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if n := store.looks.Load(); n != want {
+				t.Errorf("%d looks, want %d", n, want)
+			}
+		}
+		looks(tendTick, 1)
+		looks(tendEvery-tendTick, 1)
+		looks(tendTick, 2)
+		wall.setBy(8 * time.Hour)
+		looks(tendTick, 3)
+		wall.setBy(-20 * time.Hour)
+		looks(tendTick, 4)
+		looks(tendEvery-tendTick, 4)
+		looks(tendTick, 5)
+		cancel()
+		<-done
+		looks(time.Hour, 5)
+		v.Close(context.Background())
+	})
+}
