@@ -1,0 +1,217 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"authferry/demo"
+	"authferry/tokens"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	me  = "me@gmail.com"
+	you = "you@gmail.com"
+)
+
+// clinic is a simulated Gmail and a store of mailboxes connected to it.
+type clinic struct {
+	t        *testing.T
+	gmail    *demo.Provider
+	provider *tokens.Provider
+	vault    *tokens.Vault
+	subject  Subject
+}
+
+func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
+	t.Helper()
+	o.Mailboxes = []string{me, you}
+	gmail, err := demo.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { gmail.Close() })
+	c := &clinic{t: t, gmail: gmail, provider: tokens.Builtin()["gmail"]}
+	p := c.provider
+	p.AuthURL, p.TokenURL, p.Issuer, p.RootCAs = gmail.AuthURL, gmail.TokenURL, "", gmail.CAs
+	p.ClientID, p.ClientSecret = gmail.ClientID, tokens.Secret(gmail.ClientSecret)
+	p.IMAP, p.POP3, p.SMTP = endpointAt(gmail.IMAP), endpointAt(gmail.POP3), endpointAt(gmail.SMTP)
+	c.subject = Subject{
+		Config: "config.toml", Store: t.TempDir(), Providers: map[string]*tokens.Provider{"gmail": p},
+		Open: c.open,
+	}
+	for _, mailbox := range mailboxes {
+		c.connect(mailbox)
+	}
+	return c
+}
+
+func endpointAt(address string) tokens.Endpoint {
+	host, port, _ := net.SplitHostPort(address)
+	n, _ := strconv.Atoi(port)
+	return tokens.Endpoint{Host: host, Port: n}
+}
+
+// open opens the store, once.
+func (c *clinic) open() (*tokens.Vault, error) {
+	if c.vault != nil {
+		return c.vault, nil
+	}
+	store, err := c.store()
+	if err != nil {
+		return nil, err
+	}
+	vault := tokens.NewVault(store, tokens.Settings{Providers: c.subject.Providers}, zap.NewNop())
+	c.vault = vault
+	c.t.Cleanup(func() {
+		if err := vault.Close(context.Background()); err != nil {
+			c.t.Error(err)
+		}
+	})
+	return c.vault, nil
+}
+
+func (c *clinic) store() (*tokens.FileStore, error) {
+	seal, err := tokens.LoadSeal(c.subject.Seal, c.subject.Store)
+	if err != nil {
+		return nil, err
+	}
+	return tokens.OpenFileStore(c.subject.Store, seal)
+}
+
+// connect gives consent for a mailbox as its owner does.
+func (c *clinic) connect(mailbox string) {
+	c.t.Helper()
+	const redirect = "http://127.0.0.1:1/"
+	consent, err := c.provider.NewConsent(redirect, mailbox)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	redirected, err := c.gmail.Consent(consent.URL, mailbox)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	token, err := consent.Finish(c.t.Context(), redirected)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	vault, err := c.open()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := vault.Connect(c.t.Context(), tokens.Connection{Mailbox: mailbox, Provider: "gmail", Token: token}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// edit changes what is kept of a mailbox.
+func (c *clinic) edit(mailbox string, change func(*tokens.Account)) {
+	c.t.Helper()
+	store, err := c.store()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	err = store.Update(c.t.Context(), mailbox, func(a *tokens.Account) error { change(a); return nil })
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// report is all steps of a check, by mailbox (or "" ) and name.
+type report struct {
+	t       *testing.T
+	steps   []Step
+	healthy bool
+}
+
+func (c *clinic) check(mailboxes ...string) *report {
+	c.t.Helper()
+	r := &report{t: c.t}
+	s := c.subject
+	s.Mailboxes = mailboxes
+	r.healthy = Run(c.t.Context(), s, func(step Step) { r.steps = append(r.steps, step) })
+	for _, step := range r.steps {
+		if (step.Result == Fail) != (step.Fix != "") {
+			c.t.Errorf("%s: a failure has a fix, and nothing else has: %+v", step.Name, step)
+		}
+		if step.Detail == "" {
+			c.t.Errorf("%s says nothing", step.Name)
+		}
+	}
+	return r
+}
+
+// get finds a step about a mailbox, or about none.
+func (r *report) get(mailbox, name string) Step {
+	r.t.Helper()
+	i := slices.IndexFunc(r.steps, func(s Step) bool { return s.Mailbox == mailbox && s.Name == name })
+	if i < 0 {
+		r.t.Fatalf("no step %q of %q among\n%s", name, mailbox, r)
+	}
+	return r.steps[i]
+}
+
+// want checks a step's result, and words that its texts must have.
+func (r *report) want(mailbox, name string, result Result, words ...string) {
+	r.t.Helper()
+	s := r.get(mailbox, name)
+	if s.Result != result {
+		r.t.Errorf("%s: %s instead of %s: %s", name, s.Result, result, s.Detail)
+	}
+	for _, w := range words {
+		if !strings.Contains(s.Detail+"\n"+s.Fix+"\n"+s.Page, w) {
+			r.t.Errorf("%s does not say %q: %+v", name, w, s)
+		}
+	}
+}
+
+// onlyFailures checks that just these failed, as "mailbox name" or "name".
+func (r *report) onlyFailures(want ...string) {
+	r.t.Helper()
+	var got []string
+	for _, s := range r.steps {
+		if s.Result == Fail {
+			got = append(got, strings.TrimSpace(s.Mailbox+" "+s.Name))
+		}
+	}
+	if !slices.Equal(got, want) {
+		r.t.Errorf("failed: %q, want %q\n%s", got, want, r)
+	}
+	if r.healthy != (len(want) == 0) {
+		r.t.Errorf("healthy: %t", r.healthy)
+	}
+}
+
+func (r *report) String() string {
+	var b strings.Builder
+	for _, s := range r.steps {
+		fmt.Fprintf(&b, "%s %s %s: %s (%s)\n", s.Result, s.Mailbox, s.Name, s.Detail, s.Fix)
+	}
+	return b.String()
+}
+
+func names(steps []Step) (names []string) {
+	for _, s := range steps {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// without makes a provider that serves fewer protocols.
+func (c *clinic) without(protocols ...string) {
+	for p, e := range maps.All(map[string]*tokens.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP}) {
+		if slices.Contains(protocols, p) {
+			*e = tokens.Endpoint{}
+		}
+	}
+}
