@@ -25,6 +25,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		whoCommand(),
 		kickCommand(),
 		reloadCommand(),
+		checkCommand(),
 		versionCommand(),
 	)
 	root.SetArgs(args)

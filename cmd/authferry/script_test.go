@@ -16,7 +16,8 @@ import (
 //	said NAME out|err TEXT    waits until it has written something, a regular expression
 //	tell NAME TEXT            gives it a line of standard input
 //	hush NAME                 closes its standard input
-//	fault PROTOCOL FAULT      makes a mail service of the simulation do what [demo.MailFault] lists
+//	fault PROTOCOL FAULT      makes a mail service of the simulation do what [demo.MailFault] lists,
+//	                          or token what [demo.TokenAnswer] lists
 //	visit NAME AS [deny]      opens the address it printed as a person does, and follows the
 //	                          redirect; paste NAME AS gives it the redirected address instead
 //	signal NAME HUP|TERM|INT|KILL

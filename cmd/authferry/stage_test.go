@@ -126,6 +126,10 @@ func (s *stage) cmdHush(ts *testscript.TestScript, args []string) error {
 }
 
 func (s *stage) cmdFault(ts *testscript.TestScript, args []string) error {
+	if args[0] == "token" {
+		s.gmail.Faults.Token(demo.TokenAnswer(args[1]))
+		return nil
+	}
 	s.gmail.Faults.Mail(args[0], demo.MailFault(args[1]))
 	return nil
 }
