@@ -37,8 +37,8 @@ func (s *session) tlsFirst() (bool, error) {
 }
 
 // beginsTLS waits for the first byte, which stays to be read, and tells whether
-// it is that of a TLS record with a handshake. No command of the three protocols
-// begins with it.
+// it is that of a TLS record with a handshake, or of the SSL 2 form of one. No
+// command of the three protocols begins with either.
 func (w *wire) beginsTLS(wait time.Duration) (bool, error) {
 	if err := w.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return false, err
@@ -48,7 +48,7 @@ func (w *wire) beginsTLS(wait time.Duration) (bool, error) {
 	w.unread(first[:n])
 	switch {
 	case n == 1:
-		return first[0] == 0x16, nil
+		return first[0] == 0x16 || first[0]&0x80 != 0, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return false, nil
 	}

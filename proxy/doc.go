@@ -2,13 +2,16 @@
 //
 // The life of a connection:
 //
-//  1. [Server.Serve] accepts it and [Gate.Admit] counts it. (server.go, gate.go)
+//  1. [Server.Serve] accepts it and [Gate.Admit] counts it, once a load balancer
+//     has said whose it is; TLS may come first. (server.go, gate.go,
+//     proxyheader.go, detect.go)
 //  2. The dialect of the listener's protocol greets the client and hears it out
 //     up to its login: hear. (imap.go, pop3.go, smtp.go, sasl.go)
 //  3. [tokens.Vault.Authorize] checks the local password and brings an access
 //     token with most of its life left. (package tokens)
 //  4. dial reaches the provider and enter logs in to it, with XOAUTH2 or
-//     OAUTHBEARER; a cached token it refuses is renewed once. (upstream.go)
+//     OAUTHBEARER; a cached token it refuses is renewed once. (upstream.go,
+//     outbound.go)
 //  5. welcome tells the client it is in, in the provider's words. If any step
 //     failed, refuse says so instead, by the one table of refusal.go, and the
 //     client may try again.
