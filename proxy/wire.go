@@ -76,7 +76,7 @@ func (w *wire) Read(p []byte) (int, error) {
 // read fills p, and may go on to q.
 func (w *wire) read(p, q []byte) (int, error) {
 	switch {
-	case len(w.back) > 0: // only before login
+	case !w.flowing && len(w.back) > 0:
 		n := copy(p, w.back)
 		w.back = w.back[n:]
 		return n, nil

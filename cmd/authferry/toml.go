@@ -217,36 +217,6 @@ func (t *table) table(key string) *table {
 	return &table{doc: t.doc, path: t.path + key + ".", values: values}
 }
 
-// tables returns the tables of a list, each begun by a line [[key]].
-func (t *table) tables(key string) []*table {
-	v, ok := t.get(key)
-	if !ok {
-		return nil
-	}
-	var list []*table
-	add := func(values map[string]any) {
-		list = append(list, &table{doc: t.doc, path: fmt.Sprintf("%s%s[%d].", t.path, key, len(list)), values: values})
-	}
-	switch v := v.(type) {
-	case []map[string]any:
-		for _, values := range v {
-			add(values)
-		}
-		return list
-	case []any: // written inline
-		for _, e := range v {
-			if values, ok := e.(map[string]any); ok {
-				add(values)
-			}
-		}
-		if len(list) == len(v) {
-			return list
-		}
-	}
-	t.complain(key, fmt.Sprintf("must be tables, each begun by a line [[%s%s]]", t.path, key), "")
-	return nil
-}
-
 // keys lists the names in a table whose names are free to choose.
 func (t *table) keys() []string { return slices.Sorted(maps.Keys(t.values)) }
 
