@@ -69,7 +69,7 @@ func TestOldClients(t *testing.T) {
 url = "imaps://localhost:0"
 min_tls = "1.0"
 [[listener]]
-url = "imaps://[::1]:0"
+url = "imaps://localhost:0/"
 min_tls = "1.3"
 `
 	})
@@ -112,7 +112,7 @@ min_tls = "1.3"
 			if err := login(s.where("imaps://127.0.0.1:0")); (err == nil) != client.modern {
 				t.Errorf("on the usual listener: %v", err)
 			}
-			if err := login(s.where("imaps://[::1]:0")); (err == nil) != (client.version == tls.VersionTLS13) {
+			if err := login(s.where("imaps://localhost:0/")); (err == nil) != (client.version == tls.VersionTLS13) {
 				t.Errorf("where TLS 1.3 is asked for: %v", err)
 			}
 		})
