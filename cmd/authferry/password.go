@@ -126,7 +126,7 @@ func passwordRevokeCommand() *cobra.Command {
 		Aliases: []string{"remove", "rm"},
 		Short:   "Make a local password useless",
 		Long: `Make a local password useless from the next login on; sessions that logged in
-with it are ended within five seconds, or less.`,
+with it are ended at once.`,
 		Example: `  authferry password revoke you@gmail.com --name "Office printer"`,
 		Args:    takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
