@@ -7,7 +7,8 @@ import (
 )
 
 // readOnlyIMAP lets a client look at a mailbox and change nothing in it. This
-// file is the client's side of it, readonly_imap_answers.go the provider's.
+// file is the client's side of it, readonly_imap_answers.go the provider's, and
+// readonly_imap_consent.go where they meet.
 //
 // SELECT goes on as EXAMINE, with which the provider itself keeps \Seen and
 // \Recent as they are; of all other commands only those go on that are known to
@@ -47,15 +48,6 @@ const (
 	imapIdling                     // the provider waits for DONE
 	imapDropped                    // a line that does not go on
 	imapSwallowed                  // a literal that does not go on
-)
-
-type verdict int
-
-const (
-	unasked verdict = iota
-	undecided
-	granted
-	denied
 )
 
 // readOnlyCommands change nothing in a mailbox that is open by EXAMINE, as
@@ -244,59 +236,6 @@ func (f *readOnlyIMAP) forward(line string, l imapLine) error {
 		f.ask(l.waits, false)
 	}
 	f.out = append(append(f.out, line...), "\r\n"...)
-	return nil
-}
-
-// ask notes, before the provider can answer, that its consent is needed: to a
-// literal, or to DONE.
-func (f *readOnlyIMAP) ask(waits, idling bool) {
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
-	f.asked, f.idling, f.silent, f.verdict = f.tag, idling, !waits, undecided
-	if _, ok := f.tags[f.tag]; !ok {
-		f.verdict = denied // it has answered before the end of the command
-	}
-}
-
-// heed waits for the provider's consent to a literal. If it does not consent,
-// it has answered the command; what the client has sent or will send of it all
-// the same, because it did not wait, goes nowhere.
-func (f *readOnlyIMAP) heed() error {
-	if err := f.await(func() bool { return f.verdict != undecided }); err != nil {
-		return err
-	}
-	switch {
-	case f.verdict == granted:
-		f.state = imapLiteral
-	case f.waits:
-		f.state = imapCommand
-		return nil
-	default:
-		f.state, f.refusal = imapSwallowed, ""
-	}
-	f.pastLiteral()
-	return nil
-}
-
-// idle takes a line while the provider is idling, which DONE alone ends (RFC
-// 2177). A provider that refused to idle, or has ended it, expects a command.
-func (f *readOnlyIMAP) idle(line string, long bool) error {
-	if err := f.await(func() bool { return f.verdict != undecided }); err != nil {
-		return err
-	}
-	done := strings.EqualFold(line, "DONE")
-	switch {
-	case f.verdict == granted && done:
-		f.state = imapCommand
-		f.out = append(f.out, "DONE\r\n"...)
-	case f.verdict == granted:
-		return f.answer("* BAD expected DONE")
-	case done: // it has crossed the end of idling on its way
-		f.state = imapCommand
-	default:
-		f.state = imapCommand
-		return f.command(line, long)
-	}
 	return nil
 }
 

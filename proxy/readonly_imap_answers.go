@@ -80,22 +80,6 @@ func (f *readOnlyIMAP) answered() error {
 	return nil
 }
 
-// consented takes a continuation request. One that nobody has asked for means
-// that the provider sees a literal where there is none. Idling may bring several.
-func (f *readOnlyIMAP) consented() error {
-	if f.verdict == undecided || f.verdict == granted && f.idling {
-		f.decide(granted)
-		return nil
-	}
-	f.ended("provider", errUnaskedForMore)
-	return errUnaskedForMore
-}
-
-func (f *readOnlyIMAP) decide(v verdict) {
-	f.verdict = v
-	f.turn.Broadcast()
-}
-
 // announced finds the size of the literal that the line ends with. Text for
 // people, which may look like one, has none: RFC 9051 §9, resp-text.
 func (i *imapFraming) announced() (size int, ok bool) {

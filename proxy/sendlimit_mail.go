@@ -66,11 +66,12 @@ func (f *sendLimit) settleAll() {
 
 // heed waits for the provider's answer to DATA.
 func (f *sendLimit) heed() error {
-	if err := f.await(func() bool { return f.verdict != undecided }); err != nil {
+	v := undecided
+	if err := f.await(func() bool { v = f.verdict; return v != undecided }); err != nil {
 		return err
 	}
 	f.state = smtpCommand
-	if f.verdict == granted {
+	if v == granted {
 		f.state, f.end = smtpData, dataBegins
 	}
 	return nil
