@@ -23,7 +23,6 @@ type imapReference struct {
 	literal int
 	idling  bool
 	half    string // of a response, for later
-	said    []string
 }
 
 // changing tells what must not reach a provider, by a list of its own.
@@ -65,7 +64,7 @@ func (p *imapReference) obey(line string, say func(string)) {
 			p.t.Fatalf("while idling the provider got %q", line)
 		}
 		p.idling = false
-		p.respond(p.tag+" OK", say)
+		p.say(p.tag+" OK", say)
 		p.tag = ""
 		return
 	case p.tag == "":
@@ -97,14 +96,12 @@ func (p *imapReference) obey(line string, say func(string)) {
 		p.idling = true
 		return
 	case d%3 == 1:
-		p.respond(p.tag+" BAD text for people {7}", say)
+		p.say(p.tag+" BAD text for people {7}", say)
 	default:
-		p.respond("* OK still {9}\r\n"+p.tag+" OK", say)
+		p.say("* OK still {9}\r\n"+p.tag+" OK", say)
 	}
 	p.tag = ""
 }
-
-func (p *imapReference) respond(text string, say func(string)) { p.say(text, say) }
 
 // say says whole lines, behind what is left of the response before.
 func (p *imapReference) say(text string, say func(string)) {
