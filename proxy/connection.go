@@ -159,13 +159,14 @@ func (s *session) carry() {
 	grant := *s.grant
 	grant.AccessToken = ""
 	s.grant = &grant
+	r := newRelay(s.client, s.provider)
+	r.narrow = newNarrowing(s, r)
 	s.dialect = nil
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()
 	s.Metrics.of(s.Protocol).logins.Add(1)
 	s.Log.Info("session established", s.fields()...)
 
-	r := newRelay(s.client, s.provider)
 	s.mu.Lock()
 	s.relay = r
 	s.mu.Unlock()

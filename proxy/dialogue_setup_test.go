@@ -185,7 +185,8 @@ func (d *dialogue) vault(p *tokens.Provider, log *zap.Logger) (*tokens.Vault, to
 	if err := v.Connect(ctx, tokens.Connection{Mailbox: dialogueUser, Provider: p.Name, Token: token}); err != nil {
 		d.Fatal(err)
 	}
-	spec := tokens.PasswordSpec{Name: "the program"}
+	spec := tokens.PasswordSpec{Name: "the program", ReadOnly: d.head["read-only"] == "yes",
+		MessagesPerHour: d.number("messages-per-hour"), Recipients: d.number("recipients")}
 	if only := d.head["password-for"]; only != "" {
 		spec.Protocols = []string{only}
 	}

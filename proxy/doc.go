@@ -16,7 +16,9 @@
 //     failed, refuse says so instead, by the one table of refusal.go, and the
 //     client may try again.
 //  6. relay carries bytes both ways, knowing nothing of mail, until the
-//     provider closes. (relay.go, wire.go)
+//     provider closes. (relay.go, wire.go) Only under a password that may do
+//     less than its mailbox could are they read along. (narrow.go, readonly_*.go,
+//     sendlimit*.go)
 //
 // The body of session.run in session.go is this list as a program.
 package proxy

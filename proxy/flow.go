@@ -118,12 +118,26 @@ func fill(src *lineConn, b []byte) (n int, err error) {
 	return n, err
 }
 
-// pass writes bytes, and notes what others want to know of them.
-func (d *direction) pass(b []byte) error {
+// pass passes bytes on, or has them read where a password may do less.
+func (d *direction) pass(b []byte) (err error) {
 	if d.dst == d.client {
 		d.toClient.Lock()
 		defer d.toClient.Unlock()
 	}
+	if d.narrow == nil {
+		return d.put(b)
+	}
+	if d.src == d.client {
+		return d.narrow.hear(b)
+	}
+	if b, err = d.narrow.tell(b); len(b) > 0 {
+		err = errors.Join(d.put(b), err)
+	}
+	return err
+}
+
+// put writes bytes, and notes what others want to know of them.
+func (d *direction) put(b []byte) error {
 	end := uint32(b[len(b)-1])
 	if len(b) > 1 {
 		end |= uint32(b[len(b)-2]) << 8

@@ -27,7 +27,8 @@ const (
 // last; a client that closes its side may still wait for an answer.
 type relaying struct {
 	client, provider *lineConn
-	up, down         direction // from the client, and to it
+	up, down         direction  // from the client, and to it
+	narrow           *narrowing // nil: the password may do everything
 
 	toClient   sync.Mutex   // held while writing to the client
 	moved      atomic.Int64 // when bytes last moved, Unix nanoseconds
@@ -97,6 +98,9 @@ func (r *relaying) received(side string, err error) {
 	}
 	r.client.wire.SetReadDeadline(time.Now().Add(lingering))
 	r.provider.Close()
+	if r.narrow != nil {
+		r.narrow.release()
+	}
 }
 
 // sent is called when the client has closed its side or the provider takes no

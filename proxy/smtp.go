@@ -19,6 +19,7 @@ type smtpDialect struct {
 	helo     string // the argument of the client's EHLO or HELO
 	mailed   bool   // the client tried to send mail before any login
 	accepted string // what the provider said while it let us in
+	chunking bool   // the provider takes BDAT (RFC 3030)
 }
 
 // errNoLoginAtAll is for the log: the program itself may show its owner nothing.

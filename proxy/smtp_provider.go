@@ -108,6 +108,7 @@ func (d *smtpDialect) ehlo(s *session, p *lineConn, g *tokens.Grant) (smtpReply,
 	if err == nil && r.code != 250 {
 		err = smtpRefusal(g.Provider, r, errProviderRefused)
 	}
+	d.chunking = r.lists("CHUNKING")
 	return r, err
 }
 

@@ -44,6 +44,11 @@ const (
 	// octets (RFC 4616 §2).
 	mostPreset = 255
 	mostName   = 64
+	// mostMessages bounds the messages per hour, each of which is remembered
+	// for that long, and mostRecipients those of one message. No provider takes
+	// nearly as many.
+	mostMessages   = 10_000
+	mostRecipients = 10_000
 )
 
 // protocols are what a password may be good for.
@@ -84,6 +89,9 @@ func (s *PasswordSpec) check(now time.Time) error {
 	if err := s.checkSecret(); err != nil {
 		return err
 	}
+	if err := s.checkRules(); err != nil {
+		return err
+	}
 	for _, p := range s.Protocols {
 		if !slices.Contains(protocols, p) {
 			return fmt.Errorf("the protocol %s is not one of %s", quote(p), strings.Join(protocols, ", "))
@@ -96,6 +104,25 @@ func (s *PasswordSpec) check(now time.Time) error {
 	}
 	if !s.Expires.IsZero() && !s.Expires.After(now) {
 		return fmt.Errorf("the password would have expired already, at %s", s.Expires.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkRules complains of rules that cannot be meant: each is about something
+// that the password could not do anyway.
+func (s *PasswordSpec) checkRules() error {
+	sends := len(s.Protocols) == 0 || slices.Contains(s.Protocols, "smtp")
+	switch {
+	case s.MessagesPerHour < 0 || s.MessagesPerHour > mostMessages:
+		return fmt.Errorf("%d messages an hour: write 1 to %d, or leave it out for any number", s.MessagesPerHour, mostMessages)
+	case s.Recipients < 0 || s.Recipients > mostRecipients:
+		return fmt.Errorf("%d recipients of a message: write 1 to %d, or leave it out for any number", s.Recipients, mostRecipients)
+	case s.ReadOnly && (s.MessagesPerHour > 0 || s.Recipients > 0):
+		return errors.New("a read-only password sends nothing: leave out the limits to what it sends, or make another password for sending")
+	case s.ReadOnly && len(s.Protocols) == 1 && sends:
+		return errors.New("a read-only password sends nothing, so it cannot be for smtp alone: give it imap or pop3")
+	case !sends && (s.MessagesPerHour > 0 || s.Recipients > 0):
+		return errors.New("a password with limits to what it sends must be good for smtp")
 	}
 	return nil
 }
@@ -197,6 +224,8 @@ func (p *Password) forbids(l Login, now time.Time) string {
 		return "expired on " + p.Expires.Format(time.RFC3339)
 	case len(p.Protocols) > 0 && !slices.Contains(p.Protocols, l.Protocol):
 		return fmt.Sprintf("is for %s, not for %s", strings.Join(p.Protocols, ", "), l.Protocol)
+	case p.ReadOnly && l.Protocol == "smtp":
+		return "is read-only, and smtp is for sending"
 	case len(p.Networks) > 0 && !slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(from) }):
 		return fmt.Sprintf("is not allowed from %s", from)
 	}

@@ -73,6 +73,7 @@ type Vault struct {
 	log      *zap.Logger
 	verifier *verifier
 	uses     *uses
+	hourly   hourly
 	flights  singleflight.Group
 
 	mu       sync.Mutex

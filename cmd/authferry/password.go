@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -38,13 +37,25 @@ is kept as a hash only, and cannot be shown again. Spaces and case do not
 matter in a generated one.
 
 With --stdin the password is read instead, and taken exactly as given but for
-one final line end; nothing is printed on standard output then.`,
+one final line end; nothing is printed on standard output then.
+
+A password may do less than the mailbox could. --read-only lets a program look
+at everything and change nothing: over IMAP folders open as by EXAMINE, over
+POP3 nothing is deleted, and it sends nothing. --messages-per-hour bounds what
+is sent in any 60 minutes, counted together over all connections until authferry
+is restarted; --recipients bounds those of one message. What is beyond a limit
+is refused for the moment, so that programs with a queue try it again later.`,
 		Example: `  authferry password add you@gmail.com --name "Office printer" --protocols smtp
   authferry password add you@gmail.com --name CRM --networks 192.0.2.0/24 --expires 90d
+  authferry password add you@gmail.com --name Archive --read-only
+  authferry password add you@gmail.com --name Webshop --messages-per-hour 50 --recipients 5
   authferry password add you@gmail.com --name Backup --stdin < password.txt`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := f.spec(time.Now())
+			if err == nil {
+				err = f.limits(cmd)
+			}
 			if err != nil {
 				return err
 			}
@@ -59,6 +70,9 @@ one final line end; nothing is printed on standard output then.`,
 	cmd.Flags().StringSliceVar(&f.protocols, "protocols", nil, "good for these only: `imap,pop3,smtp`")
 	cmd.Flags().StringSliceVar(&f.networks, "networks", nil, "good from these only: `CIDR,...`")
 	cmd.Flags().StringVar(&f.expires, "expires", "", "`WHEN` it ends: 90d, 12h, or a day such as 2027-01-31, included")
+	cmd.Flags().BoolVar(&f.readOnly, "read-only", false, "look at everything, change and send nothing")
+	cmd.Flags().IntVar(&f.messages, "messages-per-hour", 0, "how many messages it may send in an hour (default any)")
+	cmd.Flags().IntVar(&f.mailTo, "recipients", 0, "how many recipients one message may have (default any)")
 	return cmd
 }
 
@@ -79,7 +93,14 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *toke
 		fmt.Fprintln(cmd.OutOrStdout(), password.Reveal())
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\nGive your mail program the password, the user name %s, and as servers:\n\n", mailbox)
-	return columns(cmd.ErrOrStderr(), serverRows(c, spec.Protocols)...)
+	protocols := spec.Protocols
+	if spec.ReadOnly { // not for sending
+		if len(protocols) == 0 {
+			protocols = []string{"imap", "pop3"}
+		}
+		protocols = slices.DeleteFunc(slices.Clone(protocols), func(p string) bool { return p == "smtp" })
+	}
+	return columns(cmd.ErrOrStderr(), serverRows(c, protocols)...)
 }
 
 // serverRows are what a mail program's settings ask for.
@@ -98,68 +119,6 @@ func serverRows(c *config, protocols []string) []string {
 	return rows
 }
 
-func passwordListCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "list MAILBOX",
-		Aliases: []string{"ls"},
-		Short:   "List the local passwords of a mailbox",
-		Long: `List the local passwords of a mailbox by name, with what each is good for and
-when, from where and by what it was last used.`,
-		Example: `  authferry password list you@gmail.com
-  authferry password list you@gmail.com --json`,
-		Args: takes("MAILBOX"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
-				a, err := vault.Account(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				passwords := viewOf(a, vault).Passwords
-				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-					return printJSON(cmd.OutOrStdout(), passwords)
-				}
-				return showPasswords(cmd.OutOrStdout(), passwords)
-			})
-		},
-	}
-	cmd.Flags().Bool("json", false, "print JSON, for scripts")
-	return cmd
-}
-
-func showPasswords(w io.Writer, passwords []passwordView) error {
-	if len(passwords) == 0 {
-		fmt.Fprintln(w, "no local passwords; `authferry password add` makes one")
-		return nil
-	}
-	rows := []string{row("PASSWORD", "PROTOCOLS", "NETWORKS", "EXPIRES", "LAST USED")}
-	for _, p := range passwords {
-		var networks []string
-		for _, n := range p.Networks {
-			networks = append(networks, n.String())
-		}
-		rows = append(rows, row(p.Name, orAll(p.Protocols), orAll(networks), moment(p.Expires), lastUse(p.LastUsed)))
-	}
-	return columns(w, rows...)
-}
-
-func orAll(list []string) string {
-	if len(list) == 0 {
-		return "all"
-	}
-	return strings.Join(list, ",")
-}
-
-func lastUse(u *useView) string {
-	if u == nil {
-		return "never"
-	}
-	s := fmt.Sprintf("%s by %s from %s", moment(&u.At), u.Protocol, u.From)
-	if u.Client != "" {
-		s += fmt.Sprintf(" (%q)", u.Client)
-	}
-	return s
-}
-
 func passwordRevokeCommand() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
@@ -167,7 +126,7 @@ func passwordRevokeCommand() *cobra.Command {
 		Aliases: []string{"remove", "rm"},
 		Short:   "Make a local password useless",
 		Long: `Make a local password useless from the next login on; sessions that logged in
-with it are ended.`,
+with it are ended at once.`,
 		Example: `  authferry password revoke you@gmail.com --name "Office printer"`,
 		Args:    takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {

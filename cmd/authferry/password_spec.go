@@ -25,11 +25,37 @@ type passwordFlags struct {
 	protocols []string
 	networks  []string
 	expires   string
+	readOnly  bool
+	messages  int
+	mailTo    int
+}
+
+// limits complains of limits that cannot be meant. A limit of 0 would mean any
+// number to [tokens.PasswordSpec].
+func (f passwordFlags) limits(cmd *cobra.Command) error {
+	for flag, n := range map[string]int{"messages-per-hour": f.messages, "recipients": f.mailTo} {
+		if cmd.Flags().Changed(flag) && n < 1 {
+			return misused(fmt.Errorf("--%s %d would let nothing through", flag, n), "--%s 1 or more; leave it out for any number", flag)
+		}
+	}
+	sends := len(f.protocols) == 0 || slices.ContainsFunc(f.protocols, func(p string) bool {
+		return strings.EqualFold(strings.TrimSpace(p), "smtp")
+	})
+	switch limited := f.messages > 0 || f.mailTo > 0; {
+	case f.readOnly && limited:
+		return misused(errors.New("a read-only password sends nothing"), "keep --read-only, or --messages-per-hour and --recipients")
+	case f.readOnly && sends && len(f.protocols) == 1:
+		return misused(errors.New("a read-only password sends nothing, and smtp is for sending"), "--protocols imap or pop3 with --read-only")
+	case limited && !sends:
+		return misused(errors.New("--messages-per-hour and --recipients are about sending, which takes smtp"), "add smtp to --protocols")
+	}
+	return nil
 }
 
 // spec reads the flags; every error is one of usage.
 func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error) {
-	spec = tokens.PasswordSpec{Name: strings.TrimSpace(f.name), Length: f.length}
+	spec = tokens.PasswordSpec{Name: strings.TrimSpace(f.name), Length: f.length,
+		ReadOnly: f.readOnly, MessagesPerHour: f.messages, Recipients: f.mailTo}
 	switch {
 	case spec.Name == "":
 		return spec, misused(errors.New("the password needs a name"), `add --name "the program it is for"`)

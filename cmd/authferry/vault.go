@@ -112,8 +112,10 @@ type passwordView struct {
 	Protocols []string       `json:"protocols,omitempty"` // none: all
 	Networks  []netip.Prefix `json:"networks,omitempty"`  // none: all
 	Expires   *time.Time     `json:"expires,omitempty"`
-	Created   *time.Time     `json:"created,omitempty"`
-	LastUsed  *useView       `json:"last_used,omitempty"`
+	Expiry    expiry         `json:"expiry,omitempty"`
+	passwordRules
+	Created  *time.Time `json:"created,omitempty"`
+	LastUsed *useView   `json:"last_used,omitempty"`
 }
 
 type useView struct {
@@ -139,7 +141,8 @@ func viewOf(a *tokens.Account, v *tokens.Vault) mailboxView {
 	at, _ := v.NeedsPerson(a)
 	m.NeedsPerson = given(at)
 	for _, p := range a.Passwords {
-		view := passwordView{Name: p.Name, Protocols: p.Protocols, Networks: p.Networks, Expires: given(p.Expires), Created: given(p.Created)}
+		view := passwordView{Name: p.Name, Protocols: p.Protocols, Networks: p.Networks, Expires: given(p.Expires), Created: given(p.Created),
+			Expiry: expiryOf(p.Expires, time.Now()), passwordRules: passwordRules{p.ReadOnly, p.MessagesPerHour, p.Recipients}}
 		if u := p.LastUsed; !u.At.IsZero() {
 			view.LastUsed = &useView{u.At, u.From.String(), u.Protocol, u.Client}
 		}

@@ -1,0 +1,234 @@
+package proxy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"authferry/tokens"
+)
+
+// sendLimit keeps a client to what its password may send: so many messages in
+// any hour, each to so many recipients. This file follows the commands,
+// sendlimit_mail.go a message and what becomes of it.
+//
+// Refusals are temporary, so that queues keep the mail. What would hide
+// messages from the count is refused for good: TLS within TLS, BURL, ETRN, and
+// whatever else is not known.
+type sendLimit struct {
+	inOrder
+	vault      *tokens.Vault
+	grant      *tokens.Grant
+	recipients int  // of one message; 0: any number
+	chunking   bool // the provider takes BDAT
+
+	state  smtpState
+	mail   *transaction // from MAIL to the end of the data, RSET or EHLO
+	bdat   int          // bytes of a chunk to come
+	onward bool         // they go on to the provider
+	end    dataEnd
+
+	// Guarded by toClient.
+	verdict  verdict      // of the provider on DATA
+	body     *transaction // whose message is on its way behind DATA
+	answered bool         // the provider has answered it before its end
+	open     map[*transaction]struct{}
+}
+
+type smtpState int
+
+const (
+	smtpCommand smtpState = iota
+	smtpAsking            // DATA has gone to the provider
+	smtpData              // the message behind it
+	smtpChunk             // the bytes behind BDAT
+)
+
+func newSendLimit(n *narrowing, v *tokens.Vault, g *tokens.Grant, chunking bool) {
+	f := &sendLimit{
+		inOrder: inOrder{narrowing: n, over: smtpOver}, vault: v, grant: g,
+		recipients: g.Password.Recipients, chunking: chunking, open: map[*transaction]struct{}{},
+	}
+	n.hear, n.tell, n.last, f.unasked = f.hearSMTP, f.tellInOrder, f.settleAll, f.early
+}
+
+// smtpOver: a reply's last line has no hyphen behind its code (RFC 5321 §4.2.1).
+func smtpOver(_ *awaited, line *partialLine, _ bool) bool {
+	return len(line.head) < 4 || line.head[3] != '-'
+}
+
+func (f *sendLimit) hearSMTP(b []byte) error {
+	for len(b) > 0 {
+		var err error
+		switch f.state {
+		case smtpAsking:
+			err = f.heed()
+		case smtpData:
+			b, err = f.data(b)
+		case smtpChunk:
+			n := min(f.bdat, len(b))
+			if f.onward {
+				f.out = append(f.out, b[:n]...)
+			}
+			if f.bdat, b = f.bdat-n, b[n:]; f.bdat == 0 {
+				f.state = smtpCommand
+			}
+		default:
+			var done bool
+			if b, done = f.line.take(b); done {
+				line, long := f.line.string(), f.line.long
+				f.line.clear()
+				err = f.obey(line, long)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.flush()
+}
+
+func (f *sendLimit) obey(line string, long bool) error {
+	verb, args, _ := strings.Cut(line, " ")
+	switch {
+	case long:
+		return f.answer("500 5.5.2 line too long")
+	case misread(line):
+		return f.answer("500 5.5.2 a line break in a command")
+	}
+	switch strings.ToUpper(verb) {
+	case "MAIL":
+		return f.obeyMail(line)
+	case "RCPT":
+		return f.obeyRcpt(line)
+	case "DATA":
+		return f.obeyData(line)
+	case "BDAT":
+		return f.obeyBdat(line, args)
+	case "RSET", "EHLO", "HELO":
+		f.withdraw()
+		return f.forward(line, nil)
+	case "NOOP", "QUIT", "VRFY", "EXPN", "HELP":
+		return f.forward(line, nil)
+	case "AUTH":
+		return f.answer("503 5.5.1 you are logged in already")
+	}
+	return f.answer("502 5.5.1 not with " + f.password + ", which has limits")
+}
+
+// forward sends a command on; came is told of the reply.
+func (f *sendLimit) forward(line string, came func(code int)) error {
+	a := awaited{}
+	if came != nil {
+		a.came = func(reply []byte) { came(replyCode(reply)) }
+	}
+	if err := f.expect(a); err != nil {
+		return err
+	}
+	f.out = append(append(f.out, line...), "\r\n"...)
+	return nil
+}
+
+// replyCode is 0 for what is no reply.
+func replyCode(line []byte) int {
+	code, _ := strconv.Atoi(string(line[:min(3, len(line))]))
+	return code
+}
+
+// obeyMail takes a place in the hour for a message, and gives it back if the
+// provider wants nothing of it. 451 is among the replies that RFC 5321 §4.3.2
+// foresees for MAIL; X.7.1 says that a policy is behind it (RFC 3463 §3.8).
+func (f *sendLimit) obeyMail(line string) error {
+	t := f.mail
+	if t == nil || f.settled(t) {
+		var again time.Duration
+		if t, again = f.begin(); t == nil {
+			return f.answer(fmt.Sprintf("451 4.7.1 %s is limited to %d an hour, those under way included: try again in %s",
+				f.password, f.grant.Password.MessagesPerHour, minutes(again)))
+		}
+	}
+	t.mails.Add(1) // nested, the second is for the provider to refuse, and takes no place
+	return f.forward(line, func(code int) {
+		if code/100 != 2 && t.mails.Add(-1) == 0 {
+			f.settleLocked(t, false)
+		}
+	})
+}
+
+func minutes(d time.Duration) string {
+	if d <= time.Minute {
+		return "a minute"
+	}
+	return fmt.Sprintf("%d minutes", (d+time.Minute-1)/time.Minute)
+}
+
+const noMail = "503 5.5.1 MAIL first"
+
+// obeyRcpt counts the recipients of a message, without those that the provider
+// has refused by now: RFC 5321 §4.5.3.1.10 has the rest tried again later.
+func (f *sendLimit) obeyRcpt(line string) error {
+	t := f.mail
+	if t == nil {
+		return f.answer(noMail)
+	}
+	if f.recipients > 0 && t.recipients.Load() >= int64(f.recipients) {
+		return f.answer(fmt.Sprintf("452 4.5.3 %s may send a message to %d recipients: send the rest in another one",
+			f.password, f.recipients))
+	}
+	t.recipients.Add(1)
+	return f.forward(line, func(code int) {
+		if code/100 != 2 {
+			t.recipients.Add(-1)
+		}
+	})
+}
+
+// obeyData asks the provider whether it takes data now: if it does not, what
+// follows are commands.
+func (f *sendLimit) obeyData(line string) error {
+	t := f.mail
+	if t == nil {
+		return f.answer(noMail)
+	}
+	f.toClient.Lock()
+	f.verdict = undecided
+	f.toClient.Unlock()
+	f.state = smtpAsking
+	return f.forward(line, func(code int) {
+		f.verdict = denied
+		if code/100 == 3 {
+			f.verdict, f.body, f.answered = granted, t, false
+		}
+		f.turn.Broadcast()
+	})
+}
+
+// obeyBdat follows the chunks of RFC 3030, whose bytes come without asking. To
+// a provider that does not know them they would be commands.
+func (f *sendLimit) obeyBdat(line, args string) error {
+	digits, last, _ := strings.Cut(args, " ")
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil || last != "" && !strings.EqualFold(last, "LAST") {
+		f.answer("421 4.7.0 BDAT takes a size, and LAST")
+		return f.breakOff(errHalfACommand)
+	}
+	t := f.mail
+	f.bdat, f.onward = int(n), f.chunking && t != nil
+	if n > 0 {
+		f.state = smtpChunk
+	}
+	switch {
+	case !f.chunking:
+		return f.answer("502 5.5.1 CHUNKING is not on offer")
+	case t == nil:
+		return f.answer(noMail)
+	case last == "":
+		return f.forward(line, nil)
+	}
+	f.mail = nil
+	f.toClient.Lock()
+	t.sending = true
+	f.toClient.Unlock()
+	return f.forward(line, func(code int) { f.settleLocked(t, code/100 == 2) })
+}
