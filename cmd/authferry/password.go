@@ -37,6 +37,9 @@ func passwordAddCommand() *cobra.Command {
 is kept as a hash only, and cannot be shown again. Spaces and case do not
 matter in a generated one.
 
+The first password for a mailbox of a [domain] enrols the mailbox, and tells
+whether it can be opened.
+
 With --stdin the password is read instead, and taken exactly as given but for
 one final line end; nothing is printed on standard output then.`,
 		Example: `  authferry password add you@gmail.com --name "Office printer" --protocols smtp
@@ -71,6 +74,10 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *toke
 		}
 		spec.Preset = preset
 	}
+	before, err := vault.Account(ctx, mailbox)
+	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+		return err
+	}
 	password, err := vault.AddPassword(ctx, mailbox, spec)
 	if err != nil {
 		return err
@@ -79,7 +86,17 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *toke
 		fmt.Fprintln(cmd.OutOrStdout(), password.Reveal())
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\nGive your mail program the password, the user name %s, and as servers:\n\n", mailbox)
-	return columns(cmd.ErrOrStderr(), serverRows(c, spec.Protocols)...)
+	if err := columns(cmd.ErrOrStderr(), serverRows(c, spec.Protocols)...); err != nil {
+		return err
+	}
+	after, err := vault.Account(ctx, mailbox)
+	if err != nil {
+		return err
+	}
+	if p := c.settings.Providers[after.Provider]; p != nil && (before == nil || before.Provider == "") {
+		tellEnrolled(ctx, cmd, mailbox, p)
+	}
+	return nil
 }
 
 // serverRows are what a mail program's settings ask for.
