@@ -49,7 +49,7 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	if p == nil {
 		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", quote(c.Provider), c.Provider)
 	}
-	if err := p.checkGrant(c.Token); err != nil {
+	if err := p.CheckGrant(c.Token); err != nil {
 		return fmt.Errorf("connecting %s: %w", mailbox, err)
 	}
 	var t Token
@@ -78,8 +78,8 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	return nil
 }
 
-// checkGrant refuses a grant that would not last or does not open the mail.
-func (p *Provider) checkGrant(t *Token) error {
+// CheckGrant refuses a grant that would not last or does not open the mail.
+func (p *Provider) CheckGrant(t *Token) error {
 	person := p.Flow.NeedsPerson()
 	if t == nil && !person {
 		return nil

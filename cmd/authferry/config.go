@@ -133,7 +133,9 @@ func readConfig(t *table) *config {
 	}
 	c.admin = readAdmin(t, c.store)
 	c.tls = readTLS(t.table("tls"), c.hostname)
-	c.settings.Providers = readProviders(t.table("provider"))
+	providers := t.table("provider")
+	c.settings.Providers = readProviders(providers)
+	c.settings.Domains = readDomains(t.table("domain"), c.settings.Providers, providers)
 	c.settings.Aliases = readAliases(t.table("alias"))
 	if t.text("console", "") != "" {
 		t.complain("console", "this version has no console", `remove the key, or set it to ""`)
@@ -218,17 +220,23 @@ func checkMailbox(mailbox string) error {
 	return nil
 }
 
-// exposedSecret warns of a file that holds a client secret and can be read by
-// everybody on the machine.
+// exposedSecret warns of a file that holds a client secret or a proxy's password
+// and can be read by everybody on the machine.
 func exposedSecret(file string, root *table) string {
-	secret := false
+	held := ""
 	for _, p := range root.table("provider").values {
 		p, _ := p.(map[string]any)
-		s, _ := p["client_secret"].(string)
-		secret = secret || s != ""
+		secret, _ := p["client_secret"].(string)
+		through, _ := p["proxy"].(string)
+		switch {
+		case secret != "":
+			held = "a client_secret and every user of this machine can read it; chmod 0640 it, or move the secret to a client_secret_file"
+		case strings.Contains(through, "@") && held == "":
+			held = "a proxy's password and every user of this machine can read it; chmod 0640 it"
+		}
 	}
-	if !secret || !readableByOthers(file) {
+	if held == "" || !readableByOthers(file) {
 		return ""
 	}
-	return fmt.Sprintf("%s holds a client_secret and every user of this machine can read it; chmod 0640 it, or move the secret to a client_secret_file", file)
+	return file + " holds " + held
 }

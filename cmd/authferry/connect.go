@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -12,16 +11,16 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/cli/browser"
 	"github.com/spf13/cobra"
 
-	"authferry/proxy"
 	"authferry/tokens"
 )
 
 // connectFlags are how a person wants to get to the consent page.
 type connectFlags struct {
 	provider   string
+	signInAs   string
+	device     bool
 	noBrowser  bool
 	listenPort int
 }
@@ -35,67 +34,175 @@ func connectCommand() *cobra.Command {
 owner gives there. Connect it again whenever its state is needs-consent; its
 local passwords stay.
 
-On a machine without a browser, add --no-browser and open the printed address
-on any other. Then either paste the address that the browser ends up at, which
-shows an error there, back into this terminal; or have ssh carry it here:
+On a machine without a browser the address is printed, to be opened on any
+other. Then either paste the address that the browser ends up at, which shows an
+error there, back into this terminal; or have ssh -L carry it here, by the command
+that is printed too.
 
-  ssh -L 8124:127.0.0.1:8124 server authferry connect you@gmail.com --no-browser --listen-port 8124`,
+With --device the provider shows a code, to be typed on a page of its own on any
+device; Microsoft has such codes, and Gmail has none for mail.
+
+A shared mailbox has no owner to sign in: name with --sign-in-as somebody who
+may open it.
+
+Where the provider needs nobody to sign in (a service account, an application or
+a command), the mailbox is tried and kept at once.`,
 		Example: `  authferry connect you@gmail.com
-  authferry connect you@example.com --provider microsoft --no-browser`,
+  authferry connect you@example.com --provider microsoft --device
+  authferry connect info@example.com --provider microsoft --sign-in-as you@example.com
+  authferry connect you@gmail.com --no-browser --listen-port 8124`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			cmd.SetContext(ctx)
 			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
-				return connect(ctx, cmd, c, vault, args[0], f)
+				v, err := prepareVisit(ctx, cmd, c, vault, args[0], f)
+				if err != nil {
+					return err
+				}
+				return v.connect(ctx, f)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&f.provider, "provider", "gmail", "where the mailbox is: the `NAME` of a [provider.NAME]")
+	cmd.Flags().StringVar(&f.provider, "provider", "", "where the mailbox is: the `NAME` of a [provider.NAME] (default that of its domain, the one it had, or gmail)")
+	cmd.Flags().StringVar(&f.signInAs, "sign-in-as", "", "sign in as this `ADDRESS`, which may open the mailbox")
+	cmd.Flags().BoolVar(&f.device, "device", false, "sign in by a code on any device")
 	cmd.Flags().BoolVar(&f.noBrowser, "no-browser", false, "only print the consent page's address")
 	cmd.Flags().IntVar(&f.listenPort, "listen-port", 0, "wait for the browser on this `PORT` of the loopback interface (default any)")
-	cmd.RegisterFlagCompletionFunc("provider", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		names := slices.Sorted(maps.Keys(tokens.Builtin()))
-		if c, err := configFor(cmd); err == nil {
-			names = slices.Sorted(maps.Keys(c.settings.Providers))
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	cmd.RegisterFlagCompletionFunc("provider", completeProviders)
 	return cmd
 }
 
-// connect is a visit to the consent page: prepare it, send a person there, wait
-// for the answer, prove the grant, keep it.
-func connect(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, user string, f connectFlags) error {
+// visit is a way to a grant: for which mailbox, from whom.
+type visit struct {
+	cmd      *cobra.Command
+	vault    *tokens.Vault
+	provider *tokens.Provider
+	flow     tokens.Flow
+	mailbox  string
+	signIn   string // whose grant it will be, if not the mailbox's own
+}
+
+// prepareVisit finds out what was asked for, before anybody is sent anywhere.
+func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, user string, f connectFlags) (*visit, error) {
 	mailbox, _ := vault.Canonical(user)
 	if err := checkMailbox(mailbox); err != nil {
-		return misused(err, "connect takes the whole address, such as you@gmail.com")
+		return nil, misused(err, "connect takes the whole address, such as you@gmail.com")
 	}
-	p := c.settings.Providers[f.provider]
-	if p == nil {
-		return unknownProvider(c, f.provider)
+	account, err := vault.Account(ctx, mailbox)
+	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+		return nil, err
 	}
-	loopback, err := tokens.ListenLoopbackAt(p.RedirectHost, f.listenPort)
+	p, err := chooseProvider(c, account, mailbox, f.provider)
 	if err != nil {
+		return nil, err
+	}
+	v := &visit{cmd: cmd, vault: vault, provider: p, flow: flowName(p.Flow), mailbox: mailbox}
+	if f.device {
+		v.flow = tokens.FlowDeviceCode
+		if !p.Flow.NeedsPerson() {
+			return nil, misused(fmt.Errorf("nobody signs in to %s, whose flow is %s", p.Name, p.Flow), "leave --device out")
+		}
+		if p.DeviceURL == "" {
+			return nil, misused(fmt.Errorf("%s has no device codes", p.Name),
+				"leave --device out: --no-browser needs no browser on this machine either; or set device_url in [provider.%s] (Gmail has no device codes for mail)", p.Name)
+		}
+	}
+	return v, v.readSignIn(account, f.signInAs)
+}
+
+// readSignIn finds out who is to sign in. Whoever did before will again: a
+// shared mailbox stays one.
+func (v *visit) readSignIn(account *tokens.Account, named string) error {
+	switch {
+	case named == "" && account != nil && account.Provider == v.provider.Name && v.flow.NeedsPerson():
+		v.signIn = account.SignIn
+	case named == "":
+	case !v.flow.NeedsPerson():
+		return misused(fmt.Errorf("nobody signs in to %s, whose flow is %s", v.provider.Name, v.flow), "leave --sign-in-as out")
+	default:
+		address, _ := v.vault.Canonical(named)
+		if err := checkMailbox(address); err != nil {
+			return misused(err, "--sign-in-as takes the whole address of whoever signs in")
+		}
+		if address != v.mailbox {
+			v.signIn = address
+		}
+	}
+	return nil
+}
+
+// person is who signs in.
+func (v *visit) person() string {
+	if v.signIn != "" {
+		return v.signIn
+	}
+	return v.mailbox
+}
+
+func (v *visit) connect(ctx context.Context, f connectFlags) error {
+	switch {
+	case !v.flow.NeedsPerson():
+		return v.byItself(ctx)
+	case v.flow == tokens.FlowDeviceCode:
+		return v.byCode(ctx)
+	}
+	return v.byPage(ctx, f)
+}
+
+// keep proves a grant and keeps it.
+func (v *visit) keep(ctx context.Context, t *tokens.Token) error {
+	// First, since a box left unticked looks like a wrong account at the login.
+	if err := v.provider.CheckGrant(t); err != nil {
+		return failed(fmt.Errorf("connecting %s: %w", v.mailbox, err), "nothing was changed; run this again")
+	}
+	if err := v.prove(ctx, t); err != nil {
 		return err
 	}
-	defer loopback.Close()
-	consent, err := p.NewConsent(loopback.URL, mailbox)
-	if err != nil {
+	connection := tokens.Connection{Mailbox: v.mailbox, SignIn: v.signIn, Provider: v.provider.Name, Token: t}
+	if err := v.vault.Connect(ctx, connection); err != nil {
 		return err
 	}
-	invite(cmd, mailbox, consent.URL, f.noBrowser)
-	return finish(ctx, cmd, consent, loopback, func(t *tokens.Token) error {
-		if err := prove(ctx, cmd, p, mailbox, t); err != nil {
-			return err
-		}
-		if err := vault.Connect(ctx, tokens.Connection{Mailbox: mailbox, Provider: p.Name, Token: t}); err != nil {
-			return err
-		}
-		farewell(cmd, mailbox, t)
-		return nil
-	})
+	farewell(v.cmd, v.mailbox, t)
+	if v.signIn != "" {
+		fmt.Fprintf(v.cmd.ErrOrStderr(), "It is opened by the grant of %s.\n", v.signIn)
+	}
+	return nil
+}
+
+// farewell says what there is now and what comes next.
+func farewell(cmd *cobra.Command, mailbox string, t *tokens.Token) {
+	errs := cmd.ErrOrStderr()
+	fmt.Fprintf(errs, "Connected %s.\n", mailbox)
+	if end := given(t.RefreshExpiry); end != nil {
+		fmt.Fprintf(errs, "The grant ends on %s, because the provider says so (Google: while the consent screen is in Testing).\n", moment(end))
+	}
+	fmt.Fprintf(errs, "Next, a password for your mail program: authferry password add %s --name \"My program\"\n", mailbox)
+}
+
+// chooseProvider is where a mailbox is, as far as can be told without asking.
+func chooseProvider(c *config, account *tokens.Account, mailbox, named string) (*tokens.Provider, error) {
+	providers := c.settings.Providers
+	domain := mailbox[strings.LastIndexByte(mailbox, '@')+1:]
+	switch {
+	case named != "":
+	case c.settings.Domains[domain] != "":
+		named = c.settings.Domains[domain]
+	case account != nil && account.Provider != "":
+		named = account.Provider
+	case providers["gmail"] != nil || len(providers) == 0:
+		named = "gmail"
+	case len(providers) == 1:
+		named = slices.Collect(maps.Keys(providers))[0]
+	default:
+		return nil, misused(fmt.Errorf("%s could be at any of %s", mailbox, strings.Join(slices.Sorted(maps.Keys(providers)), ", ")),
+			"say which by --provider")
+	}
+	if p := providers[named]; p != nil {
+		return p, nil
+	}
+	return nil, unknownProvider(c, named)
 }
 
 func unknownProvider(c *config, name string) error {
@@ -111,60 +218,4 @@ func unknownProvider(c *config, name string) error {
 		return misused(err, "add a [provider.NAME] with your OAuth client to it; config.example.toml shows how")
 	}
 	return misused(err, "it has %s", strings.Join(known, ", "))
-}
-
-// invite sends a person to the consent page. The address is alone on its line
-// of standard output, for scripts.
-func invite(cmd *cobra.Command, mailbox, address string, noBrowser bool) {
-	errs := cmd.ErrOrStderr()
-	fmt.Fprintf(errs, "Open this page, sign in as %s, and allow the access:\n\n", mailbox)
-	fmt.Fprintln(cmd.OutOrStdout(), address)
-	fmt.Fprintf(errs, "\nThen wait here, or paste the address that the browser ends up at:\n")
-	if noBrowser {
-		return
-	}
-	// What a browser has to say belongs to nobody's standard output.
-	browser.Stdout, browser.Stderr = io.Discard, io.Discard
-	go func() { // some openers return when the browser is closed
-		if err := browser.OpenURL(address); err != nil {
-			fmt.Fprintln(errs, "(No browser could be opened from here.)")
-		}
-	}()
-}
-
-// prove logs in with the grant as the mailbox. A person may have signed in as
-// somebody else; such a grant would be refused at every login to come.
-func prove(ctx context.Context, cmd *cobra.Command, p *tokens.Provider, mailbox string, t *tokens.Token) error {
-	protocol := "imap"
-	for _, e := range []struct {
-		protocol string
-		endpoint tokens.Endpoint
-	}{{"smtp", p.SMTP}, {"pop3", p.POP3}, {"imap", p.IMAP}} {
-		if e.endpoint.Host != "" {
-			protocol = e.protocol
-		}
-	}
-	grant := &tokens.Grant{Mailbox: mailbox, User: mailbox, Provider: p, AccessToken: t.Access, Minted: true, Expiry: t.Expiry}
-	err := proxy.TryLogin(ctx, grant, protocol)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return interrupted(ctx.Err())
-	case errors.Is(err, proxy.ErrLoginRefused):
-		return failed(fmt.Errorf("the grant is not good for %s, and is not kept: %w", mailbox, err),
-			"did you sign in as another account, or leave a box unticked? Otherwise see whether the account may use %s", strings.ToUpper(protocol))
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: the grant could not be tried out: %v\n", err)
-	return nil
-}
-
-// farewell says what there is now and what comes next.
-func farewell(cmd *cobra.Command, mailbox string, t *tokens.Token) {
-	errs := cmd.ErrOrStderr()
-	fmt.Fprintf(errs, "Connected %s.\n", mailbox)
-	if end := given(t.RefreshExpiry); end != nil {
-		fmt.Fprintf(errs, "The grant ends on %s, because the provider says so (Google: while the consent screen is in Testing).\n", moment(end))
-	}
-	fmt.Fprintf(errs, "Next, a password for your mail program: authferry password add %s --name \"My program\"\n", mailbox)
 }

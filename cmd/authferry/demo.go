@@ -138,8 +138,10 @@ func (s *show) configure(usualPorts bool) (*config, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Made by authferry demo; gone when it ends.\nlisten = [%q, %q, %q]\nstore = \"file:state\"\n\n",
 		"imap://"+demoAddress(1143, usualPorts), "pop3://"+demoAddress(1110, usualPorts), "smtp://"+demoAddress(1587, usualPorts))
-	fmt.Fprintf(&b, "[provider.gmail]\nauth_url = %q\ntoken_url = %q\nrevoke_url = %q\nclient_id = %q\nclient_secret = %q\n",
-		s.gmail.AuthURL, s.gmail.TokenURL, s.gmail.RevokeURL, s.gmail.ClientID, s.gmail.ClientSecret)
+	fmt.Fprintf(&b, "[provider.gmail]\nauth_url = %q\ntoken_url = %q\nclient_id = %q\nclient_secret = %q\n",
+		s.gmail.AuthURL, s.gmail.TokenURL, s.gmail.ClientID, s.gmail.ClientSecret)
+	fmt.Fprintf(&b, "revoke_url = %q\nuserinfo_url = %q\ndevice_url = %q\n",
+		s.gmail.RevokeURL, s.gmail.UserInfoURL, s.gmail.DeviceURL)
 	fmt.Fprintf(&b, "imap = \"imaps://%s\"\npop3 = \"pop3s://%s\"\nsmtp = \"smtps://%s\"\nca_file = \"gmail-ca.pem\"\n",
 		s.gmail.IMAP, s.gmail.POP3, s.gmail.SMTP)
 	path := s.configPath()

@@ -42,6 +42,7 @@ func (c *config) effective() []zap.Field {
 		zap.Duration("drain", c.drain),
 		zap.String("certificate", certificate),
 		zap.Strings("providers", providers),
+		zap.Strings("domains", slices.Sorted(maps.Keys(c.settings.Domains))),
 		zap.Int("aliases", len(c.settings.Aliases)),
 		zap.String("gate", fmt.Sprintf("%+v", c.gate)),
 		zap.String("limits", fmt.Sprintf("%+v", c.limits)),
@@ -50,7 +51,7 @@ func (c *config) effective() []zap.Field {
 }
 
 func describeProvider(p *tokens.Provider) string {
-	parts := []string{p.Name + ": client " + p.ClientID, p.Mechanism}
+	parts := []string{p.Name + ": " + describeProof(p), p.Mechanism}
 	for _, e := range []struct {
 		protocol string
 		tokens.Endpoint
@@ -67,7 +68,24 @@ func describeProvider(p *tokens.Provider) string {
 	if p.RootCAs != nil {
 		parts = append(parts, "private CA")
 	}
+	if p.Proxy != nil { // its user and password stay here
+		parts = append(parts, "through "+p.Proxy.Scheme+"://"+p.Proxy.Host)
+	}
 	return strings.Join(parts, ", ")
+}
+
+// describeProof says what a provider is asked for tokens with, by name. The
+// arguments of a command may hold a password.
+func describeProof(p *tokens.Provider) string {
+	switch p.Flow {
+	case tokens.FlowServiceAccount:
+		return "service account " + p.ServiceAccount.Email
+	case tokens.FlowTokenCommand:
+		return "command " + p.TokenCommand[0]
+	case tokens.FlowClientCredentials:
+		return "application " + p.ClientID
+	}
+	return "client " + p.ClientID
 }
 
 // securityName is how TLS starts on a listener, in the words of mail programs.

@@ -28,6 +28,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		checkCommand(),
 		versionCommand(),
 	)
+	completeArguments(root)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)

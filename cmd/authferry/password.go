@@ -36,6 +36,9 @@ func passwordAddCommand() *cobra.Command {
 is kept as a hash only, and cannot be shown again. Spaces and case do not
 matter in a generated one.
 
+The first password for a mailbox of a [domain] enrols the mailbox, and tells
+whether it can be opened.
+
 With --stdin the password is read instead, and taken exactly as given but for
 one final line end; nothing is printed on standard output then.
 
@@ -85,6 +88,10 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *toke
 		}
 		spec.Preset = preset
 	}
+	before, err := vault.Account(ctx, mailbox)
+	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+		return err
+	}
 	password, err := vault.AddPassword(ctx, mailbox, spec)
 	if err != nil {
 		return err
@@ -100,7 +107,17 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *toke
 		}
 		protocols = slices.DeleteFunc(slices.Clone(protocols), func(p string) bool { return p == "smtp" })
 	}
-	return columns(cmd.ErrOrStderr(), serverRows(c, protocols)...)
+	if err := columns(cmd.ErrOrStderr(), serverRows(c, protocols)...); err != nil {
+		return err
+	}
+	after, err := vault.Account(ctx, mailbox)
+	if err != nil {
+		return err
+	}
+	if p := c.settings.Providers[after.Provider]; p != nil && (before == nil || before.Provider == "") {
+		tellEnrolled(ctx, cmd, mailbox, p)
+	}
+	return nil
 }
 
 // serverRows are what a mail program's settings ask for.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -19,42 +18,101 @@ import (
 // configuration is only usable once it has a client of one's own, so without a
 // table it is left out.
 func readProviders(t *table) map[string]*tokens.Provider {
-	builtin := tokens.Builtin()
+	r := &profiles{tables: t, begun: map[string]bool{}, ended: map[string]bool{}, read: map[string]*profile{}}
 	providers := map[string]*tokens.Provider{}
 	for _, name := range t.keys() {
-		table := t.table(name)
-		p, known := builtin[name]
-		if !known {
-			p = &tokens.Provider{RedirectHost: "127.0.0.1", Mechanism: "XOAUTH2", RefreshAhead: tokens.DefaultRefreshAhead}
+		if p := r.profile(name); p != nil {
+			providers[name] = p.Provider
 		}
-		meant := nearest(name, slices.Sorted(maps.Keys(builtin)))
-		if !known && meant != "" && !table.has("auth_url") && !table.has("token_url") {
-			t.complain(name, "not a provider known here", fmt.Sprintf("did you mean %s?", meant))
-			continue
-		}
-		p.Name = name
-		readProvider(table, p)
-		providers[name] = p
 	}
 	return providers
 }
 
+// profile is a provider, with what another table laid over it must know.
+type profile struct {
+	*tokens.Provider
+	family string // the built-in provider it began as, if it did
+	tenant string // as it stands in Microsoft's addresses
+}
+
+// profiles are the tables being read, each after the one it is like.
+type profiles struct {
+	tables *table
+	begun  map[string]bool
+	ended  map[string]bool
+	read   map[string]*profile
+}
+
+// profile returns the provider of a table, nil if it comes to none.
+func (r *profiles) profile(name string) *profile {
+	if r.begun[name] {
+		return r.read[name]
+	}
+	r.begun[name] = true
+	defer func() { r.ended[name] = true }()
+	t := r.tables.table(name)
+	p := r.start(name, t)
+	if p == nil {
+		return nil
+	}
+	p.Name = name
+	readProvider(t, p)
+	r.read[name] = p
+	return p
+}
+
+// start returns what a table is laid over: a copy of what it is like.
+func (r *profiles) start(name string, t *table) *profile {
+	builtin := tokens.Builtin()
+	like := t.text("like", "")
+	_, configured := r.tables.values[like]
+	switch {
+	case like == "":
+		return r.startAlone(name, t)
+	case builtin[name] != nil || like == name:
+		t.complain("like", name+" begins as itself", fmt.Sprintf("give the table another name, such as [provider.%s-2]", name))
+	case configured && r.begun[like] && !r.ended[like]:
+		t.complain("like", "the providers are like each other in a circle", "let one of them begin with gmail, microsoft or nothing")
+	case configured:
+		if base := r.profile(like); base != nil { // else complained about
+			same := *base.Provider
+			return &profile{&same, base.family, base.tenant}
+		}
+	case builtin[like] != nil:
+		return &profile{builtin[like], like, commonTenant}
+	default:
+		names := slices.AppendSeq(r.tables.keys(), maps.Keys(builtin))
+		hint := "built in are " + strings.Join(slices.Sorted(maps.Keys(builtin)), " and ")
+		if n := nearest(like, names); n != "" && n != name {
+			hint = fmt.Sprintf("did you mean %s?", n)
+		}
+		t.complain("like", fmt.Sprintf("there is no provider %q to begin with", like), hint)
+	}
+	return nil
+}
+
+// startAlone is the start of a table that is like no other.
+func (r *profiles) startAlone(name string, t *table) *profile {
+	builtin := tokens.Builtin()
+	if p := builtin[name]; p != nil {
+		return &profile{p, name, commonTenant}
+	}
+	meant := nearest(name, slices.Sorted(maps.Keys(builtin)))
+	if meant != "" && !t.has("auth_url") && !t.has("token_url") && !t.has("token_command") {
+		r.tables.complain(name, "not a provider known here", fmt.Sprintf("did you mean %s?", meant))
+		return nil
+	}
+	p := &tokens.Provider{RedirectHost: "127.0.0.1", Mechanism: "XOAUTH2", RefreshAhead: tokens.DefaultRefreshAhead}
+	return &profile{p, "", commonTenant}
+}
+
 // readProvider lays a table over what is known of a provider.
-func readProvider(t *table, p *tokens.Provider) {
-	readClient(t, p)
-	if t.text("auth_url", "") != "" {
-		p.Issuer = "" // that of another consent page
-	}
-	p.Issuer = t.text("issuer", p.Issuer)
-	p.AuthURL = readOAuthURL(t, "auth_url", p.AuthURL)
-	if t.text("token_url", "") != "" {
-		p.RevokeURL, p.UserInfoURL = "", "" // tokens of one service are not another's to see
-	}
-	p.TokenURL = readOAuthURL(t, "token_url", p.TokenURL)
-	p.RevokeURL = readOAuthURL(t, "revoke_url", p.RevokeURL)
-	if scopes := t.texts("scopes"); scopes != nil {
-		p.Scopes = scopes
-	}
+func readProvider(t *table, p *profile) {
+	readFlow(t, p.Provider)
+	readClient(t, p.Provider)
+	readProof(t, p.Provider)
+	readAddresses(t, p)
+	readScopes(t, p)
 	p.AuthParams = readAuthParams(t.table("auth_params"), p.AuthParams)
 	p.RedirectHost = t.text("redirect_host", p.RedirectHost)
 	if ip, _ := netip.ParseAddr(p.RedirectHost); p.RedirectHost != "localhost" && !ip.IsLoopback() {
@@ -73,84 +131,14 @@ func readProvider(t *table, p *tokens.Provider) {
 		p.SMTPExtensions = extensions
 	}
 	p.RefreshAhead = readShare(t, "refresh_ahead", p.RefreshAhead)
-	p.RootCAs = readAuthorities(t, "ca_file")
+	p.KeepAlive = t.duration("keep_alive", p.KeepAlive)
+	p.Timeout = t.duration("timeout", p.Timeout)
+	p.Proxy = readProxy(t, "proxy", p.Proxy)
+	if pool := readAuthorities(t, "ca_file"); pool != nil {
+		p.RootCAs = pool
+	}
 	t.done()
-	readEnough(t, p)
-}
-
-// readEnough complains about what a provider cannot do without.
-func readEnough(t *table, p *tokens.Provider) {
-	if p.ClientID == "" && t.text("client_file", "") == "" {
-		t.complain("client_id", "missing", "make an OAuth client at the provider, and name it here or by client_file")
-	}
-	for key, value := range map[string]string{"auth_url": p.AuthURL, "token_url": p.TokenURL} {
-		if value == "" && !t.has(key) {
-			t.complain(key, "missing", "see the provider's page on OAuth for its address")
-		}
-	}
-	if p.IMAP.Host+p.POP3.Host+p.SMTP.Host == "" && !t.has("imap") && !t.has("pop3") && !t.has("smtp") {
-		t.complain("imap", "no mail server named", `at least one of imap, pop3 and smtp, such as "imaps://imap.example.org"`)
-	}
-}
-
-// readClient reads the OAuth client, spelled out or in the file that Google's
-// console offers for download.
-func readClient(t *table, p *tokens.Provider) {
-	if path := t.file("client_file"); path != "" {
-		if t.text("client_id", "")+t.text("client_secret", "")+t.text("client_secret_file", "") != "" {
-			t.complain("client_file", "names the client a second time", "keep client_file, or client_id and client_secret")
-		}
-		if err := readClientFile(path, p); err != nil {
-			t.complain("client_file", err.Error(), "expected the JSON that Google's console offers as client_secret_....json")
-		}
-	}
-	if id := t.text("client_id", ""); id != "" {
-		p.ClientID = id
-	}
-	secret := tokens.Secret(t.text("client_secret", ""))
-	if !secret.Empty() {
-		p.ClientSecret = secret
-	}
-	if path := t.file("client_secret_file"); path != "" {
-		if !secret.Empty() {
-			t.complain("client_secret_file", "names the secret a second time", "keep one of client_secret and client_secret_file")
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.complain("client_secret_file", err.Error(), "")
-		}
-		p.ClientSecret = tokens.Secret(strings.TrimRight(string(content), "\r\n"))
-	}
-}
-
-// readClientFile takes a client from Google's client_secret_*.json, as it is.
-func readClientFile(path string, p *tokens.Provider) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	type client struct {
-		ID     string `json:"client_id"`
-		Secret string `json:"client_secret"`
-		Auth   string `json:"auth_uri"`
-		Token  string `json:"token_uri"`
-	}
-	var file struct{ Installed, Web *client }
-	if err := json.Unmarshal(content, &file); err != nil {
-		return fmt.Errorf("%s is not JSON", path) // the error may quote the content
-	}
-	c := file.Installed
-	if c == nil {
-		c = file.Web
-	}
-	if c == nil || c.ID == "" {
-		return fmt.Errorf("%s has no OAuth client in it", path)
-	}
-	p.ClientID, p.ClientSecret = c.ID, tokens.Secret(c.Secret)
-	if p.AuthURL == "" && p.TokenURL == "" { // what is known of gmail is newer than such files
-		p.AuthURL, p.TokenURL = c.Auth, c.Token
-	}
-	return nil
+	readEnough(t, p.Provider)
 }
 
 // readOAuthURL reads an address of the provider's OAuth service. Without TLS
@@ -253,4 +241,23 @@ func readAuthorities(t *table, key string) *x509.CertPool {
 		t.complain(key, path+" holds no certificate", "expected PEM, beginning with -----BEGIN CERTIFICATE-----")
 	}
 	return pool
+}
+
+// readProxy reads what calls to the provider go through. The address may hold
+// a password, so no complaint repeats it.
+func readProxy(t *table, key string, otherwise *url.URL) *url.URL {
+	if !t.has(key) {
+		return otherwise
+	}
+	text := t.text(key, "")
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		t.complain(key, "must be the address of an HTTP or SOCKS proxy", `such as "http://proxy.example.org:3128" or "socks5://127.0.0.1:1080"`)
+		return otherwise
+	}
+	return u
 }

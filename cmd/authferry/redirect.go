@@ -32,7 +32,7 @@ func finish(ctx context.Context, cmd *cobra.Command, consent *tokens.Consent, lo
 	for {
 		select {
 		case <-ctx.Done():
-			return interrupted(ctx.Err())
+			return errInterrupted
 		case r := <-redirects:
 			token, err := consent.Finish(ctx, r.address)
 			if err == nil {
@@ -43,7 +43,7 @@ func finish(ctx context.Context, cmd *cobra.Command, consent *tokens.Consent, lo
 			r.answer(err)
 			switch {
 			case ctx.Err() != nil:
-				return interrupted(ctx.Err())
+				return errInterrupted
 			case errors.Is(err, tokens.ErrRefused):
 				return err
 			}
@@ -86,4 +86,5 @@ func pastes(ctx context.Context, in io.Reader, redirects chan<- redirect) {
 	}
 }
 
-func interrupted(err error) error { return fmt.Errorf("interrupted, nothing was changed: %w", err) }
+// errInterrupted is what Ctrl-C comes to. There is no more to tell of it.
+var errInterrupted = errors.New("interrupted, nothing was changed")

@@ -9,17 +9,23 @@ import (
 
 // TestScripts runs testdata/script/*.txt. Beside the usual words they have:
 //
-//	gmail                     a simulated Gmail with demo@gmail.com and second@gmail.com,
-//	                          and config.toml for it
+//	gmail                     a simulated Gmail with demo@gmail.com, second@gmail.com and
+//	                          info@gmail.com, which is shared and opened by demo's grant;
+//	                          config.toml for it, and account.json, client.pem, client.key
 //	connect MAILBOX           connects a mailbox, by paste
 //	begin NAME ARGS...        runs authferry in the background
 //	said NAME out|err TEXT    waits until it has written something, a regular expression
 //	tell NAME TEXT            gives it a line of standard input
 //	hush NAME                 closes its standard input
-//	fault PROTOCOL FAULT      makes a mail service of the simulation do what [demo.MailFault] lists,
-//	                          or token what [demo.TokenAnswer] lists
+//	fault PROTOCOL FAULT      makes a mail service of the simulation do what [demo.MailFault] lists;
+//	                          fault token FAULT: its token endpoint, what [demo.TokenAnswer] lists;
+//	                          fault scopes SCOPES: its owners, grant these; fault delegation gone:
+//	                          its administrator, take the mailboxes from applications
 //	visit NAME AS [deny]      opens the address it printed as a person does, and follows the
 //	                          redirect; paste NAME AS gives it the redirected address instead
+//	minted FILE               writes an answer of the token endpoint with a token for any mailbox
+//	tokencalls GRANT N        has it that the token endpoint was asked N times for this grant type
+//	type NAME AS|deny         types the device code it printed as a person does, or declines
 //	signal NAME HUP|TERM|INT|KILL
 //	ended NAME CODE           waits for its end
 //	login NAME PROTOCOL USER PASSWORD VERDICT   logs in to where it listens
@@ -50,13 +56,17 @@ func TestScripts(t *testing.T) {
 			"fault":   onStage((*stage).cmdFault),
 			"visit":   onStage((*stage).cmdVisit),
 			"paste":   onStage((*stage).cmdPaste),
-			"signal":  onStage((*stage).cmdSignal),
-			"ended":   onStage((*stage).cmdEnded),
-			"login":   onStage((*stage).cmdLogin),
-			"hold":    onStage((*stage).cmdHold),
-			"held":    onStage((*stage).cmdHeld),
-			"secure":  onStage((*stage).cmdSecure),
-			"taken":   onStage((*stage).cmdTaken),
+			"type":    onStage((*stage).cmdType),
+
+			"minted":     onStage((*stage).cmdMinted),
+			"tokencalls": onStage((*stage).cmdTokenCalls),
+			"signal":     onStage((*stage).cmdSignal),
+			"ended":      onStage((*stage).cmdEnded),
+			"login":      onStage((*stage).cmdLogin),
+			"hold":       onStage((*stage).cmdHold),
+			"held":       onStage((*stage).cmdHeld),
+			"secure":     onStage((*stage).cmdSecure),
+			"taken":      onStage((*stage).cmdTaken),
 
 			"reconfigure": onStage((*stage).cmdReconfigure),
 		},

@@ -52,8 +52,14 @@ func (s *stage) clear() {
 }
 
 func (s *stage) cmdGmail(ts *testscript.TestScript, args []string) (err error) {
-	s.gmail, err = demo.Start(demo.Options{Mailboxes: []string{demoMailbox, demoSecond}})
+	s.gmail, err = demo.Start(demo.Options{
+		Mailboxes: []string{demoMailbox, demoSecond},
+		Shared:    map[string][]string{demoShared: {demoMailbox}},
+	})
 	if err != nil {
+		return err
+	}
+	if err := s.writeProofs(ts); err != nil {
 		return err
 	}
 	if _, err = (&show{dir: ts.MkAbs("."), gmail: s.gmail}).configure(false); err != nil {
@@ -78,7 +84,10 @@ func (s *stage) cmdConnect(ts *testscript.TestScript, args []string) error {
 
 func (s *stage) cmdBegin(ts *testscript.TestScript, args []string) error {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "XDG_CONFIG_HOME", "AUTHFERRY_CONFIG", "TMPDIR", "WORK"} {
+	for _, name := range []string{
+		"PATH", "HOME", "XDG_CONFIG_HOME", "AUTHFERRY_CONFIG", "TMPDIR", "WORK",
+		"DISPLAY", "SSH_CONNECTION", "USER",
+	} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
@@ -126,11 +135,7 @@ func (s *stage) cmdHush(ts *testscript.TestScript, args []string) error {
 }
 
 func (s *stage) cmdFault(ts *testscript.TestScript, args []string) error {
-	if args[0] == "token" {
-		s.gmail.Faults.Token(demo.TokenAnswer(args[1]))
-		return nil
-	}
-	s.gmail.Faults.Mail(args[0], demo.MailFault(args[1]))
+	s.fault(args[0], args[1])
 	return nil
 }
 

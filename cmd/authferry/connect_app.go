@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"authferry/proxy"
+	"authferry/tokens"
+)
+
+// byItself connects a mailbox that nobody has to sign in to.
+func (v *visit) byItself(ctx context.Context) error {
+	token, err := v.provider.Mint(ctx, v.mailbox)
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
+		hint := adviceHint(tokens.CauseOf(err), v.mailbox, v.provider)
+		if errors.Is(err, tokens.ErrUnavailable) && v.flow != tokens.FlowTokenCommand {
+			hint = "nothing was kept; try again later"
+		}
+		return failed(err, "%s", hint)
+	}
+	return v.keep(ctx, token)
+}
+
+// tellEnrolled tells of a mailbox that its first password enrolled, and tries
+// whether its provider lets it in. A failure may well be somebody's to mend
+// later: the password stays.
+func tellEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *tokens.Provider) {
+	errs := cmd.ErrOrStderr()
+	fmt.Fprintf(errs, "\nEnrolled %s: [provider.%s] opens the mailboxes of its domain.\n", mailbox, p.Name)
+	var protocol, hint string
+	token, err := p.Mint(ctx, mailbox)
+	if err != nil {
+		hint = adviceHint(tokens.CauseOf(err), mailbox, p)
+	} else if protocol, err = tryGrant(ctx, p, mailbox, token); errors.Is(err, proxy.ErrLoginRefused) {
+		hint = openedByNobody(mailbox, p)
+	}
+	if err == nil {
+		fmt.Fprintf(errs, "A login to it over %s was let in.\n", strings.ToUpper(protocol))
+		return
+	}
+	fmt.Fprintf(errs, "authferry: warning: the password is kept, but the mailbox cannot be opened now: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(errs, "hint: %s\n", hint)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"authferry/tokens"
+)
+
+func TestChooseProvider(t *testing.T) {
+	provider := func(names ...string) map[string]*tokens.Provider {
+		list := map[string]*tokens.Provider{}
+		for _, name := range names {
+			list[name] = &tokens.Provider{Name: name}
+		}
+		return list
+	}
+	domains := map[string]string{"example.com": "workspace"}
+	connected := &tokens.Account{Mailbox: "you@example.org", Provider: "microsoft"}
+	for _, test := range []struct {
+		name      string
+		providers map[string]*tokens.Provider
+		account   *tokens.Account
+		mailbox   string
+		named     string
+		want      string // a provider, or what is said instead
+	}{
+		{"named", provider("gmail", "microsoft", "workspace"), connected, "you@example.com", "microsoft", "microsoft"},
+		{"the domain's", provider("gmail", "microsoft", "workspace"), connected, "you@example.com", "", "workspace"},
+		{"of another domain", provider("gmail", "workspace"), nil, "you@not-example.com", "", "gmail"},
+		{"the one it had", provider("gmail", "microsoft"), connected, "you@example.org", "", "microsoft"},
+		{"the one it had is gone", provider("gmail"), connected, "you@example.org", "", `no provider "microsoft"`},
+		{"its passwords were kept", provider("gmail", "microsoft"), &tokens.Account{}, "you@example.org", "", "gmail"},
+		{"gmail", provider("gmail", "microsoft"), nil, "you@example.org", "", "gmail"},
+		{"the only one", provider("dovecot"), nil, "you@example.org", "", "dovecot"},
+		{"one of several", provider("dovecot", "microsoft"), nil, "you@example.org", "", "could be at any of dovecot, microsoft"},
+		{"none", provider(), nil, "you@example.org", "", `no provider "gmail"`},
+		{"unknown", provider("gmail"), nil, "you@example.org", "gmial", `no provider "gmial"`},
+	} {
+		c := &config{file: "config.toml", settings: tokens.Settings{Providers: test.providers, Domains: domains}}
+		p, err := chooseProvider(c, test.account, test.mailbox, test.named)
+		got := ""
+		if p != nil {
+			got = p.Name
+		} else if f := (*fault)(nil); errors.As(err, &f) && f.hint != "" && f.code == exitUsage {
+			got = f.Error()
+		}
+		if p != nil && got != test.want || p == nil && !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestTunnel(t *testing.T) {
+	for _, test := range []struct {
+		here           surrounding
+		redirect, want string
+	}{
+		{surrounding{host: "mail.example.org"}, "http://127.0.0.1:4000", "ssh -N -L 4000:127.0.0.1:4000 mail.example.org"},
+		{surrounding{host: "192.0.2.7", sshPort: "22", user: "you"}, "http://localhost:4000", "ssh -N -L 4000:127.0.0.1:4000 you@192.0.2.7"},
+		{surrounding{host: "2001:db8::7", sshPort: "2222", user: "you"}, "http://[::1]:4000", "ssh -N -L 4000:[::1]:4000 -p 2222 you@2001:db8::7"},
+	} {
+		if got := test.here.tunnel(test.redirect); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"authferry/tokens"
+)
+
+// readDomains reads the [domain.NAME] tables: whose mailboxes a provider opens
+// without their owners.
+func readDomains(t *table, providers map[string]*tokens.Provider, tables *table) map[string]string {
+	domains := map[string]string{}
+	for _, name := range t.keys() {
+		table := t.table(name)
+		provider := table.text("provider", "")
+		table.done()
+		domain := foldDomain(name)
+		switch p := providers[provider]; {
+		case !isDomain(domain):
+			t.complain(name, "must be a mail domain", `such as [domain."example.com"], in quotes for its dots`)
+		case domains[domain] != "":
+			t.complain(name, "is here twice, but for the case of its letters", "keep one of them")
+		case provider == "":
+			if !table.has("provider") {
+				table.complain("provider", "missing", "name the [provider.NAME] that opens the mailboxes of the domain")
+			} else {
+				table.complain("provider", "names no provider", "")
+			}
+		case p == nil && tables.values[provider] != nil: // and complained about
+		case p == nil:
+			table.complain("provider", fmt.Sprintf("no provider %q", provider), knownProviders(provider, providers))
+		case p.Flow.NeedsPerson():
+			table.complain("provider", fmt.Sprintf("the flow of %s is %s, where each owner signs in, so a domain cannot be enrolled by it", provider, flowName(p.Flow)),
+				"name one with the flow service_account, client_credentials or token_command, or connect the mailboxes one by one")
+		default:
+			for _, form := range domainForms(domain) {
+				domains[form] = provider
+			}
+		}
+	}
+	return domains
+}
+
+func knownProviders(name string, providers map[string]*tokens.Provider) string {
+	known := slices.Sorted(maps.Keys(providers))
+	if n := nearest(name, known); n != "" {
+		return fmt.Sprintf("did you mean %s?", n)
+	}
+	if len(known) == 0 {
+		return fmt.Sprintf("add a table [provider.%s]", name)
+	}
+	return "there are " + strings.Join(known, ", ")
+}
+
+// foldDomain is a domain as mailboxes are kept: in lower case.
+func foldDomain(domain string) string {
+	return strings.TrimSuffix(strings.ToLower(strings.TrimSpace(domain)), ".")
+}
+
+func isDomain(domain string) bool {
+	return domain != "" && !strings.ContainsAny(domain, "@ /:*\t\r\n\x00") && !strings.HasPrefix(domain, ".") && !strings.Contains(domain, "..")
+}
