@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -99,6 +100,28 @@ func TestWireWaitEndsWhenClosed(t *testing.T) {
 		w.Close()
 		if err := <-woken; !errors.Is(err, net.ErrClosed) {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A reset that comes before anybody waits is a reset all the same: looking must
+// not use it up, or it would pass for the proper end of a stream.
+func TestWireWaitLeavesAResetToRead(t *testing.T) {
+	onBothWires(t, func(t *testing.T, w *wire, theirs *net.TCPConn) {
+		theirs.SetLinger(0) // Close resets, and is heard of at once on loopback
+		theirs.Close()
+		for {
+			err := w.wait()
+			if err == nil {
+				_, err = w.Read(make([]byte, 1))
+			}
+			if err == errIdle {
+				continue
+			}
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("a reset reads as %v", err)
+			}
+			return
 		}
 	})
 }

@@ -19,6 +19,7 @@ type socket struct {
 	in      call
 	drained bool // the last read took all there was
 	woken   bool
+	peeked  error // what wait found instead of bytes: a socket tells an error once
 	prompt  bool // acknowledge what has been read before waiting for more
 	one     [1]byte
 
@@ -53,7 +54,10 @@ func newSocket(c net.Conn) *socket {
 // read that did not fill them it says so without asking: wait finds out whether
 // more has come.
 func (s *socket) read(p, q []byte) (int, error) {
-	if s.drained {
+	switch {
+	case s.peeked != nil:
+		return 0, s.peeked
+	case s.drained:
 		return 0, errIdle
 	}
 	s.in.p, s.in.q = p, q
@@ -100,6 +104,7 @@ func (s *socket) doPeek(fd uintptr) bool {
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), s.one[:], syscall.MSG_PEEK)
 		switch err {
+		case nil:
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
@@ -107,6 +112,8 @@ func (s *socket) doPeek(fd uintptr) bool {
 				acknowledge(int(fd))
 			}
 			return false
+		default:
+			s.peeked = os.NewSyscallError("read", err)
 		}
 		return true
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -70,6 +71,17 @@ func parseListen(text string) (l listenURL, hint string, err error) {
 		return l, hint, fmt.Errorf("passwords would cross the network in the clear at %s", l.address)
 	}
 	return l, "", nil
+}
+
+// hostPort are the host and the port to give to people. Those of a socket that
+// systemd holds are in its unit, which may be told by the port in the URL.
+func (l listenURL) hostPort() (host, port string) {
+	if socket, handed := strings.CutPrefix(l.address, systemdAddress); handed {
+		_, port, _ = strings.Cut(socket, ":")
+		return "", cmp.Or(port, "of the socket unit")
+	}
+	host, port, _ = net.SplitHostPort(l.address)
+	return host, port
 }
 
 func (l listenURL) onLoopback() bool {

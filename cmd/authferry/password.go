@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -127,7 +126,7 @@ func serverRows(c *config, protocols []string) []string {
 		if len(protocols) > 0 && !slices.Contains(protocols, l.protocol) {
 			continue
 		}
-		host, port, _ := net.SplitHostPort(l.address)
+		host, port := l.hostPort()
 		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 			host = c.hostname
 		}
