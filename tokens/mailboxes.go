@@ -35,6 +35,9 @@ type Connection struct {
 	SignIn   string // whose grant it is; empty: the mailbox's own
 	Provider string // a key of [Settings.Providers]
 	Token    *Token // nil where the flow needs no person
+	// Untried says that Token is a refresh token alone, taken over from another
+	// program: the first login gets an access token for it.
+	Untried bool
 }
 
 // Connect keeps a new grant for a mailbox, together with the passwords it has.
@@ -49,7 +52,8 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	if p == nil {
 		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", quote(c.Provider), c.Provider)
 	}
-	if err := p.CheckGrant(c.Token); err != nil {
+	untried := c.Untried && c.Token != nil && !c.Token.Refresh.Empty()
+	if err := p.CheckGrant(c.Token); err != nil && !untried {
 		return fmt.Errorf("connecting %s: %w", mailbox, err)
 	}
 	var t Token

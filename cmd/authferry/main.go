@@ -20,6 +20,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		serveCommand(),
 		demoCommand(),
 		connectCommand(),
+		importCommand(),
 		mailboxCommand(),
 		passwordCommand(),
 		whoCommand(),

@@ -34,6 +34,8 @@ import (
 //	secure NAME PROTOCOL CA   has TLS with a certificate of that authority
 //	reconfigure FROM TO       edits config.toml, by regular expression
 //	taken NAME FILE           writes a configuration that wants what NAME listens on
+//	old FORMAT FILE MAILBOX [PASSWORD]  writes what another program keeps of a mailbox signed in to,
+//	                          and sets $CLIENT_SECRET and $REFRESH_TOKEN
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -67,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"held":       onStage((*stage).cmdHeld),
 			"secure":     onStage((*stage).cmdSecure),
 			"taken":      onStage((*stage).cmdTaken),
+			"old":        onStage((*stage).cmdOld),
 
 			"reconfigure": onStage((*stage).cmdReconfigure),
 		},

@@ -1,0 +1,242 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"authferry/tokens"
+)
+
+// EmailProxy is what email-oauth2-proxy knew: its accounts, the domains it
+// opened whole, and where it listened.
+type EmailProxy struct {
+	Accounts []Account
+	Domains  []Domain
+	Listen   []string // as the configuration has it
+}
+
+// Domain is a catch-all account: every mailbox of a domain.
+type Domain struct {
+	Name     string // empty: any
+	Provider Provider
+	Problem  string // as an account's
+}
+
+// proxySection holds what is about the program as a whole.
+const proxySection = "emailproxy"
+
+// ReadEmailProxy reads the configuration of email-oauth2-proxy, with its cache
+// store (nil: the tokens are in the configuration). What it keeps of an account
+// is encrypted with the password that its mail program sends; where another
+// password is given, or none, the account has a Problem. Where mailboxes are
+// named, only those are read.
+func ReadEmailProxy(configuration, cache []byte, password tokens.Secret, only ...string) (*EmailProxy, error) {
+	f, err := readINI(configuration)
+	if err != nil {
+		return nil, err
+	}
+	if cache != nil {
+		c, err := readINI(cache)
+		if err != nil {
+			return nil, fmt.Errorf("its cache store: %w", err)
+		}
+		f.lay(c)
+	}
+	r := &proxyReader{ini: f, password: password, catchAll: f.flag("allow_catch_all_accounts", proxySection), servers: readServers(f)}
+	found := &EmailProxy{Listen: readListeners(f)}
+	for _, name := range f.names {
+		local, domain, isAccount := strings.Cut(name, "@")
+		wanted := len(only) == 0 || slices.ContainsFunc(only, func(s string) bool { return strings.EqualFold(s, name) })
+		switch {
+		case !isAccount || !wanted:
+		case local != "":
+			if a := r.account(name); a.Problem != exampleLeft { // the file comes with a dozen of them
+				found.Accounts = append(found.Accounts, a)
+			}
+		case r.catchAll:
+			if p, problem := r.provider(name); problem != exampleLeft {
+				found.Domains = append(found.Domains, Domain{strings.ToLower(domain), p, problem})
+			}
+		}
+	}
+	switch {
+	case len(found.Accounts)+len(found.Domains) > 0:
+	case len(only) > 0:
+		return nil, fmt.Errorf("it has no account in use of %s", strings.Join(only, " or "))
+	default:
+		return nil, errors.New("it has no accounts in use, which are sections named as a mail address: is it the configuration of email-oauth2-proxy (emailproxy.config)?")
+	}
+	return found, nil
+}
+
+// cached are the keys that a cache store keeps.
+var cached = []string{"refresh_token", "token_salt", "token_iterations", "client_secret_encrypted"}
+
+// lay puts a cache store over a configuration.
+func (f *ini) lay(c *ini) {
+	for _, name := range c.names {
+		if !strings.Contains(name, "@") {
+			continue
+		}
+		if f.sections[name] == nil {
+			f.sections[name] = map[string]string{}
+			f.names = append(f.names, name)
+		}
+		for _, key := range cached {
+			if v, ok := c.sections[name][key]; ok {
+				f.sections[name][key] = v
+			}
+		}
+	}
+}
+
+type proxyReader struct {
+	*ini
+	password tokens.Secret
+	catchAll bool
+	servers  []server
+}
+
+// chain is where the values of an account are looked for.
+func (r *proxyReader) chain(name string) []string {
+	if !r.catchAll {
+		return []string{name}
+	}
+	return []string{name, name[strings.LastIndexByte(name, '@'):], "@"}
+}
+
+func (r *proxyReader) account(name string) Account {
+	p, problem := r.provider(name)
+	a := Account{Mailbox: name, Provider: p, Problem: problem}
+	if problem != "" || !p.Flow.NeedsPerson() {
+		return a
+	}
+	locked := r.sections[name]["refresh_token"]
+	switch {
+	case locked == "":
+		a.Problem = "nobody has signed in there: authferry connect " + name
+	case r.password.Empty():
+		a.Problem = "its grant is encrypted with the password that its mail program sends: pipe that in, with --password-stdin"
+	default:
+		refresh, err := r.open(name, name, locked)
+		if err == nil {
+			err = checkToken(refresh)
+		}
+		if err != nil {
+			a.Problem = problemOf(err, name)
+		} else {
+			a.Refresh = refresh
+		}
+	}
+	return a
+}
+
+func problemOf(err error, name string) string {
+	if errors.Is(err, errFernet) {
+		return fmt.Sprintf("its grant cannot be decrypted with this password: pipe in the one that its mail program sends, with --password-stdin --mailbox %s; or authferry connect %s", name, name)
+	}
+	return fmt.Sprintf("its grant cannot be decrypted: %v; authferry connect %s instead", err, name)
+}
+
+// open decrypts a value of a section for an account, whose salt may be its own
+// or come from a catch-all section.
+func (r *proxyReader) open(name, section, value string) (tokens.Secret, error) {
+	err := errFernet
+	var tried []lock
+	for _, chain := range [][]string{r.chain(name), {section}} {
+		l := lock{salt: r.get("token_salt", chain...), iterations: oldIterations}
+		if text := r.get("token_iterations", chain...); text != "" {
+			l.iterations, _ = strconv.Atoi(text)
+		}
+		if slices.Contains(tried, l) {
+			continue
+		}
+		tried = append(tried, l)
+		var opened tokens.Secret
+		if opened, err = l.open(r.password, value); err == nil {
+			return opened, nil
+		}
+	}
+	return "", err
+}
+
+// provider reads what an account says of its provider, or why it cannot be used.
+func (r *proxyReader) provider(name string) (p Provider, problem string) {
+	get := func(key string) string { return r.get(key, r.chain(name)...) }
+	p = Provider{
+		AuthURL: get("permission_url"), TokenURL: get("token_url"),
+		Scopes:   strings.Fields(get("oauth2_scope")),
+		ClientID: get("client_id"), ClientSecret: tokens.Secret(get("client_secret")),
+	}
+	if isExample(p.ClientID) || isExample(p.ClientSecret.Reveal()) {
+		return p, exampleLeft
+	}
+	if p.TokenURL == "" || p.ClientID == "" {
+		return p, "it lacks token_url or client_id: authferry connect " + name + " once its provider is in the configuration"
+	}
+	if u := get("redirect_uri"); strings.HasPrefix(u, "http://localhost") {
+		p.RedirectHost = "localhost"
+	}
+	switch flow := get("oauth2_flow"); flow {
+	case "", "authorization_code":
+	case "device":
+		p.Flow, p.DeviceURL, p.AuthURL = tokens.FlowDeviceCode, p.AuthURL, ""
+	case "client_credentials":
+		p.Flow, p.AuthURL = tokens.FlowClientCredentials, ""
+	case "service_account":
+		p.Flow, p.AuthURL = tokens.FlowServiceAccount, ""
+		p.readServiceAccount()
+	case "password":
+		return p, "it signs in with the mailbox's own password (oauth2_flow = password), which providers are giving up: authferry connect " + name + " signs in by the consent page"
+	default:
+		return p, fmt.Sprintf("its oauth2_flow %q is not known here: authferry connect %s", clip(flow), name)
+	}
+	if p.ClientSecret.Empty() {
+		p.CertificateFile, p.CertificateKeyFile = get("jwt_certificate_path"), get("jwt_key_path")
+	}
+	if locked := get("client_secret_encrypted"); p.ClientSecret.Empty() && locked != "" {
+		if problem = r.openClientSecret(name, locked, &p); problem != "" {
+			return p, problem
+		}
+	}
+	p.serveBy(r.servers)
+	p.settle()
+	return p, ""
+}
+
+func (r *proxyReader) openClientSecret(name, locked string, p *Provider) (problem string) {
+	if r.password.Empty() {
+		return "its client_secret is encrypted with the password that its mail program sends: pipe that in, with --password-stdin"
+	}
+	for _, section := range r.chain(name) {
+		if r.sections[section]["client_secret_encrypted"] != locked {
+			continue
+		}
+		secret, err := r.open(name, section, locked)
+		if err != nil {
+			return problemOf(err, name)
+		}
+		p.ClientSecret = secret
+	}
+	return ""
+}
+
+// readServiceAccount: the key, or the path of a file with it, is where other
+// flows have the secret.
+func (p *Provider) readServiceAccount() {
+	if p.ClientID == "file" {
+		p.ServiceAccountFile = p.ClientSecret.Reveal()
+	} else {
+		p.ServiceAccountKey = p.ClientSecret
+	}
+	p.ClientID, p.ClientSecret = "", ""
+}
+
+const exampleLeft = "it still has the example's client, so it was never in use"
+
+func isExample(value string) bool { return strings.Contains(value, "*** your") }
+
+func clip(s string) string { return s[:min(len(s), 40)] }

@@ -1,0 +1,115 @@
+package migrate
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// server is a mail server that the program went to, and where it listened for it.
+type server struct {
+	protocol, host, port string
+	startTLS             bool
+}
+
+// serverSection takes [IMAP-1993] apart.
+func serverSection(name string) (protocol, port string, ok bool) {
+	kind, port, ok := strings.Cut(name, "-")
+	protocol = map[string]string{"IMAP": "imap", "POP": "pop3", "SMTP": "smtp"}[kind]
+	n, err := strconv.ParseUint(port, 10, 16)
+	return protocol, port, ok && protocol != "" && err == nil && n > 0
+}
+
+func readServers(f *ini) []server {
+	var servers []server
+	for _, name := range f.names {
+		protocol, _, ok := serverSection(name)
+		host, port := f.get("server_address", name), f.get("server_port", name)
+		if _, err := strconv.ParseUint(port, 10, 16); ok && err == nil && isHost(host) {
+			servers = append(servers, server{protocol, host, port, f.flag("server_starttls", name)})
+		}
+	}
+	return servers
+}
+
+// isHost keeps out what would not come through as a host in a URL.
+func isHost(host string) bool {
+	return host != "" && len(host) <= 255 && !strings.ContainsFunc(host, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`/\@?#%"<>[]`, r)
+	})
+}
+
+// readListeners is where mail programs are used to find their server.
+func readListeners(f *ini) []string {
+	var listen []string
+	for _, name := range f.names {
+		if protocol, port, ok := serverSection(name); ok {
+			scheme, host := listener(f, name)
+			listen = append(listen, protocol+scheme+"://"+net.JoinHostPort(host, port))
+		}
+	}
+	return listen
+}
+
+// listener is how a server listened, in authferry's words. Where it did so
+// without TLS on every address, which is what it does when not told otherwise,
+// this machine alone is offered: the danger is to be spelt out by a person.
+func listener(f *ini, name string) (scheme, host string) {
+	host = f.get("local_address", name)
+	ip, err := netip.ParseAddr(host)
+	local := host == "localhost" || err == nil && ip.IsLoopback()
+	everywhere := !local && (err != nil || ip.IsUnspecified())
+	if everywhere {
+		host = ""
+	}
+	switch tls := f.get("local_certificate_path", name) != ""; {
+	case tls && f.flag("local_starttls", name):
+		return "+starttls", host
+	case tls:
+		return "s", host
+	case everywhere:
+		return "", "127.0.0.1"
+	case !local:
+		return "+insecure", host
+	}
+	return "", host
+}
+
+// serveBy finds the mail servers of a provider that is not built in. Accounts
+// do not name theirs: a server is taken whose domain is that of the token
+// endpoint, or the only one there is that belongs to nobody known.
+func (p *Provider) serveBy(servers []server) {
+	if familyOf(p.TokenURL) != "" {
+		return
+	}
+	for _, e := range []struct {
+		protocol string
+		url      *string
+	}{{"imap", &p.IMAP}, {"pop3", &p.POP3}, {"smtp", &p.SMTP}} {
+		var near, others []server
+		for _, s := range servers {
+			switch {
+			case s.protocol != e.protocol || isBuiltinHost(s.host):
+			case domainOf(s.host) == domainOfURL(p.TokenURL):
+				near = append(near, s)
+			default:
+				others = append(others, s)
+			}
+		}
+		if len(near) == 0 && len(others) == 1 {
+			near = others
+		}
+		if len(near) > 0 {
+			*e.url = near[0].url()
+		}
+	}
+}
+
+func (s server) url() string {
+	scheme := s.protocol + "s"
+	if s.startTLS {
+		scheme = s.protocol
+	}
+	return scheme + "://" + net.JoinHostPort(s.host, s.port)
+}

@@ -1,0 +1,51 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"go.uber.org/zap"
+)
+
+func TestRedeem(t *testing.T) {
+	f := newFakeEndpoint(t)
+	p := f.provider()
+	refresh := f.grant()
+	got, err := p.Redeem(context.Background(), refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.use(got.Access) || got.Refresh.Empty() {
+		t.Error("no good token came of it")
+	}
+	if _, err := p.Redeem(context.Background(), "made-up"); !errors.Is(err, ErrNeedsConsent) {
+		t.Errorf("a made-up token: %v", err)
+	}
+}
+
+// A grant that nobody has tried is kept without asking anybody, and serves the
+// first login.
+func TestConnectUntried(t *testing.T) {
+	ctx := context.Background()
+	f := newFakeEndpoint(t)
+	p := f.provider()
+	v := NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*Provider{p.Name: p}}, zap.NewNop())
+	defer v.Close(ctx)
+	c := Connection{Mailbox: me, Provider: p.Name, Untried: true, Token: &Token{}}
+	if v.Connect(ctx, c) == nil {
+		t.Error("nothing at all was kept")
+	}
+	c.Token.Refresh = f.grant()
+	if err := v.Connect(ctx, c); err != nil || f.asked() != 0 {
+		t.Fatalf("%v, and %d calls", err, f.asked())
+	}
+	password, err := v.AddPassword(ctx, me, PasswordSpec{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := v.Authorize(ctx, Login{User: me, Password: password, Protocol: "imap", From: here})
+	if err != nil || !f.use(g.AccessToken) {
+		t.Errorf("the first login: %v", err)
+	}
+}
