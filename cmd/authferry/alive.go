@@ -81,7 +81,7 @@ func (w *watched) alive(ctx context.Context) error {
 	if to.Addr().IsUnspecified() {
 		to = netip.AddrPortFrom(loopbackLike(to.Addr()), to.Port())
 	}
-	from, err := freePort(to.Addr())
+	from, err := probeAddress(to.Addr())
 	if err != nil {
 		return nil // out of ports or descriptors, which is another matter
 	}
@@ -120,9 +120,9 @@ func loopbackLike(a netip.Addr) netip.Addr {
 	return netip.IPv6Loopback()
 }
 
-// freePort is an address to connect from. The port has to be known before the
+// probeAddress is an address to connect from. The port has to be known before the
 // connection is made: it may be accepted before its maker is told.
-func freePort(a netip.Addr) (netip.AddrPort, error) {
+func probeAddress(a netip.Addr) (netip.AddrPort, error) {
 	ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
 	if err != nil {
 		return netip.AddrPort{}, err

@@ -61,7 +61,7 @@ func showSessions(w io.Writer, list []admin.Session, now time.Time) error {
 	rows := []string{row("ID", "MAILBOX", "PASSWORD", "PROTOCOL", "TLS", "FROM", "PROGRAM", "FOR", "IDLE", "SENT", "RECEIVED")}
 	for _, s := range list {
 		rows = append(rows, row(strconv.FormatInt(s.ID, 10), s.Mailbox, s.Password, s.Protocol, strings.TrimPrefix(s.TLS, "TLS "),
-			s.Client, s.Name, span(now.Sub(s.Since)), span(now.Sub(s.Moved)), amount(s.Sent), amount(s.Received)))
+			s.Client, s.Name, span(now.Sub(s.Since)), span(now.Sub(s.Moved)), volume(s.Sent), volume(s.Received)))
 	}
 	return columns(w, rows...)
 }
@@ -79,8 +79,8 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
-// amount is a number of bytes for people.
-func amount(n int64) string {
+// volume is a number of bytes for people.
+func volume(n int64) string {
 	switch {
 	case n < 1000:
 		return fmt.Sprintf("%d B", n)
