@@ -1,0 +1,102 @@
+package alert
+
+import (
+	"fmt"
+	"time"
+
+	"authferry/tokens"
+)
+
+// Condition is what there is to say of a mailbox now.
+type Condition struct {
+	Mailbox  string
+	Provider string
+	Event    Event // "": nothing, all is well
+	Cause    tokens.Cause
+	Since    time.Time // of the trouble; zero if it is not known
+	At       time.Time // when the grant ends or was found to have ended; zero if it does not
+	Reason   string    // the provider's answer, for people
+	Advice   tokens.Advice
+}
+
+// causeNotConfigured is of a mailbox whose [provider.NAME] table is gone.
+const causeNotConfigured tokens.Cause = "not-configured"
+
+// refusedAfter is how long a refusal may last before it is said: it is no blip,
+// but somebody may be changing things in the provider's console right now.
+const refusedAfter = 5 * time.Minute
+
+// transient are the causes that pass without anybody's doing.
+var transient = map[tokens.Cause]bool{
+	tokens.CauseUnknown: true, tokens.CauseThrottled: true, tokens.CauseOutage: true,
+	tokens.CauseUnreachable: true,
+}
+
+// Look tells the condition of a mailbox at the provider p, which is nil if it
+// is not configured. person and certain are [tokens.Vault.NeedsPerson]'s.
+func (c Config) Look(a *tokens.Account, p *tokens.Provider, person time.Time, certain bool, now time.Time) Condition {
+	c = c.WithDefaults()
+	is := Condition{Mailbox: a.Mailbox, Provider: a.Provider}
+	over := certain && !person.IsZero() && !now.Before(person)
+	switch t := a.Trouble; {
+	case a.Provider == "": // disconnected, on purpose
+		return is
+	case p == nil:
+		is.Event, is.Cause = Refused, causeNotConfigured
+		is.Advice = tokens.Advice{
+			Words: fmt.Sprintf("the provider %s is not configured", a.Provider),
+			Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another provider", a.Provider),
+		}
+		return is
+	case a.Dead != nil:
+		is.Event, is.Cause, is.Since, is.Reason = GrantEnded, a.Dead.Cause, a.Dead.Since, a.Dead.Reason
+		is.At = a.Dead.Since
+	case t != nil && !transient[t.Cause] && now.Sub(t.Since) >= min(refusedAfter, c.After):
+		is.Event, is.Cause, is.Since, is.Reason = Refused, t.Cause, t.Since, t.Reason
+	case over:
+		is.Event, is.Cause, is.Since, is.At = GrantEnded, endCause(a), person, person
+	case certain && !person.IsZero() && person.Sub(now) <= c.Ahead:
+		is.Event, is.Cause, is.At = GrantEnding, endCause(a), person
+	// From the first failure to the last one: a single failure that nobody has
+	// tried again after says nothing about the time since.
+	case t != nil && t.At.Sub(t.Since) >= c.After:
+		is.Event, is.Cause, is.Since, is.Reason = Unreachable, t.Cause, t.Since, t.Reason
+	default:
+		return is
+	}
+	is.Advice = is.advice(p)
+	return is
+}
+
+// advice is the cause's, or the best there is without one.
+func (is Condition) advice(p *tokens.Provider) tokens.Advice {
+	cause := is.Cause
+	if cause == tokens.CauseUnknown && is.Event != Unreachable {
+		cause = tokens.CauseRevoked // what most grants end by, and the fix is the same
+	}
+	advice := cause.Advice(is.Mailbox, p)
+	if is.Event == GrantEnding { // the cause speaks of one that has ended
+		advice.Words = "the provider gave this grant for a time that is about to end (Google: seven days, while the consent screen is in Testing)"
+	}
+	if advice.Words == "" {
+		advice.Words = "no new token could be had from the provider " + p.Name
+	}
+	if advice.Fix == "" {
+		advice.Fix = "see what authferry check " + is.Mailbox + " says"
+	}
+	return advice
+}
+
+// endCause is why a grant ends at a time known before.
+func endCause(a *tokens.Account) tokens.Cause {
+	if !a.Token.RefreshExpiry.IsZero() {
+		return tokens.CauseTesting
+	}
+	return tokens.CauseUnknown
+}
+
+// Person tells whether the condition waits for a person: all but a token
+// endpoint that may come back by itself.
+func (is Condition) Person() bool {
+	return is.Event == GrantEnding || is.Event == GrantEnded || is.Event == Refused
+}

@@ -1,0 +1,233 @@
+package alert
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"authferry/tokens"
+)
+
+const (
+	// gather is how long mailboxes wait for each other that fall to a trouble
+	// which was said of others just now: when a client is deleted, each mailbox
+	// finds out at its own next refresh. The wait doubles while they go on
+	// falling, up to longestGather.
+	gather        = 5 * time.Minute
+	longestGather = time.Hour
+)
+
+// ledger is what was said, by what the mailboxes concerned have in common.
+type ledger struct {
+	Version int               `json:"version"`
+	Groups  map[string]*group `json:"groups"`
+
+	written []byte // as it lies in the file
+}
+
+const ledgerVersion = 1
+
+// group is one trouble of one provider.
+type group struct {
+	Event    Event        `json:"event"`
+	Cause    tokens.Cause `json:"cause,omitempty"`
+	Provider string       `json:"provider"`
+
+	Last time.Time     `json:"last,omitzero"` // when a message was made
+	Wait time.Duration `json:"wait,omitempty"`
+	// Said has the mailboxes concerned, and when each was first said; the zero
+	// time for a recovery that is yet to be said.
+	Said map[string]time.Time `json:"said,omitempty"`
+
+	Owed  []string  `json:"owed,omitempty"`  // hooks that have not taken the last message
+	Tried time.Time `json:"tried,omitzero"`  // when they were last given it
+	Tries int       `json:"tries,omitempty"` // how often in a row
+}
+
+// due is a message, the hooks to give it to, and its group.
+type due struct {
+	Message
+	hooks []string
+	group *group
+	again bool // it was made before: the log has it
+}
+
+// key is what makes two conditions one message. While a token endpoint is out
+// of reach the words for it change from one try to the next.
+func key(e Event, c tokens.Cause, provider string) string {
+	if e == Unreachable {
+		c = ""
+	}
+	return string(e) + "|" + string(c) + "|" + provider
+}
+
+// survey is what a look at all mailboxes has found. A mailbox in neither list
+// was not readable, and stays what it was said to be.
+type survey struct {
+	sick []Condition
+	well []Condition // connected, and nothing to say
+	gone []string    // removed, or disconnected: a person's doing
+}
+
+// group returns a group, made when first asked for.
+func (l *ledger) group(e Event, c tokens.Cause, provider string) *group {
+	k := key(e, c, provider)
+	g := l.Groups[k]
+	if g == nil {
+		g = &group{Event: e, Cause: c, Provider: provider}
+		l.Groups[k] = g
+	}
+	if g.Said == nil {
+		g.Said = map[string]time.Time{}
+	}
+	return g
+}
+
+// update takes a survey in and returns what is to be said now, to hooks.
+func (l *ledger) update(s survey, now time.Time, remind time.Duration, hooks []string) []due {
+	sick := map[string][]Condition{}
+	for _, is := range s.sick {
+		g := l.group(is.Event, is.Cause, is.Provider)
+		l.relapse(is, g, now)
+		l.strike(is.Mailbox, g)
+		k := key(is.Event, is.Cause, is.Provider)
+		sick[k] = append(sick[k], is)
+	}
+	for _, is := range s.well {
+		if l.strike(is.Mailbox, l.Groups[key(Recovered, "", is.Provider)]) {
+			l.group(Recovered, "", is.Provider).Said[is.Mailbox] = time.Time{}
+		}
+	}
+	for _, mailbox := range s.gone {
+		l.strike(mailbox, nil)
+	}
+	var list []due
+	for _, k := range slices.Sorted(maps.Keys(l.Groups)) {
+		g := l.Groups[k]
+		if g.Last.After(now) || g.Tried.After(now) { // the clock was set back
+			g.Last, g.Tried = now, now
+		}
+		if d, ok := g.due(sick[k], now, remind, hooks); ok {
+			list = append(list, d)
+		}
+		if len(g.Said) == 0 && len(g.Owed) == 0 && now.Sub(g.Last) > 2*longestGather {
+			delete(l.Groups, k)
+		}
+	}
+	return list
+}
+
+// relapse puts a mailbox back where it was whose recovery has not been said yet.
+func (l *ledger) relapse(is Condition, g *group, now time.Time) {
+	back := l.Groups[key(Recovered, "", is.Provider)]
+	if back == nil {
+		return
+	}
+	if said, ok := back.Said[is.Mailbox]; ok && said.IsZero() {
+		g.Said[is.Mailbox] = now
+	}
+}
+
+// strike takes a mailbox out of every group but one, and tells whether it was
+// in any.
+func (l *ledger) strike(mailbox string, but *group) (found bool) {
+	for _, g := range l.Groups {
+		if _, ok := g.Said[mailbox]; ok && g != but {
+			delete(g.Said, mailbox)
+			found = found || g.Event != Recovered
+		}
+	}
+	return found
+}
+
+// due is the message of a group, if it is time for one. sick are the mailboxes
+// that have the trouble now.
+func (g *group) due(sick []Condition, now time.Time, remind time.Duration, hooks []string) (due, bool) {
+	g.Owed = slices.DeleteFunc(g.Owed, func(h string) bool { return !slices.Contains(hooks, h) })
+	if g.Event == Recovered {
+		sick = g.recovered()
+	}
+	if len(sick) == 0 {
+		g.Owed = nil
+		return due{}, false
+	}
+	fresh := slices.ContainsFunc(sick, func(is Condition) bool { return !g.said(is) })
+	d := due{group: g}
+	switch {
+	case fresh && (g.Last.IsZero() || now.Sub(g.Last) >= g.Wait):
+	case g.Event != Recovered && !g.Last.IsZero() && now.Sub(g.Last) >= remind:
+		d.Reminder = true
+	case len(g.Owed) > 0 && now.Sub(g.Tried) >= min(gather<<min(g.Tries, 10), longestGather):
+		d.again = true
+	default:
+		return due{}, false
+	}
+	slices.SortStableFunc(sick, func(a, b Condition) int { return order(g.said(a)) - order(g.said(b)) })
+	d.Event, d.Cause, d.Provider, d.Mailboxes, d.Time = g.Event, sick[0].Cause, g.Provider, sick, now
+	if d.again {
+		g.Tries++
+	} else {
+		g.Owed, g.Tries = hooks, 0
+		g.note(sick, now)
+	}
+	g.Tried = now
+	d.hooks = slices.Clone(g.Owed)
+	return d, true
+}
+
+// recovered are the mailboxes to be taken back: those that have not been said
+// yet, which take the place of those that a hook still has not taken.
+func (g *group) recovered() []Condition {
+	var fresh, said []Condition
+	for _, mailbox := range slices.Sorted(maps.Keys(g.Said)) {
+		is := Condition{Mailbox: mailbox, Provider: g.Provider, Event: Recovered}
+		if g.said(is) {
+			said = append(said, is)
+		} else {
+			fresh = append(fresh, is)
+		}
+	}
+	if len(fresh) > 0 {
+		return fresh
+	}
+	return said
+}
+
+func (g *group) said(is Condition) bool { return !g.Said[is.Mailbox].IsZero() }
+
+// order puts what is new first.
+func order(said bool) int {
+	if said {
+		return 1
+	}
+	return 0
+}
+
+// note remembers that mailboxes have been said.
+func (g *group) note(sick []Condition, now time.Time) {
+	if g.Last.IsZero() || now.Sub(g.Last) > 2*g.Wait {
+		g.Wait = gather
+	} else {
+		g.Wait = min(2*g.Wait, longestGather)
+	}
+	g.Last = now
+	if g.Event == Recovered {
+		clear(g.Said)
+	}
+	for _, is := range sick {
+		if !g.said(is) {
+			g.Said[is.Mailbox] = now
+		}
+	}
+}
+
+// delivered notes which hooks have not taken a message.
+func (d *due) delivered(owed []string) {
+	d.group.Owed = owed
+	if d.Event != Recovered || len(owed) > 0 {
+		return
+	}
+	for _, is := range d.Mailboxes {
+		delete(d.group.Said, is.Mailbox)
+	}
+}

@@ -1,0 +1,167 @@
+package alert
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"authferry/tokens"
+)
+
+const (
+	webhookTime  = 15 * time.Second // of one try
+	webhookTries = 3
+	webhookPause = 2 * time.Second  // before the second try; each further one waits four times as long
+	longestPause = 30 * time.Second // that an answer may ask for
+	mostAnswer   = 4 << 10
+)
+
+// CheckWebhook tells what is wrong with the address of a webhook. The error
+// repeats no part of it.
+func CheckWebhook(address tokens.Secret) error {
+	_, err := parseWebhook(address)
+	return err
+}
+
+// parseWebhook reads an address. What url.Parse has to say would repeat it.
+func parseWebhook(address tokens.Secret) (*url.URL, error) {
+	u, err := url.Parse(address.Reveal())
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("must be an https:// address")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, errors.New("must be an https:// address: whoever reads it on its way could post there too; http:// goes to this machine only")
+	}
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// webhookName is as much of an address as may be printed.
+func webhookName(u *url.URL) string { return u.Scheme + "://" + u.Host + "/..." }
+
+// webhook posts messages.
+type webhook struct {
+	address *url.URL
+	client  *http.Client
+	tries   int
+	pause   func(context.Context, time.Duration) error
+}
+
+func newWebhook(address tokens.Secret) (*webhook, error) {
+	u, err := parseWebhook(address)
+	if err != nil {
+		return nil, fmt.Errorf("webhook in [alert] %w", err)
+	}
+	return &webhook{u, &http.Client{
+		Timeout: webhookTime,
+		// Messages are rare: no connection is kept, which would be a goroutine
+		// to look after.
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
+		// Where it leads is not where the administrator meant it to go.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, webhookTries, pause}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// send posts a message, and tries again what may pass.
+func (w *webhook) send(ctx context.Context, m Message) error {
+	post, err := json.Marshal(w.payload(m))
+	if err != nil {
+		return fmt.Errorf("writing the alert as JSON: %w", err)
+	}
+	wait := webhookPause
+	for try := 1; ; try++ {
+		again, asked, err := w.try(ctx, post)
+		if err == nil || !again || try == w.tries {
+			return err
+		}
+		if w.pause(ctx, min(max(wait, asked), longestPause)) != nil {
+			return err
+		}
+		wait *= 4
+	}
+}
+
+// payload is the JSON to post. Google Chat refuses what it does not know; all
+// others pass over it.
+func (w *webhook) payload(m Message) any {
+	if w.address.Hostname() == "chat.googleapis.com" {
+		return map[string]string{"text": m.Text()}
+	}
+	return m
+}
+
+// try posts once. again tells whether another try may fare better, and asked
+// how long the answer asks to wait before it.
+func (w *webhook) try(ctx context.Context, post []byte) (again bool, asked time.Duration, err error) {
+	name := webhookName(w.address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.address.String(), bytes.NewReader(post))
+	if err != nil {
+		return false, 0, fmt.Errorf("posting to %s: not an address to post to", name)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "authferry")
+	resp, err := w.client.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // the rest of it is the address
+		}
+		return true, 0, fmt.Errorf("posting to %s: %s: is it reachable from this machine?", name, w.scrub(err.Error()))
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, mostAnswer)) // for the words only
+	switch code := resp.StatusCode; {
+	case code/100 == 2:
+		return false, 0, nil
+	case code/100 == 3:
+		return false, 0, fmt.Errorf("posting to %s: the answer is a redirect (%d), which is not followed: write down the final address", name, code)
+	default:
+		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		again = code == http.StatusTooManyRequests || code/100 == 5
+		return again, time.Duration(min(max(seconds, 0), 3600)) * time.Second,
+			fmt.Errorf("posting to %s: the answer is %d %s: check the address where the webhook was made",
+				name, code, strconv.Quote(cut(w.scrub(string(answer)), mostOutput)))
+	}
+}
+
+// scrub takes the secret parts of the address out of text that may repeat them.
+func (w *webhook) scrub(text string) string {
+	parts := []string{w.address.String(), w.address.RequestURI(), w.address.RawQuery}
+	parts = append(parts, strings.Split(w.address.Path, "/")...)
+	for _, values := range w.address.Query() {
+		parts = append(parts, values...)
+	}
+	if u := w.address.User; u != nil {
+		password, _ := u.Password()
+		parts = append(parts, u.String(), password)
+	}
+	for _, part := range parts {
+		if len(part) > 3 {
+			text = strings.ReplaceAll(text, part, tokens.Secret(part).String())
+		}
+	}
+	return text
+}
