@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"authferry/alert"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -30,6 +31,7 @@ type config struct {
 	gate     proxy.GateLimits
 	limits   proxy.Limits
 	log      logConfig
+	alert    alert.Config
 	warnings []string
 }
 
@@ -130,6 +132,7 @@ func readConfig(t *table) *config {
 		gate:     readGate(t.table("gate")),
 		limits:   readLimits(t.table("limits")),
 		log:      readLog(t.table("log")),
+		alert:    readAlert(t.table("alert")),
 	}
 	c.admin = readAdmin(t, c.store)
 	c.tls = readTLS(t.table("tls"), c.hostname)
@@ -220,8 +223,8 @@ func checkMailbox(mailbox string) error {
 	return nil
 }
 
-// exposedSecret warns of a file that holds a client secret or a proxy's password
-// and can be read by everybody on the machine.
+// exposedSecret warns of a file that holds a client secret, a proxy's password or
+// the address of a webhook and can be read by everybody on the machine.
 func exposedSecret(file string, root *table) string {
 	held := ""
 	for _, p := range root.table("provider").values {
@@ -234,6 +237,9 @@ func exposedSecret(file string, root *table) string {
 		case strings.Contains(through, "@") && held == "":
 			held = "a proxy's password and every user of this machine can read it; chmod 0640 it"
 		}
+	}
+	if s, _ := root.table("alert").values["webhook"].(string); s != "" && held == "" {
+		held = "the address of a webhook and every user of this machine can read it; chmod 0640 it, or move the address to a webhook_file"
 	}
 	if held == "" || !readableByOthers(file) {
 		return ""

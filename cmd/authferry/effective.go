@@ -47,6 +47,7 @@ func (c *config) effective() []zap.Field {
 		zap.String("gate", fmt.Sprintf("%+v", c.gate)),
 		zap.String("limits", fmt.Sprintf("%+v", c.limits)),
 		zap.Stringer("level", c.log.level),
+		zap.String("alert", fmt.Sprint(c.alert)),
 	}
 }
 

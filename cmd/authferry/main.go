@@ -23,6 +23,8 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		importCommand(),
 		mailboxCommand(),
 		passwordCommand(),
+		statusCommand(),
+		alertCommand(),
 		whoCommand(),
 		kickCommand(),
 		reloadCommand(),

@@ -29,6 +29,7 @@ func (s *service) reload(c *config) error {
 	s.tendCertificate()
 	s.vault.Configure(c.settings)
 	s.gate.Configure(c.gate)
+	s.watcher.Configure(c.alert)
 	s.level.SetLevel(c.log.level)
 	for _, w := range c.warnings {
 		s.log.Warn(w)

@@ -62,3 +62,24 @@ func listen(t *testing.T, url string) listenURL {
 	}
 	return l
 }
+
+// TestReloadAlerts: the hooks of the new configuration are in force.
+func TestReloadAlerts(t *testing.T) {
+	t.Parallel()
+	s, _ := newShow(t)
+	if got := s.service.watcher.Try(t.Context()); len(got) != 0 {
+		t.Fatalf("hooks without a configuration: %v", got)
+	}
+	c := *s.service.config.Load()
+	c.alert.MailTo = []string{demoMailbox}
+	if err := s.service.reload(&c); err != nil {
+		t.Fatal(err)
+	}
+	got := s.service.watcher.Try(t.Context())
+	if len(got) != 1 || got[0].Hook != "mail" || got[0].Err != nil {
+		t.Errorf("%v", got)
+	}
+	if mails, err := s.gmail.Messages(demoMailbox, "INBOX"); err != nil || !strings.Contains(string(mails[len(mails)-1]), "this is a test") {
+		t.Errorf("%d mails, %v", len(mails), err)
+	}
+}

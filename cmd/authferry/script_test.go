@@ -21,6 +21,7 @@ import (
 //	                          fault token FAULT: its token endpoint, what [demo.TokenAnswer] lists;
 //	                          fault scopes SCOPES: its owners, grant these; fault delegation gone:
 //	                          its administrator, take the mailboxes from applications
+//	revoked MAILBOX           its owner takes the grant back at the simulation
 //	visit NAME AS [deny]      opens the address it printed as a person does, and follows the
 //	                          redirect; paste NAME AS gives it the redirected address instead
 //	minted FILE               writes an answer of the token endpoint with a token for any mailbox
@@ -56,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"tell":    onStage((*stage).cmdTell),
 			"hush":    onStage((*stage).cmdHush),
 			"fault":   onStage((*stage).cmdFault),
+			"revoked": onStage((*stage).cmdRevoked),
 			"visit":   onStage((*stage).cmdVisit),
 			"paste":   onStage((*stage).cmdPaste),
 			"type":    onStage((*stage).cmdType),

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/admin"
+	"authferry/alert"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -33,6 +34,7 @@ type service struct {
 	admin       *admin.Server // nil: none
 	started     time.Time
 	tending     func() // ends what looks after the certificate, and waits for its end
+	watcher     *alert.Watcher
 
 	mu        sync.Mutex // guards servers and listeners, and is held while reloading
 	stopping  bool
@@ -86,12 +88,13 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 		return nil, err
 	}
 	s.accept(opened)
+	s.watcher = watcherFor(s.config.Load, vault, log) // before a reload can be asked for
 	if err := s.openAdmin(c); err != nil {
 		s.closeListeners()
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
-	s.rest = inBackground(vault.Tend)
+	s.rest = inBackground(vault.Tend, s.watcher.Run)
 	return s, nil
 }
 

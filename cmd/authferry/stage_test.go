@@ -139,6 +139,11 @@ func (s *stage) cmdFault(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
+func (s *stage) cmdRevoked(ts *testscript.TestScript, args []string) error {
+	s.gmail.RevokeGrants(args[0])
+	return nil
+}
+
 // redirected is where the consent page that a process printed leads to.
 func (s *stage) redirected(args []string) (string, *process, error) {
 	p, err := s.process(args[0])

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"authferry/alert"
+	"authferry/tokens"
+)
+
+// readAlert reads when to say that a mailbox needs a person, and to whom.
+func readAlert(t *table) alert.Config {
+	c := alert.Config{
+		Command:  readAlertCommand(t),
+		Webhook:  readWebhook(t),
+		MailFrom: t.text("mail_from", ""),
+		Ahead:    t.duration("ahead", alert.DefaultAhead),
+		Remind:   t.duration("remind", alert.DefaultRemind),
+		After:    t.duration("after", alert.DefaultAfter),
+	}
+	for i, to := range t.texts("mail_to") {
+		if err := checkMailbox(to); err != nil {
+			t.complainAt("mail_to", i, err.Error(), "")
+			continue
+		}
+		c.MailTo = append(c.MailTo, to)
+	}
+	if c.MailFrom != "" {
+		if err := checkMailbox(c.MailFrom); err != nil {
+			t.complain("mail_from", err.Error(), "a mailbox that is connected")
+		}
+		if !t.has("mail_to") {
+			t.complain("mail_from", "mail_to is missing", "it says who gets the mail")
+		}
+	}
+	t.done()
+	return c
+}
+
+// readAlertCommand reads a program with its arguments, and sees that it is there.
+func readAlertCommand(t *table) []string {
+	command := t.texts("command")
+	if len(command) == 0 {
+		return nil
+	}
+	program := command[0]
+	if strings.ContainsRune(program, filepath.Separator) {
+		program = t.doc.resolve(program)
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		t.complainAt("command", 0, fmt.Sprintf("there is no program %s that can be run", program),
+			`there is no shell: write ["/path/of/program", "argument", "argument"]`)
+		return nil
+	}
+	return append([]string{program}, command[1:]...)
+}
+
+// readWebhook reads the address to post to: whoever knows it may post there,
+// so it may lie in a file of its own, and no complaint repeats it.
+func readWebhook(t *table) tokens.Secret {
+	key, address := "webhook", tokens.Secret(t.text("webhook", ""))
+	if path := t.file("webhook_file"); path != "" {
+		key = "webhook_file"
+		if !address.Empty() {
+			t.complain(key, "names the webhook a second time", "keep one of webhook and webhook_file")
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.complain(key, err.Error(), "")
+			return ""
+		}
+		address = tokens.Secret(strings.TrimSpace(string(content)))
+	} else if address.Empty() {
+		return ""
+	}
+	if err := alert.CheckWebhook(address); err != nil {
+		t.complain(key, err.Error(), "")
+	}
+	return address
+}

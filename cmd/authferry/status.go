@@ -1,0 +1,292 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"authferry/alert"
+	"authferry/tokens"
+)
+
+func statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how all mailboxes are, those that need a person first",
+		Long: `Show how all mailboxes are: what is wrong and since when, when a person is needed
+next, and when each was last logged in to. Those that need a person come first.
+The store is read; a running server is not needed, and adds who is logged in.
+
+The exit code is 0 if all is well, and 1 if a mailbox needs a person now or
+within the "ahead" of the [alert] table, gets no new tokens for longer than its
+"after", or cannot be read.`,
+		Example: `  authferry status
+  authferry status --json
+  authferry status > /dev/null || echo "look after authferry"`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+				report, err := statusOf(ctx, c, vault, liveSessions(ctx, c), time.Now())
+				if err != nil {
+					return err
+				}
+				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+					err = printJSON(cmd.OutOrStdout(), report)
+				} else {
+					err = showStatus(cmd.OutOrStdout(), report)
+				}
+				return errors.Join(err, report.verdict())
+			})
+		},
+	}
+	cmd.Flags().Bool("json", false, "print JSON, for scripts")
+	return cmd
+}
+
+// statusReport is what the command shows, and the stable shape of --json.
+type statusReport struct {
+	Well      bool         `json:"well"`
+	Summary   string       `json:"summary"`
+	Mailboxes []healthView `json:"mailboxes"`
+}
+
+// healthView is how one mailbox is.
+type healthView struct {
+	Mailbox     string               `json:"mailbox"`
+	Provider    string               `json:"provider"`
+	State       tokens.State         `json:"state,omitempty"` // none: the mailbox cannot be read
+	Event       alert.Event          `json:"event,omitempty"` // none: nothing to say
+	Cause       tokens.Cause         `json:"cause,omitempty"`
+	Words       string               `json:"words,omitempty"`
+	Reason      string               `json:"reason,omitempty"`
+	Fix         string               `json:"fix,omitempty"`
+	Page        string               `json:"page,omitempty"`
+	Since       *time.Time           `json:"since,omitempty"`
+	PersonAt    *time.Time           `json:"person_at,omitempty"` // when a person is needed next
+	PersonDays  *int                 `json:"person_days,omitempty"`
+	LastLogin   map[string]time.Time `json:"last_login"` // by protocol
+	Passwords   int                  `json:"passwords"`
+	Sessions    *int                 `json:"sessions,omitempty"` // none: no server has told
+	needsPerson bool
+}
+
+// liveSessions counts who is logged in by mailbox; nil if no server tells.
+func liveSessions(ctx context.Context, c *config) map[string]int {
+	client, err := adminClient(c)
+	if err != nil {
+		return nil
+	}
+	list, err := client.Sessions(ctx)
+	if err != nil {
+		return nil // it need not run: everything else is in the store
+	}
+	live := map[string]int{}
+	for _, s := range list {
+		live[s.Mailbox]++
+	}
+	return live
+}
+
+func statusOf(ctx context.Context, c *config, vault *tokens.Vault, live map[string]int, now time.Time) (statusReport, error) {
+	names, err := vault.Mailboxes(ctx)
+	if err != nil {
+		return statusReport{}, err
+	}
+	r := statusReport{Mailboxes: []healthView{}}
+	for _, name := range names {
+		a, err := vault.Account(ctx, name)
+		if errors.Is(err, tokens.ErrNoMailbox) { // removed meanwhile
+			continue
+		}
+		var h healthView
+		if err != nil {
+			h = unreadable(name, err)
+		} else {
+			h = healthOf(c, vault, a, now)
+		}
+		if live != nil {
+			n := live[name]
+			h.Sessions = &n
+		}
+		r.Mailboxes = append(r.Mailboxes, h)
+	}
+	slices.SortStableFunc(r.Mailboxes, func(a, b healthView) int { return cmp.Compare(a.rank(), b.rank()) })
+	r.summarize()
+	return r, nil
+}
+
+// unreadable is a mailbox whose record is damaged, or under another key.
+func unreadable(mailbox string, err error) healthView {
+	return healthView{
+		Mailbox: mailbox, Words: "it cannot be read", Reason: err.Error(), needsPerson: true, LastLogin: map[string]time.Time{},
+		Fix: fmt.Sprintf("put its file back from a backup, or authferry mailbox remove %s", mailbox),
+	}
+}
+
+func healthOf(c *config, vault *tokens.Vault, a *tokens.Account, now time.Time) healthView {
+	at, certain := vault.NeedsPerson(a)
+	is := c.alert.Look(a, c.settings.Providers[a.Provider], at, certain, now)
+	h := healthView{
+		Mailbox: a.Mailbox, Provider: a.Provider, State: vault.State(a),
+		Event: is.Event, Cause: is.Cause, Words: is.Advice.Words, Fix: is.Advice.Fix, Page: is.Advice.Page,
+		Reason: is.Reason, Since: given(is.Since), PersonAt: given(at), needsPerson: is.Person(),
+		LastLogin: map[string]time.Time{}, Passwords: len(a.Passwords),
+	}
+	if f := a.Trouble; is.Event == "" && f != nil { // nothing to worry about yet
+		h.Reason, h.Since = f.Reason, given(f.Since)
+	}
+	if is.Event == alert.GrantEnded {
+		h.PersonAt = given(is.At)
+	}
+	if h.PersonAt != nil {
+		days := int(h.PersonAt.Sub(now).Hours() / 24)
+		h.PersonDays = &days
+	}
+	for _, p := range a.Passwords {
+		if u := p.LastUsed; u.At.After(h.LastLogin[u.Protocol]) {
+			h.LastLogin[u.Protocol] = u.At
+		}
+	}
+	return h
+}
+
+// rank orders mailboxes by how soon somebody has to look after them.
+func (h healthView) rank() int {
+	switch {
+	case h.State == "":
+		return 0
+	case h.Event == alert.GrantEnded, h.Event == alert.Refused:
+		return 1
+	case h.Event == alert.GrantEnding:
+		return 2
+	case h.Event == alert.Unreachable:
+		return 3
+	case h.Reason != "":
+		return 4
+	case h.State == tokens.StateDisconnected:
+		return 6
+	}
+	return 5
+}
+
+// summarize counts, in a line.
+func (r *statusReport) summarize() {
+	counts := map[int]int{}
+	for _, h := range r.Mailboxes {
+		counts[h.rank()]++
+	}
+	var parts []string
+	for _, p := range []struct {
+		rank      int
+		one, many string
+	}{
+		{0, "cannot be read", "cannot be read"},
+		{1, "needs a person now", "need a person now"},
+		{2, "needs a person soon", "need a person soon"},
+		{3, "gets no new tokens", "get no new tokens"},
+	} {
+		switch n := counts[p.rank]; n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 "+p.one)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", n, p.many))
+		}
+	}
+	r.Well = len(parts) == 0
+	r.Summary = fmt.Sprintf("%d mailboxes", len(r.Mailboxes))
+	if len(r.Mailboxes) == 1 {
+		r.Summary = "1 mailbox"
+	}
+	if r.Well {
+		r.Summary += ", all well"
+	} else {
+		r.Summary += ": " + strings.Join(parts, ", ")
+	}
+}
+
+// verdict is what the exit code says, with the first thing to do.
+func (r statusReport) verdict() error {
+	if r.Well {
+		return nil
+	}
+	return failed(errors.New(r.Summary), "%s", cmp.Or(r.Mailboxes[0].Fix, "authferry mailbox show "+r.Mailboxes[0].Mailbox))
+}
+
+func showStatus(w io.Writer, r statusReport) error {
+	if len(r.Mailboxes) == 0 {
+		_, err := fmt.Fprintln(w, "No mailbox is connected yet; `authferry connect MAILBOX` begins.")
+		return err
+	}
+	rows := []string{row("MAILBOX", "PROVIDER", "STATE", "SINCE", "PERSON NEEDED", "LAST LOGIN", "PASSWORDS", "SESSIONS")}
+	for _, h := range r.Mailboxes {
+		sessions := ""
+		if h.Sessions != nil {
+			sessions = strconv.Itoa(*h.Sessions)
+		}
+		rows = append(rows, row(h.Mailbox, h.Provider, h.words(), moment(h.Since), h.person(), h.lastLogin(), strconv.Itoa(h.Passwords), sessions))
+	}
+	if err := columns(w, rows...); err != nil {
+		return err
+	}
+	for _, h := range r.Mailboxes {
+		if h.Event == "" && h.State != "" {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s: %s\n", h.Mailbox, cmp.Or(h.Words, h.Reason))
+		for _, line := range []string{h.Reason, h.Fix, h.Page} {
+			if line != "" && line != cmp.Or(h.Words, h.Reason) {
+				fmt.Fprintf(w, "  %s\n", line)
+			}
+		}
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", r.Summary)
+	return err
+}
+
+// words are the state and, in a word, what it came to that by.
+func (h healthView) words() string {
+	switch {
+	case h.State == "":
+		return "unreadable"
+	case h.Event == alert.GrantEnding:
+		return "ends soon"
+	case h.Cause != "":
+		return fmt.Sprintf("%s (%s)", h.State, h.Cause)
+	}
+	return string(h.State)
+}
+
+// person is when somebody is needed, in days.
+func (h healthView) person() string {
+	switch {
+	case h.PersonDays == nil && h.needsPerson:
+		return "now"
+	case h.PersonDays == nil:
+		return ""
+	case h.needsPerson && h.Event != alert.GrantEnding:
+		return "now"
+	case *h.PersonDays == 1:
+		return "in 1 day"
+	}
+	return fmt.Sprintf("in %d days", *h.PersonDays)
+}
+
+// lastLogin is the latest login of each protocol.
+func (h healthView) lastLogin() string {
+	var parts []string
+	for _, protocol := range []string{"imap", "pop3", "smtp"} {
+		if at, ok := h.LastLogin[protocol]; ok {
+			parts = append(parts, protocol+" "+moment(&at))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
