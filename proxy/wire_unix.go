@@ -20,7 +20,7 @@ type socket struct {
 	drained bool // the last read took all there was
 	woken   bool
 	peeked  error // what wait found instead of bytes: a socket tells an error once
-	prompt  bool // acknowledge what has been read before waiting for more
+	prompt  bool  // acknowledge what has been read before waiting for more
 	one     [1]byte
 
 	out  call

@@ -15,28 +15,32 @@ func main() {
 
 // run is the whole program: it returns the exit code.
 func run(args []string, in io.Reader, out, err io.Writer) int {
+	cobra.EnableCommandSorting = false // before anybody asks for the commands
 	root := rootCommand()
-	root.AddCommand(
+	section(root, "To serve:",
 		serveCommand(),
+		reloadCommand(),
 		demoCommand(),
+	)
+	section(root, "Mailboxes and their local passwords:",
 		connectCommand(),
 		importCommand(),
 		mailboxCommand(),
 		passwordCommand(),
+	)
+	section(root, "What is wrong, and who is in:",
+		checkCommand(),
 		statusCommand(),
-		alertCommand(),
 		whoCommand(),
 		kickCommand(),
-		reloadCommand(),
-		checkCommand(),
-		versionCommand(),
+		alertCommand(),
 	)
+	root.AddCommand(versionCommand())
 	completeArguments(root)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(err)
-	cobra.EnableCommandSorting = false
 	failure := root.Execute()
 	if failure != nil {
 		report(err, failure)

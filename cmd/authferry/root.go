@@ -16,6 +16,7 @@ Then, for a mailbox of yours:
   2. sign in to the mailbox         authferry connect you@gmail.com
   3. make a local password          authferry password add you@gmail.com --name "Mail program"
   4. serve                          authferry serve
+  and when something does not work  authferry check you@gmail.com
 and give your mail program the host, the port and the password of authferry.
 `
 
@@ -40,6 +41,15 @@ func rootCommand() *cobra.Command {
 		return misused(err, "see `%s --help`", cmd.CommandPath())
 	})
 	return root
+}
+
+// section adds commands under a heading of the help text.
+func section(root *cobra.Command, heading string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: heading, Title: heading})
+	for _, cmd := range commands {
+		cmd.GroupID = heading
+	}
+	root.AddCommand(commands...)
 }
 
 // knownCommand refuses words that are no subcommand.
