@@ -23,6 +23,7 @@ func (s *Server) admit(conn net.Conn) {
 		var err error
 		if leave, err = s.letIn(from.Addr()); err != nil {
 			s.Metrics.turned.Add(1)
+			s.turnedAway(from, err)
 			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
 			conn.Close()
@@ -165,6 +166,7 @@ func (s *session) carry() {
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()
 	s.Metrics.of(s.Protocol).logins.Add(1)
+	s.attempted(AttemptOK, nil)
 	s.Log.Info("session established", s.fields()...)
 
 	s.mu.Lock()

@@ -17,6 +17,7 @@ func (s *session) logRefused(r refusal, cause error) {
 	if s.grant == nil && r.row == rowBadLogin && !s.known(s.login.User) {
 		cause = tokens.ErrBadLogin // its text would repeat the name
 	}
+	s.attempted(r.row.String(), cause)
 	s.Log.Log(level, "login refused", append(s.fields(), zap.String("outcome", r.row.String()), zap.Error(cause))...)
 }
 
