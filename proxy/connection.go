@@ -178,7 +178,7 @@ func (s *session) carry() {
 // carried logs the end of a session.
 func (s *session) carried(end ending) {
 	s.count()
-	fields := append(s.fields(), zap.String("outcome", "ended by the "+end.side),
+	fields := append(s.fields(), zap.String("outcome", end.outcome()),
 		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.err != nil {

@@ -55,6 +55,7 @@ func (d *dialogue) records(ctx context.Context) {
 		d.Errorf("%d refusals counted, %d in the log", refused, want)
 	}
 	d.attempted()
+	d.asDocumented()
 }
 
 // readLog looks for the lines a file wants in the log, and for secrets.

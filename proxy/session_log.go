@@ -39,6 +39,14 @@ func (s *session) fields() []zap.Field {
 	return append(f, zap.String("while", s.doing))
 }
 
+// outcome says who ended a session.
+func (e ending) outcome() string {
+	if e.side == "authferry" {
+		return "ended by authferry"
+	}
+	return "ended by the " + e.side
+}
+
 // loggable shows a user name that nobody has vouched for. People paste
 // passwords into the wrong field, so what is neither an address nor an alias of
 // one is shown by its first letters only.
