@@ -35,6 +35,7 @@ const (
 //	DIR/mailboxes/you@example.com.age    the account
 //	DIR/mailboxes/you@example.com.lock   held while it is edited; stays, since removing a lock races
 //	DIR/mailboxes/.you@example.com.age.tmp  a write under way, or cut short by a crash
+//	DIR/documents/                          see file_documents.go
 type FileStore struct {
 	dir  string
 	seal *Seal

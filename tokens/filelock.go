@@ -27,11 +27,16 @@ func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), er
 	if len(escapeName(mailbox)) > maxName {
 		return nil, fmt.Errorf("the address %s is too long for the name of a file", quote(mailbox))
 	}
+	return s.lockFile(ctx, s.path(mailbox, lockSuffix), "the account of "+quote(mailbox))
+}
+
+// lockFile holds a lock until unlock is called; what says what it protects.
+func (s *FileStore) lockFile(ctx context.Context, path, what string) (unlock func(), err error) {
 	s.mu.Lock()
-	l := s.locks[mailbox]
+	l := s.locks[path]
 	if l == nil {
 		l = &fileLock{held: make(chan struct{}, 1)}
-		s.locks[mailbox] = l
+		s.locks[path] = l
 	}
 	l.users++
 	s.mu.Unlock()
@@ -39,20 +44,20 @@ func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), er
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if l.users--; l.users == 0 {
-			delete(s.locks, mailbox)
+			delete(s.locks, path)
 		}
 	}
 	select {
 	case l.held <- struct{}{}:
 	case <-ctx.Done():
 		leave()
-		return nil, fmt.Errorf("waiting to edit the account of %s: %w", quote(mailbox), ctx.Err())
+		return nil, fmt.Errorf("waiting to edit %s: %w", what, ctx.Err())
 	}
-	file := flock.New(s.path(mailbox, lockSuffix), flock.SetPermissions(0o600))
+	file := flock.New(path, flock.SetPermissions(0o600))
 	if _, err := file.TryLockContext(ctx, lockPoll); err != nil {
 		<-l.held
 		leave()
-		return nil, fmt.Errorf("locking the account of %s: %w", quote(mailbox), err)
+		return nil, fmt.Errorf("locking %s: %w", what, err)
 	}
 	return func() {
 		file.Unlock()

@@ -119,8 +119,8 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	}
 	// A key made now would open none of them, and would be in the way of the
 	// one that does.
-	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "mailboxes", "*"+sealedSuffix)); len(sealed) > 0 {
-		return nil, fmt.Errorf("the seal key %s is gone, and the mailboxes beside it are sealed with it: put it back, or name its place in seal", path)
+	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+sealedSuffix)); len(sealed) > 0 {
+		return nil, fmt.Errorf("the seal key %s is gone, and what is beside it is sealed with it: put it back, or name its place in seal", path)
 	}
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 // ErrNoMailbox is returned by a [Store] for a mailbox it does not hold.
 var ErrNoMailbox = errors.New("no such mailbox")
 
-// Store keeps accounts. Its methods may be called by any number of goroutines
+// Store keeps accounts, and small documents of the programs that work with
+// them. Its methods may be called by any number of goroutines
 // and processes at once.
 type Store interface {
 	// Mailboxes lists the addresses in alphabetical order.
@@ -29,4 +30,15 @@ type Store interface {
 	Update(ctx context.Context, mailbox string, edit func(*Account) error) error
 	// Delete forgets a mailbox. ErrNoMailbox if there is none.
 	Delete(ctx context.Context, mailbox string) error
+
+	// Document returns what is kept under a name, of 1 to 64 of a-z, 0-9 and -,
+	// as last written by whichever process, and nil if there is nothing. The
+	// result is the caller's own.
+	Document(ctx context.Context, name string) ([]byte, error)
+	// UpdateDocument locks a document against every other UpdateDocument of it,
+	// in this and all other processes, calls edit with a copy of it, nil if there
+	// is none, and makes what edit returns durable before it returns; nil removes
+	// it. An error from edit leaves it as it was and is returned. ctx bounds the
+	// wait for the lock and the reading, and not the writing.
+	UpdateDocument(ctx context.Context, name string, edit func(old []byte) (new []byte, err error)) error
 }

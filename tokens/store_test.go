@@ -1,10 +1,12 @@
 package tokens
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +28,9 @@ func testStore(t *testing.T, open func(*testing.T) (Store, Store)) {
 		"waits no longer than its context":    storeWaits,
 		"writes although the context ended":   storeWritesLate,
 		"does not let edits leak":             storeIsolates,
+		"keeps documents":                     storeDocuments,
+		"edits documents one at a time":       storeDocumentsExclude,
+		"takes no other names for documents":  storeDocumentNames,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)
@@ -263,4 +268,107 @@ func storeIsolates(t *testing.T, a, _ Store) {
 		t.Fatal(err)
 	}
 	sameAccount(t, before, wholeAccount(me))
+}
+
+// wantDocument checks a document, nil for none, as every handle sees it.
+func wantDocument(t *testing.T, name string, want []byte, stores ...Store) {
+	t.Helper()
+	for i, s := range stores {
+		got, err := s.Document(context.Background(), name)
+		if err != nil || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("handle %d: the document %s is %q, %v; want %q", i, name, got, err, want)
+		}
+	}
+}
+
+func storeDocuments(t *testing.T, a, b Store) {
+	ctx := context.Background()
+	put(t, a, wholeAccount(me))
+	wantDocument(t, "users", nil, a, b)
+	was := []byte(nil)
+	for i, next := range [][]byte{[]byte("one"), {}, []byte("two\x00\xff\n"), []byte("same"), []byte("same"), nil, []byte("back"), bytes.Repeat([]byte("x"), maxDocument)} {
+		writer := []Store{a, b}[i%2]
+		err := writer.UpdateDocument(ctx, "users", func(old []byte) ([]byte, error) {
+			if !bytes.Equal(old, was) || (old == nil) != (was == nil) {
+				t.Errorf("edit %d: got %.20q, want %.20q", i, old, was)
+			}
+			return next, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantDocument(t, "users", next, a, b)
+		was = next
+	}
+	no := errors.New("no")
+	for name, edit := range map[string]func([]byte) ([]byte, error){
+		"an error":       func(old []byte) ([]byte, error) { old[0] = 'y'; return nil, no },
+		"one too large":  func(old []byte) ([]byte, error) { return append(old, 'x'), nil },
+		"a change alone": func(old []byte) ([]byte, error) { old[0] = 'y'; return old, no },
+	} {
+		if err := a.UpdateDocument(ctx, "users", edit); err == nil || name != "one too large" && !errors.Is(err, no) {
+			t.Errorf("%s: %v", name, err)
+		}
+		wantDocument(t, "users", was, a, b)
+	}
+	wantDocument(t, "user", nil, a, b)
+	if got, err := b.Mailboxes(ctx); err != nil || !cmp.Equal(got, []string{me}) {
+		t.Errorf("among the mailboxes: %q, %v", got, err)
+	}
+}
+
+func storeDocumentsExclude(t *testing.T, a, b Store) {
+	const each = 10
+	var all sync.WaitGroup
+	for _, s := range []Store{a, b, a, b} {
+		all.Go(func() {
+			for range each {
+				if err := s.UpdateDocument(context.Background(), "count", func(old []byte) ([]byte, error) { return append(old, 'x'), nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	wantDocument(t, "count", bytes.Repeat([]byte("x"), 4*each), a, b)
+	for name, other := range map[string]Store{"the same handle": a, "another handle": b} {
+		ctx, cancel := context.WithCancel(context.Background())
+		err := a.UpdateDocument(ctx, "count", func([]byte) ([]byte, error) {
+			short, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			defer stop()
+			err := other.UpdateDocument(short, "count", func([]byte) ([]byte, error) {
+				t.Errorf("%s: edited while locked", name)
+				return nil, nil
+			})
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v, not the context's error", name, err)
+			}
+			cancel() // what was edited is written all the same
+			return []byte(name), other.UpdateDocument(context.Background(), "other", func([]byte) ([]byte, error) { return []byte("o"), nil })
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		wantDocument(t, "count", []byte(name), a, b)
+	}
+}
+
+func storeDocumentNames(t *testing.T, a, _ Store) {
+	for _, name := range []string{"", ".", "../users", "Users", "a.b", "a b", "a\x00", "\u017c", strings.Repeat("a", 65)} {
+		if got, err := a.Document(context.Background(), name); err == nil || got != nil {
+			t.Errorf("Document(%q): %q, %v", name, got, err)
+		}
+		err := a.UpdateDocument(context.Background(), name, func([]byte) ([]byte, error) {
+			t.Errorf("%q was edited", name)
+			return nil, nil
+		})
+		if err == nil {
+			t.Errorf("UpdateDocument(%q): no error", name)
+		}
+	}
+	long := strings.Repeat("a-0", 21) + "z"
+	if err := a.UpdateDocument(context.Background(), long, func([]byte) ([]byte, error) { return []byte("1"), nil }); err != nil {
+		t.Error(err)
+	}
+	wantDocument(t, long, []byte("1"), a)
 }

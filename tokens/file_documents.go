@@ -1,0 +1,89 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A FileStore keeps documents beside the mailboxes, in files of the same kind:
+//
+//	DIR/documents/users.age   the document
+//	DIR/documents/users.lock  held while it is edited
+
+func (s *FileStore) documents() string { return filepath.Join(filepath.Dir(s.dir), "documents") }
+
+func (s *FileStore) documentPath(name, suffix string) string {
+	return filepath.Join(s.documents(), name+suffix)
+}
+
+// Document returns a document as last written, by whichever process.
+func (s *FileStore) Document(_ context.Context, name string) ([]byte, error) {
+	if err := checkDocumentName(name); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(s.documentPath(name, sealedSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the document %s: %w", name, err)
+	}
+	defer f.Close()
+	sealed, err := io.ReadAll(io.LimitReader(f, maxSealed))
+	if err != nil {
+		return nil, fmt.Errorf("reading the document %s: %w", name, err)
+	}
+	return s.seal.openDocument(name, sealed)
+}
+
+// UpdateDocument edits a document under its lock; see [Store].
+func (s *FileStore) UpdateDocument(ctx context.Context, name string, edit func([]byte) ([]byte, error)) error {
+	if err := checkDocumentName(name); err != nil {
+		return err
+	}
+	if err := s.makeDocuments(); err != nil {
+		return fmt.Errorf("making a place for documents: %w", err)
+	}
+	unlock, err := s.lockFile(ctx, s.documentPath(name, lockSuffix), "the document "+name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, err := s.Document(ctx, name)
+	if err != nil {
+		return err
+	}
+	next, changed, err := editDocument(name, old, edit)
+	if err != nil || !changed {
+		return err
+	}
+	path := s.documentPath(name, sealedSuffix)
+	if next == nil {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("removing the document %s: %w", name, err)
+		}
+		return disk.dir(s.documents())
+	}
+	sealed, err := s.seal.closeDocument(name, next)
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, sealed)
+}
+
+// makeDocuments makes the directory, durably: what is written below it is.
+func (s *FileStore) makeDocuments() error {
+	err := os.Mkdir(s.documents(), 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return disk.dir(filepath.Dir(s.documents()))
+}
