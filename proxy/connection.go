@@ -162,6 +162,9 @@ func (s *session) carry() {
 	s.grant = &grant
 	r := newRelay(s.client, s.provider)
 	r.narrow = newNarrowing(s, r)
+	if d, ok := s.dialect.(*smtpDialect); ok {
+		r.first = d.first
+	}
 	s.dialect = nil
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()

@@ -32,6 +32,8 @@ type GateLimits struct {
 	// Delay is how long the first refusal of a wrong password takes; each
 	// further one takes twice as long, up to 15 times Delay. Default 1 s.
 	Delay time.Duration
+	// Trusted are the networks that send mail without logging in.
+	Trusted []Trusted
 }
 
 func (l GateLimits) withDefaults() GateLimits {
