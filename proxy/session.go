@@ -50,8 +50,10 @@ type session struct {
 	started  time.Time
 	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
 	peer     netip.AddrPort
-	leave    func() // gives its place at the gate back
-	balanced bool   // it comes by way of a load balancer, and begins with a PROXY header
+	seat     *Seat       // its place at the gate
+	crowded  atomic.Bool // that place was needed for somebody else
+	judged   func()      // ends its turn at having a password judged; nil: it has none
+	balanced bool        // it comes by way of a load balancer, and begins with a PROXY header
 
 	spoken   bool // the client has sent something
 	nonsense int  // commands that made no sense so far
@@ -112,6 +114,7 @@ func (s *session) open(ctx context.Context) (*lineConn, error) {
 		return nil, err
 	}
 	s.grant = grant
+	s.seat.LoggedIn() // nearly: it may stay
 	provider, err := s.enter(ctx, grant)
 	if errors.Is(err, errTokenRefused) && !grant.Minted {
 		s.doing = "renewing a token that the provider refused"
@@ -125,18 +128,6 @@ func (s *session) open(ctx context.Context) (*lineConn, error) {
 		s.Vault.Refused(grant)
 	}
 	return provider, err
-}
-
-// authorize finds out for whom the client may act.
-func (s *session) authorize(ctx context.Context) (*tokens.Grant, error) {
-	if s.trust != nil {
-		return s.authorizeTrusted(ctx)
-	}
-	s.doing = "checking the local password"
-	if err := s.Gate.Blocked(s.login.From, s.login.User); err != nil {
-		return nil, err
-	}
-	return s.Vault.Authorize(ctx, s.login)
 }
 
 // enter makes one attempt at logging in to the provider, on a connection of its own.
@@ -185,7 +176,7 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 func (s *session) turnAway(ctx context.Context, cause error) error {
 	r := refusalFor(cause)
 	if r.row == rowBadLogin {
-		if err := s.Gate.Failed(ctx, s.login); errors.Is(err, errTooMany) {
+		if err := s.penalize(ctx); errors.Is(err, errTooMany) {
 			r = refusalFor(err)
 		} else if err != nil {
 			return err
@@ -241,6 +232,7 @@ func (s *session) readLine(limit int) (line string, err error) {
 	case hello:
 		err = errTLSHello
 	case err == nil && first:
+		s.seat.Spoke()
 		err = s.stranger(line)
 	case err == io.EOF:
 		err = errClientLeft
