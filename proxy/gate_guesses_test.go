@@ -279,7 +279,7 @@ func (c *countingStore) Get(ctx context.Context, mailbox string) (*tokens.Accoun
 
 // startBalanced is a server behind a balancer, so that a test may come from
 // anywhere, with a store that counts.
-func startBalanced(t testing.TB, limits GateLimits) (*whole, *countingStore) {
+func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*whole, *countingStore) {
 	p := startProvider(t, &fakeProvider{protocol: "imap", after: echo})
 	store := &countingStore{}
 	w := startWhole(t, p, Plain, func(s *Server) {
@@ -299,6 +299,9 @@ func startBalanced(t testing.TB, limits GateLimits) (*whole, *countingStore) {
 		t.Cleanup(func() { s.Vault.Close(context.Background()) })
 		s.ProxyFrom, s.Gate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NewGate(limits)
 		s.Limits.Sweep = time.Hour // which would ask the store as well
+		for _, f := range with {
+			f(s)
+		}
 	})
 	ctx := context.Background()
 	err := w.Vault.Connect(ctx, tokens.Connection{Mailbox: owner, Provider: "gmail", Token: &tokens.Token{

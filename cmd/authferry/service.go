@@ -98,7 +98,7 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
-	s.rest = inBackground(vault.Tend, s.watcher.Run)
+	s.rest = inBackground(vault.Tend, s.recallOwners, s.watcher.Run)
 	return s, nil
 }
 
