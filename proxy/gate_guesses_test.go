@@ -180,23 +180,26 @@ func TestSuccessForgetsItsOwn(t *testing.T) {
 }
 
 func TestKnownFromBefore(t *testing.T) {
-	g := NewGate(GateLimits{Failures: 1, Delay: -1})
-	road := netip.MustParseAddr("192.0.2.99")
-	g.Remember(home, "YOU@example.org", time.Now().Add(-time.Hour))
-	g.Remember(road, owner, time.Now().Add(-knownFor))
-	g.Remember(netip.Addr{}, owner, time.Now())
-	for n := range perMailbox {
-		guess(t, g, guesser(n), owner, fmt.Sprint(n))
-	}
-	if err := g.Blocked(home, owner); err != nil {
-		t.Errorf("where the owner was before a restart: %v", err)
-	}
-	if err := g.Blocked(road, owner); !errors.Is(err, errTooMany) {
-		t.Errorf("where the owner was long ago: %v", err)
-	}
-	if err := g.Blocked(netip.MustParseAddr("127.0.0.1"), owner); err != nil {
-		t.Errorf("on this machine: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(GateLimits{Failures: 1, Delay: -1})
+		road, past := netip.MustParseAddr("192.0.2.99"), netip.MustParseAddr("192.0.3.99")
+		g.Remember(home, "YOU@example.org", time.Now().Add(-time.Hour))
+		g.Remember(road, owner, time.Now().Add(time.Minute-knownFor))
+		g.Remember(past, owner, time.Now().Add(-knownFor))
+		g.Remember(netip.Addr{}, owner, time.Now())
+		for n := range perMailbox {
+			guess(t, g, guesser(n), owner, fmt.Sprint(n))
+		}
+		for addr, want := range map[netip.Addr]error{home: nil, road: nil, past: errTooMany, netip.MustParseAddr("127.0.0.1"): nil} {
+			if err := g.Blocked(addr, owner); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", addr, err, want)
+			}
+		}
+		time.Sleep(2 * time.Minute) // the bubble's clock, not the world's
+		if err := g.Blocked(road, owner); !errors.Is(err, errTooMany) {
+			t.Errorf("where the owner was long ago: %v", err)
+		}
+	})
 }
 
 // TestStrangersTakeTurns: guesses that come all at once are not judged all at

@@ -86,7 +86,9 @@ func TestPlacesKeptFree(t *testing.T) {
 	for n := range 29 {
 		s.admit(guesser(n).String()).LoggedIn()
 	}
+	s.admit("192.0.2.0")
 	s.admit("192.0.2.1")
+	s.wants("192.0.2.0") // two places are still free, but not for strangers
 	if _, err := s.gate.Admit(netip.MustParseAddr("127.0.0.1"), nil); err != nil {
 		t.Error(err)
 	}

@@ -157,6 +157,16 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestTrustedAnywhere(t *testing.T) {
+	c := load(t, "[[gate.trusted]]\nnetworks = ['0.0.0.0/0', '192.168.0.0/16']\nmailbox = 'Scanner@Example.com'\nrecipients = 0\nanywhere = true\n")
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "0.0.0.0/0 is much of the internet") {
+		t.Errorf("warnings: %q", c.warnings)
+	}
+	if g := c.gate.Trusted[0]; g.Trust.Mailbox != "scanner@example.com" || g.Trust.Rules != (tokens.PasswordRules{MessagesPerHour: 60}) || g.WithoutTLS {
+		t.Errorf("%+v", g)
+	}
+}
+
 func TestProvider(t *testing.T) {
 	c := load(t, `
 [provider.gmail]

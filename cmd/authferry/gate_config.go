@@ -59,9 +59,11 @@ func readTrusted(t *table, taken map[netip.Prefix]string) proxy.Trusted {
 			t.complain("networks", fmt.Sprintf("%s acts for %s already", n, other), "a narrower network within it may act for another mailbox")
 		}
 		taken[n] = trusted.Trust.Mailbox
-		if !anywhere && wide(n) {
-			t.complain("networks", fmt.Sprintf("%s is much of the internet, and everybody there could send as %s", n, trusted.Trust.Mailbox),
-				"name the addresses of the devices, or write anywhere = true if that is what you want")
+		switch all := fmt.Sprintf("%s is much of the internet, and everybody there could send as %s", n, trusted.Trust.Mailbox); {
+		case wide(n) && !anywhere:
+			t.complain("networks", all, "name the addresses of the devices, or write anywhere = true if that is what you want")
+		case wide(n):
+			t.doc.warnings = append(t.doc.warnings, "[[gate.trusted]]: "+all)
 		}
 	}
 	t.done()
