@@ -176,7 +176,7 @@ func (s *session) carry() {
 	s.dialect = nil
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()
-	s.Metrics.of(s.Protocol).logins.Add(1)
+	s.Metrics.of(s.Protocol).established(s.started.Sub(s.asked))
 	s.attempted(AttemptOK, nil)
 	s.Log.Info("session established", s.fields()...)
 
@@ -189,6 +189,7 @@ func (s *session) carry() {
 // carried logs the end of a session.
 func (s *session) carried(end ending) {
 	s.count()
+	s.Metrics.of(s.Protocol).carrying.Add(-1)
 	fields := append(s.fields(), zap.String("outcome", end.outcome()),
 		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))

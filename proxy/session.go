@@ -47,6 +47,7 @@ type session struct {
 
 	provider *lineConn // nil until the client is in
 	relay    *relaying // nil until bytes flow; guarded by Server.mu
+	asked    time.Time // when the login had been heard
 	started  time.Time
 	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
 	peer     netip.AddrPort
@@ -81,6 +82,7 @@ func (s *session) run(ctx context.Context) error {
 	for range maxLogins {
 		s.doing = "waiting for a login"
 		login, err := s.dialect.hear(s)
+		s.asked = time.Now()
 		if err != nil && !isAboutLogin(err) {
 			return s.giveUp(err)
 		}

@@ -77,6 +77,8 @@ type Vault struct {
 	hourly   hourly
 	flights  singleflight.Group
 
+	refreshes tally
+
 	mu       sync.Mutex
 	memories map[string]*memory
 	closed   bool
