@@ -56,6 +56,7 @@ func (s *service) run(signals <-chan os.Signal) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
+	logDescriptors(s.log, descriptorLimit(), s.config.Load().gate.Connections)
 	s.log.Info("authferry ready")
 	tellSystemd(daemon.SdNotifyReady)
 	watching.Go(func() { s.watchdog(ctx) })
@@ -154,6 +155,9 @@ func (s *service) shutdown(ctx context.Context) error {
 	defer cancel()
 	if err := s.vault.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("closing the store: %w", err))
+	}
+	if err := s.release(); err != nil {
+		errs = append(errs, err)
 	}
 	s.log.Info("authferry stopped")
 	return errors.Join(errs...)

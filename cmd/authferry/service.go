@@ -35,7 +35,8 @@ type service struct {
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
 	started     time.Time
-	tending     func() // ends what looks after the certificate, and waits for its end
+	release     func() error // gives the store back to whoever serves next
+	tending     func()       // ends what looks after the certificate, and waits for its end
 	watcher     *alert.Watcher
 
 	mu        sync.Mutex // guards servers and listeners, and is held while reloading
@@ -66,14 +67,23 @@ func (l listenURL) key() listenKey {
 }
 
 // startService opens the store and every listener, and accepts.
-func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, error) {
+func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (_ *service, err error) {
 	log.Info("configuration", c.effective()...)
 	vault, err := openVault(c, log)
 	if err != nil {
 		return nil, err
 	}
+	release, err := holdStore(c.store)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release())
+		}
+	}()
 	s := &service{
-		log: log, level: level, vault: vault, gate: proxy.NewGate(c.gate), metrics: &proxy.Metrics{},
+		log: log, level: level, vault: vault, release: release, gate: proxy.NewGate(c.gate), metrics: &proxy.Metrics{},
 		servers: map[serverKind]*proxy.Server{}, listeners: map[listenKey]net.Listener{},
 		failures: make(chan error, 1), started: time.Now(),
 	}
