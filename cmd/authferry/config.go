@@ -24,6 +24,7 @@ type config struct {
 	store    string // the directory
 	seal     string // for tokens.LoadSeal
 	admin    string // the socket; empty: none
+	monitor  string // where monitors ask, host:port; empty: nowhere
 	hostname string
 	drain    time.Duration
 	tls      tlsConfig
@@ -34,6 +35,8 @@ type config struct {
 	alert    alert.Config
 	audit    int64 // how big the record of logins may grow; 0: none
 	warnings []string
+
+	nameMailboxes bool // in metrics
 }
 
 // logConfig says what is logged and how.
@@ -128,6 +131,7 @@ func readConfig(t *table) *config {
 		listen:   readListeners(t),
 		store:    readStore(t),
 		seal:     readSeal(t),
+		monitor:  readMonitor(t),
 		hostname: readHostname(t),
 		drain:    t.duration("drain", 30*time.Second),
 		gate:     readGate(t.table("gate")),
@@ -137,6 +141,7 @@ func readConfig(t *table) *config {
 		audit:    readAudit(t.table("audit")),
 	}
 	c.admin = readAdmin(t, c.store)
+	c.nameMailboxes = t.flag("monitor_mailboxes", true)
 	c.tls = readTLS(t.table("tls"), c.hostname)
 	providers := t.table("provider")
 	c.settings.Providers = readProviders(providers)

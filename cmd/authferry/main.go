@@ -35,6 +35,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		kickCommand(),
 		loginsCommand(),
 		alertCommand(),
+		healthCommand(),
 	)
 	root.AddCommand(versionCommand())
 	completeArguments(root)

@@ -136,6 +136,7 @@ func (s *service) shutdown(ctx context.Context) error {
 	if s.admin != nil {
 		defer s.admin.Close() // sessions that drain can be looked at
 	}
+	defer s.closeMonitor()
 	s.stopTending()
 	s.rest()
 	failures := make(chan error, len(s.servers))

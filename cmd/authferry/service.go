@@ -20,6 +20,7 @@ import (
 	"authferry/audit"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/web"
 )
 
 // service is authferry at work under a configuration.
@@ -34,6 +35,8 @@ type service struct {
 	audit       *audit.Log
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
+	monitor     *web.Monitor
+	monitored   *web.Server // nil: nowhere
 	started     time.Time
 	release     func() error // gives the store back to whoever serves next
 	tending     func()       // ends what looks after the certificate, and waits for its end
@@ -102,7 +105,8 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (_ *service
 	s.audit = audit.Open(audit.DirIn(c.store), c.audit, log)
 	s.accept(opened)
 	s.watcher = watcherFor(s.config.Load, vault, log) // before a reload can be asked for
-	if err := s.openAdmin(c); err != nil {
+	s.monitor = s.newMonitor()
+	if err := s.openDoors(c); err != nil {
 		s.closeListeners()
 		s.audit.Close()
 		return nil, errors.Join(err, vault.Close(context.Background()))
