@@ -36,6 +36,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		loginsCommand(),
 		alertCommand(),
 		healthCommand(),
+		reportCommand(),
 	)
 	root.AddCommand(versionCommand())
 	completeArguments(root)
