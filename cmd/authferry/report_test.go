@@ -127,7 +127,7 @@ func TestReportOfWhatIsBroken(t *testing.T) {
 	}
 	write("listen = []\nstore = 'file:state'\n[provider.gmail]\nclient_secret = ['CANARY']\n")
 	text := reportOf(t, "--config", config)
-	for _, want := range []string{"listen: unknown key", "client_secret: must be a text", "no authferry is running here"} {
+	for _, want := range []string{"listen: nothing to listen on", "client_secret: must be a text", "no authferry is running here"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("a bad configuration: no %q in\n%s", want, text)
 		}
