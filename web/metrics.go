@@ -55,13 +55,14 @@ var (
 
 	refreshes        = newFamily(counter, "refreshes_total", "Calls of token endpoints that ended, by result.", "provider", "result")
 	grants           = newFamily(gauge, "grants", "Mailboxes by the state of their grant.", "state")
+	alerts           = newFamily(counter, "alerts_total", "Messages given to the hooks of [alert], or not, by hook and result.", "hook", "result")
 	nextPerson       = newFamily(gauge, "person_needed_timestamp_seconds", "When the first of all mailboxes needs a person, as far as can be foreseen; past: now.")
 	grantNeedsPerson = newFamily(gauge, "grant_needs_person_timestamp_seconds", "When a mailbox needs a person, as far as can be foreseen; past: now.", "mailbox", "provider")
 )
 
 var families = []*family{
 	buildInfo, ready, openConnections, connections, connectionsRefused, sessions, logins, loginDuration, bytes,
-	refreshes, grants, nextPerson, grantNeedsPerson,
+	refreshes, alerts, grants, nextPerson, grantNeedsPerson,
 }
 
 // registry holds the metrics of a subject, the process and the Go runtime.
@@ -102,6 +103,13 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.collectProxy(emit, to)
 	for _, r := range c.Vault.Refreshes() {
 		emit(refreshes, float64(r.Count), r.Provider, r.Result)
+	}
+	told := c.Alerts.Snapshot()
+	for hook, n := range told.Sent {
+		emit(alerts, float64(n), hook, "ok")
+	}
+	for hook, n := range told.Failed {
+		emit(alerts, float64(n), hook, "failed")
 	}
 	c.collectGrants(ctx, emit)
 }

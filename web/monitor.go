@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"authferry/alert"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -23,8 +24,9 @@ type Subject struct {
 	// not called twice at a time.
 	Alive, Ready func(context.Context) []error
 
-	Proxy *proxy.Metrics
-	Vault *tokens.Vault
+	Proxy  *proxy.Metrics
+	Vault  *tokens.Vault
+	Alerts *alert.Watcher
 	// NameMailboxes tells whether metrics may name mailboxes, now.
 	NameMailboxes func() bool
 }

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"authferry/alert"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -53,7 +54,7 @@ func subjectIn(t *testing.T) (_ Subject, _ *tokens.FileStore, mailboxes string) 
 	})
 	fine := func(context.Context) []error { return nil }
 	return Subject{
-		Version: "v1", Alive: fine, Ready: fine, Proxy: new(proxy.Metrics), Vault: vault,
+		Version: "v1", Alive: fine, Ready: fine, Proxy: new(proxy.Metrics), Vault: vault, Alerts: alert.NewWatcher(alert.Options{}),
 		NameMailboxes: func() bool { return true },
 	}, store, filepath.Join(dir, "mailboxes")
 }

@@ -17,7 +17,7 @@ func (s *service) newMonitor() *web.Monitor {
 	return web.NewMonitor(web.Subject{
 		Version: build.Version, Revision: build.Revision,
 		Alive: s.whyNotAlive, Ready: s.whyNotReady,
-		Proxy: s.metrics, Vault: s.vault,
+		Proxy: s.metrics, Vault: s.vault, Alerts: s.watcher,
 		NameMailboxes: func() bool { return s.config.Load().nameMailboxes },
 	})
 }

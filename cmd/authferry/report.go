@@ -168,6 +168,7 @@ func (b *bundle) store(ctx context.Context, c *config) (err error) {
 		b.mailbox(ctx, vault, name)
 	}
 	b.line("%d in all", len(names))
+	b.logins(c)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"authferry/admin"
+	"authferry/audit"
 	"authferry/tokens"
 )
 
@@ -74,6 +75,32 @@ func describePassword(p tokens.Password) string {
 		used = "last used " + utc(&u.At) + " over " + u.Protocol + " from " + nearness(u.From)
 	}
 	return strings.Join(append(parts, used), ", ")
+}
+
+// lastLogins is how many of the logins that were tried are told of.
+const lastLogins = 50
+
+// logins writes what became of the last logins, without the names that were
+// given with them: a person may have typed a password there.
+func (b *bundle) logins(c *config) {
+	b.section("logins")
+	list, err := audit.Read(audit.DirIn(c.store), audit.Query{Last: lastLogins})
+	if err != nil {
+		b.line("%v", err)
+	}
+	for _, e := range list {
+		address, _ := netip.ParseAddr(e.Client)
+		if from, err := netip.ParseAddrPort(e.Client); err == nil {
+			address = from.Addr()
+		}
+		who := ""
+		if e.Mailbox != "" {
+			b.mask.number(e.Mailbox)
+			who = " for " + e.Mailbox
+		}
+		b.line("%s  %s  %s%s, from %s, %d times", utc(&e.Time), e.Protocol, e.Result, who, nearness(address), e.Times())
+	}
+	b.line("the last %d", len(list))
 }
 
 // nearness is as much of an address as a report needs.

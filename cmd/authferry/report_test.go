@@ -36,6 +36,8 @@ scopes = ["mail"]
 imap = "imaps://127.0.0.1:1"
 [provider.other.auth_params]
 hint = "CANARY-parameter"
+[alert]
+webhook = "https://127.0.0.1:1/CANARY-hook"
 [alias]
 canary-alias = "somebody@example.org"
 `)
@@ -89,6 +91,7 @@ canary-alias = "somebody@example.org"
 		"ok    store: ", "ok    gmail: imap tls", "fail  other: imap tcp",
 		"mailbox-", ": fresh, provider gmail", ": unreachable, provider other", "cause: outage", "last used ", " from this machine", " from the Internet",
 		"listens on 127.0.0.1:", "== health\n\nok", `authferry_sessions{protocol="imap"} 1`, `authferry_logins_total{protocol="smtp",result="bad_login"} 2`,
+		"imap  ok for mailbox-", "smtp  bad login", ", from this machine, 1 times",
 		"goroutine profile: total", "3 in all",
 	} {
 		if !strings.Contains(text, want) {

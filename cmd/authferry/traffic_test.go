@@ -19,9 +19,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// liveSessions is how many sessions a reload has to leave alone, as far as this
+// trafficSessions is how many sessions a reload has to leave alone, as far as this
 // machine has descriptors for both ends of both legs.
-func liveSessions() int {
+func trafficSessions() int {
 	n := 500 / slowdown
 	if limit := descriptorLimit(); limit > 0 {
 		n = min(n, (limit-500)/4)
@@ -37,7 +37,7 @@ func TestReloadLosesNoByte(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
 	l := newTraffic(t, s)
-	workers := make([]*worker, liveSessions())
+	workers := make([]*worker, trafficSessions())
 	for i := range workers {
 		var err error
 		if workers[i], err = l.enter(s.service.address("imap")); err != nil {
