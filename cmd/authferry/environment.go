@@ -121,7 +121,7 @@ func (d *document) variableOf(path string) string {
 const asFile = "_FILE"
 
 // besideFile are the keys beside which the file itself has one with _file.
-var besideFile = []string{"client_secret"}
+var besideFile = []string{"client_secret", "webhook"}
 
 // find returns the variable of a path, or the one that names a file for it.
 func (e environment) find(path string) (v *variable, inFile bool) {
