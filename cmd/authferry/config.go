@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -58,6 +59,9 @@ func configPath(flag string) (string, error) {
 	}
 	environment := readEnvironment(os.Environ())
 	places := []string{systemConfig}
+	if runtime.GOOS == "windows" {
+		places = []string{filepath.Join(programData(), "config.toml")}
+	}
 	if dir := userConfigDir(); dir != "" {
 		places = append(places, filepath.Join(dir, "authferry", "config.toml"))
 	}

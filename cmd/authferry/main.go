@@ -50,7 +50,7 @@ func program() *cobra.Command {
 		loginsCommand(),
 		alertCommand(),
 	)
-	root.AddCommand(versionCommand())
+	root.AddCommand(serviceCommand(), versionCommand())
 	completeArguments(root)
 	return root
 }
