@@ -322,3 +322,37 @@ func TestSealByEnvironment(t *testing.T) {
 		})
 	}
 }
+
+// TestContainerExamples: what the examples for containers set is known, and
+// makes a configuration once the files are there.
+func TestContainerExamples(t *testing.T) {
+	pair := regexp.MustCompile(`(?m)(AUTHFERRY_[A-Z0-9_]+)(?:: *|\n +value: *)"?([^"\n]+)"?$`)
+	for _, example := range []string{"../../docker/compose.example.yaml", "../../docker/kubernetes.example.yaml"} {
+		t.Run(filepath.Base(example), func(t *testing.T) {
+			source, err := os.ReadFile(example)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := pair.FindAllStringSubmatch(string(source), -1)
+			if n := strings.Count(string(source), "AUTHFERRY_"); n != len(found) || n < 4 {
+				t.Fatalf("understood %d of %d variables", len(found), n)
+			}
+			variables := map[string]string{}
+			for _, m := range found {
+				variables[m[1]] = m[2]
+				if strings.HasSuffix(m[1], asFile) {
+					variables[m[1]] = "$DIR/" + filepath.Base(m[2])
+				}
+			}
+			c, err := environmentTest(t, map[string]string{
+				"gmail_client_secret": "CANARY", "seal": "AGE-SECRET-KEY-1", "authferry_seal": "AGE-SECRET-KEY-1",
+			}, variables)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p := c.settings.Providers["gmail"]; len(c.listen) != 2 || p.ClientSecret.Reveal() != "CANARY" || !strings.HasPrefix(c.seal, "file:") {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
