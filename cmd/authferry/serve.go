@@ -38,6 +38,7 @@ the configuration; a second one ends them at once.`,
 			for _, w := range c.warnings {
 				log.Warn(w)
 			}
+			keepWithinMemory()
 			signals := make(chan os.Signal, 2) // from here on they wait to be heard
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer signal.Stop(signals)
