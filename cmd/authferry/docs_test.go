@@ -179,7 +179,7 @@ func TestDocumentedCommands(t *testing.T) {
 			if flag := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }); flag >= 0 {
 				words = flag
 			}
-			group := strings.Contains(text, "Available Commands:")
+			group := strings.Contains(text, " [command]\n")
 			switch {
 			case code != 0:
 				t.Errorf("%s: `%s`: %s", m.path, line, strings.TrimSpace(text))
@@ -222,7 +222,7 @@ func flagsBelow(t *testing.T, words []string) map[string]bool {
 	for _, f := range flagOfHelp.FindAllStringSubmatch(text, -1) {
 		flags[f[1]] = true
 	}
-	_, list, _ := strings.Cut(text, "Available Commands:")
+	_, list, _ := strings.Cut(text, "\nUsage:")
 	list, _, _ = strings.Cut(list, "\nFlags:")
 	for _, sub := range subcommand.FindAllStringSubmatch(list, -1) {
 		if sub[1] == "help" || sub[1] == "completion" {
