@@ -101,39 +101,39 @@ func (m manual) shell() []string {
 	return lines
 }
 
-// command finds the arguments of authferry in a line of shell, or nil where it
-// runs another program.
+// command finds the arguments of authferry in a line of shell; found is false
+// where it runs other programs only.
 func command(line string) (args []string, found bool) {
 	line, _, _ = strings.Cut(line, " #")
 	for part := range strings.SplitSeq(strings.NewReplacer("&&", "|", "||", "|", ";", "|").Replace(line), "|") {
-		words := shellWords(part)
-		at := -1
-		for i, w := range words {
-			if path.Base(w) == "authferry" {
-				at = i
-			}
-			if i == 0 && at < 0 && !runsOthers(words) {
-				break
-			}
-		}
-		if at >= 0 {
-			return words[at+1:], true
+		if args, found = arguments(shellWords(part)); found {
+			return args, true
 		}
 	}
 	return nil, false
 }
 
-// runsOthers tells a command whose arguments are another command.
-func runsOthers(words []string) bool {
-	switch words[0] {
-	case "sudo":
-		return !slices.ContainsFunc(words, func(w string) bool { return w == "systemctl" || w == "journalctl" })
-	case "go":
-		return len(words) > 1 && words[1] == "run"
-	case "docker", "podman", "kubectl":
-		return slices.Contains(words, "exec")
+// arguments are those of authferry in a command, which may be run by another.
+func arguments(words []string) (args []string, found bool) {
+	switch {
+	case len(words) == 0:
+		return nil, false
+	case path.Base(words[0]) == "authferry":
+		return words[1:], true
+	case words[0] == "sudo" && len(words) > 2 && words[1] == "-u":
+		return arguments(words[3:])
+	case words[0] == "sudo", words[0] == "env", strings.Contains(words[0], "="):
+		return arguments(words[1:])
+	case words[0] == "go" && len(words) > 1 && words[1] == "run":
+		return arguments(words[2:])
+	case words[0] == "ssh", slices.Contains(words, "exec"): // on another machine, or in a container
+		for i, w := range slices.Backward(words) {
+			if w == "authferry" {
+				return words[i+1:], true
+			}
+		}
 	}
-	return words[0] == "ssh" || words[0] == "env" || strings.Contains(words[0], "=")
+	return nil, false
 }
 
 var shellWord = regexp.MustCompile(`"[^"]*"|'[^']*'|[^ "']+`)
