@@ -5,6 +5,8 @@
 //	               and written, and it is not stopping
 //	GET /metrics   numbers, for Prometheus
 //
+// and what mail programs ask for by themselves, see [MailSettings].
+//
 // The first two answer 200, or 503 with a line for each reason why not; JSON to
 // whom it accepts. Nothing can be changed here, and there is nothing to log in
 // to: it is off unless the configuration names an address, and names of

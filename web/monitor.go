@@ -29,6 +29,8 @@ type Subject struct {
 	Alerts *alert.Watcher
 	// NameMailboxes tells whether metrics may name mailboxes, now.
 	NameMailboxes func() bool
+	// Settings, if not nil, are told beside.
+	Settings *MailSettings
 }
 
 // Monitor answers for a subject.
@@ -50,6 +52,9 @@ func NewMonitor(s Subject) *Monitor {
 		// sessions go on.
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes,
 	}))
+	if s.Settings != nil {
+		s.Settings.Mount(m.mux)
+	}
 	return m
 }
 

@@ -41,6 +41,7 @@ func program() *cobra.Command {
 		importCommand(),
 		mailboxCommand(),
 		passwordCommand(),
+		settingsCommand(),
 	)
 	section(root, "What is wrong, and who is in:",
 		checkCommand(),

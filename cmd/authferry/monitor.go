@@ -19,6 +19,7 @@ func (s *service) newMonitor() *web.Monitor {
 		Alive: s.whyNotAlive, Ready: s.whyNotReady,
 		Proxy: s.metrics, Vault: s.vault, Alerts: s.watcher,
 		NameMailboxes: func() bool { return s.config.Load().nameMailboxes },
+		Settings:      s.mailSettings(),
 	})
 }
 

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"authferry/admin"
+	"authferry/tokens"
+	"authferry/web"
+)
+
+// settingsFlags are what settings are asked for by on the command line.
+type settingsFlags struct {
+	program  string
+	language string
+	json     bool
+}
+
+func settingsCommand() *cobra.Command {
+	var f settingsFlags
+	cmd := &cobra.Command{
+		Use:   "settings MAILBOX",
+		Short: "Show what to type into a mail program",
+		Long: `Show what to type into mail programs to use a mailbox: a card for each program,
+by the words of its own screen, with the hosts and ports of the listeners.
+
+With --for it is one program's. For those that are set up by a file, that file is
+printed, alone, on standard output: ` + strings.Join(programsWithFiles(), ", ") + `.
+No local password is in any of them; make one with "authferry password add".`,
+		Example: `  authferry settings you@gmail.com
+  authferry settings you@gmail.com --for livespace --language pl
+  authferry settings you@gmail.com --for mbsync > ~/.mbsyncrc
+  authferry settings you@gmail.com --for mobileconfig > you.mobileconfig`,
+		Args: takes("MAILBOX"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+				mailbox, _ := vault.Canonical(args[0])
+				if err := checkMailbox(mailbox); err != nil {
+					return misused(err, "usage: %s", cmd.UseLine())
+				}
+				if _, err := vault.Account(ctx, mailbox); errors.Is(err, tokens.ErrNoMailbox) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: %v\n", err)
+				} else if err != nil {
+					return err
+				}
+				return showSettings(ctx, cmd, c, mailbox, f)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&f.program, "for", "", "one `PROGRAM`: "+strings.Join(settingsPrograms(), ", "))
+	cmd.Flags().StringVar(&f.language, "language", web.SettingsLanguages[0], "the language: "+strings.Join(web.SettingsLanguages, ", "))
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, for scripts")
+	cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(settingsPrograms(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(web.SettingsLanguages, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// settingsFiles are files for programs that have a card as well, by the name to
+// ask for them.
+var settingsFiles = []struct {
+	name string
+	make func(mailbox string, services []web.MailService, local bool) ([]byte, error)
+}{
+	{"autoconfig", func(mailbox string, services []web.MailService, local bool) ([]byte, error) {
+		return web.Autoconfig(foldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
+	}},
+	{"mobileconfig", web.Profile},
+	{"prf", web.OutlookProfile},
+}
+
+// settingsPrograms are all that --for takes.
+func settingsPrograms() []string {
+	programs := web.CardPrograms()
+	for _, f := range settingsFiles {
+		programs = append(programs, f.name)
+	}
+	return programs
+}
+
+// programsWithFiles are those of them that are files.
+func programsWithFiles() []string {
+	programs := web.ReadyFiles()
+	for _, f := range settingsFiles {
+		programs = append(programs, f.name)
+	}
+	return programs
+}
+
+// check complains of programs and languages that nobody knows.
+func (f settingsFlags) check() error {
+	_, known := web.CardFor(f.program, web.CardMailbox{}, nil, f.language)
+	programs := settingsPrograms()
+	switch {
+	case !slices.Contains(web.SettingsLanguages, f.language):
+		return misused(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(web.SettingsLanguages, ", "))
+	case f.program == "", known, slices.Contains(programs, f.program):
+		return nil
+	}
+	hint := "--for takes " + strings.Join(programs, ", ") + "; other has what every program asks for"
+	if n := nearest(f.program, programs); n != "" {
+		hint = fmt.Sprintf("did you mean --for %s?", n)
+	}
+	return misused(fmt.Errorf("there are no settings for %q", f.program), "%s", hint)
+}
+
+func showSettings(ctx context.Context, cmd *cobra.Command, c *config, mailbox string, f settingsFlags) error {
+	services := mailServices(c, boundAddresses(ctx, c))
+	if len(services) == 0 {
+		return failed(errors.New("there is no listener whose port is known"), "start `authferry serve`, which knows its ports")
+	}
+	out := cmd.OutOrStdout()
+	for _, file := range settingsFiles {
+		if file.name == f.program {
+			content, err := file.make(mailbox, services, true)
+			if err != nil {
+				return failed(fmt.Errorf("making the %s of %s: %w", file.name, mailbox, err), "`authferry settings %s --for other` shows what there is", mailbox)
+			}
+			_, err = out.Write(content)
+			return err
+		}
+	}
+	m := cardMailbox(c, mailbox)
+	if f.program == "" {
+		cards := web.Cards(m, services, f.language)
+		if f.json {
+			return printJSON(out, cards)
+		}
+		return printCards(out, cards)
+	}
+	card, _ := web.CardFor(f.program, m, services, f.language)
+	switch {
+	case f.json:
+		return printJSON(out, card)
+	case card.Problem != "":
+		return errors.New(card.Problem)
+	case card.Content != "":
+		for _, note := range card.Notes {
+			fmt.Fprintln(cmd.ErrOrStderr(), note)
+		}
+		_, err := io.WriteString(out, card.Content)
+		return err
+	}
+	return printCards(out, []web.Card{card})
+}
+
+// printCards prints cards for people; of files it says only how to get them.
+func printCards(w io.Writer, cards []web.Card) error {
+	for i, card := range cards {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, card.Title)
+		if card.Problem != "" {
+			fmt.Fprintf(w, "  %s\n", card.Problem)
+			continue
+		}
+		rows := make([]string, len(card.Fields))
+		for i, field := range card.Fields {
+			rows[i] = row("  "+field.Label, field.Value)
+		}
+		if err := columns(w, rows...); err != nil {
+			return err
+		}
+		if card.Content != "" {
+			fmt.Fprintf(w, "  --for %s > %s\n", card.Program, card.File)
+		}
+		for _, note := range card.Notes {
+			fmt.Fprintf(w, "  * %s\n", note)
+		}
+	}
+	return nil
+}
+
+// boundAddresses are where the running server listens, by what its configuration
+// calls it. Where none runs, or it may not be asked, the configuration has to do.
+func boundAddresses(ctx context.Context, c *config) map[string]string {
+	bound := map[string]string{}
+	if c.admin == "" {
+		return bound
+	}
+	status, err := admin.NewClient(c.admin).Status(ctx)
+	if err != nil {
+		return bound
+	}
+	for _, l := range status.Listeners {
+		bound[l.URL] = l.Address
+	}
+	return bound
+}

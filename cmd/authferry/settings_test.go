@@ -1,0 +1,216 @@
+package main
+
+import (
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"authferry/proxy"
+	"authferry/web"
+)
+
+// TestMailServices: what programs elsewhere are told to connect to, by the
+// listener, the hostname and the names of the certificate.
+func TestMailServices(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		listen, hostname string
+		acme             []string
+		bound            string
+		want             web.MailService
+	}{
+		{"imaps://:993", "mail.example.com", nil, "", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imaps://[::]:993", "box", nil, "", web.MailService{Protocol: "imap", Host: "box", Port: 993, Security: proxy.Implicit}},
+		{"imaps://:993", "box", []string{"mail.example.com"}, "", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imaps://:993", "MAIL.example.com", []string{"a.example.com", "mail.example.com"}, "", web.MailService{Protocol: "imap", Host: "MAIL.example.com", Port: 993, Security: proxy.Implicit}},
+		{"smtp+starttls://192.0.2.1:587", "mail.example.com", nil, "", web.MailService{Protocol: "smtp", Host: "mail.example.com", Port: 587, Security: proxy.StartTLS}},
+		{"smtp+starttls://192.0.2.1:587", "box", nil, "", web.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 587, Security: proxy.StartTLS}},
+		{"smtp+insecure://192.0.2.1:2525", "mail.example.com", nil, "", web.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 2525}},
+		{"pop3://localhost:1110", "mail.example.com", nil, "", web.MailService{Protocol: "pop3", Host: "127.0.0.1", Port: 1110}},
+		{"imap://[::1]:0", "mail.example.com", nil, "[::1]:4711", web.MailService{Protocol: "imap", Host: "::1", Port: 4711}},
+		{"imap://127.0.0.1:0", "mail.example.com", nil, "", web.MailService{}},
+		{"imaps+systemd:mail:993", "mail.example.com", nil, "", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imap+systemd:mail:1143", "mail.example.com", nil, "", web.MailService{Protocol: "imap", Host: "127.0.0.1", Port: 1143}},
+		{"imaps+systemd:mail", "mail.example.com", nil, "", web.MailService{}},
+		{"imaps+systemd:mail", "mail.example.com", nil, "[::]:993", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+	} {
+		l, _, err := parseListen(c.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := &config{hostname: c.hostname, listen: []listenURL{l}}
+		config.tls.acme = acmeConfig{on: c.acme != nil, hosts: c.acme}
+		bound := map[string]string{}
+		if c.bound != "" {
+			bound[c.listen] = c.bound
+		}
+		got := append(mailServices(config, bound), web.MailService{})
+		if got[0] != c.want {
+			t.Errorf("%s, %s: %+v instead of %+v", c.listen, c.hostname, got[0], c.want)
+		}
+	}
+	l, _, err := parseListen("imaps://:993")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.options.allow = "192.0.2.0/24"
+	if got := mailServices(&config{listen: []listenURL{l}}, nil); !got[0].Reserved {
+		t.Error("a listener for some is told to all")
+	}
+}
+
+// TestSettingsAsked: beside the monitor programs are told of the listeners that
+// are open, for the domains of the mailboxes there are and no others.
+func TestSettingsAsked(t *testing.T) {
+	t.Parallel()
+	s, _ := newShow(t)
+	s.reconfigured(t, func(before string) string {
+		return strings.Replace(before, "listen = [", `listen = ["imaps://:0", "smtps://:0", `, 1)
+	})
+	name := s.service.config.Load().hostname
+	server := httptest.NewServer(s.service.monitor)
+	defer server.Close()
+	ask := func(path, host string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		content, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(content)
+	}
+	port := func(written string) string {
+		address := s.where(written)
+		return "<port>" + address[strings.LastIndexByte(address, ':')+1:] + "</port>"
+	}
+	const path = "/mail/config-v1.1.xml?emailaddress="
+	code, far := ask(path+demoMailbox, "autoconfig.gmail.com")
+	if code != http.StatusOK || !strings.Contains(far, "<hostname>"+name+"</hostname>") || !strings.Contains(far, port("imaps://:0")) || strings.Contains(far, "127.0.0.1") {
+		t.Errorf("%d %s", code, far)
+	}
+	if code, none := ask(path+"you@example.com", "localhost"); code != http.StatusNotFound {
+		t.Errorf("%d %s", code, none)
+	}
+	code, profile := ask("/email.mobileconfig?email="+demoMailbox, "gmail.com")
+	if code != http.StatusOK || strings.HasPrefix(profile, "<") || !strings.Contains(profile, "<string>"+name+"</string>") {
+		t.Errorf("a profile that is not signed: %d %s", code, profile)
+	}
+}
+
+// TestReadyFilesAtWork: real programs send and read with the files made for them.
+func TestReadyFilesAtWork(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"msmtp", "mbsync"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("no %s", name)
+		}
+	}
+	s, _ := newShow(t)
+	s.reconfigured(t, func(before string) string {
+		return strings.Replace(before, "listen = [", `listen = ["imaps://127.0.0.1:0", "smtps://127.0.0.1:0", "imap+starttls://127.0.0.1:0", "smtp+starttls://127.0.0.1:0", `, 1)
+	})
+	c := s.service.config.Load()
+	bound := map[string]string{}
+	for _, l := range s.service.status().Listeners {
+		bound[l.URL] = l.Address
+	}
+	for security, name := range map[proxy.Security]string{proxy.Plain: "plain", proxy.StartTLS: "starttls", proxy.Implicit: "tls"} {
+		services := slices.DeleteFunc(mailServices(c, bound), func(m web.MailService) bool { return m.Security != security })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newReadyPrograms(t, s, services).roundTrip(t, name)
+		})
+	}
+}
+
+// readyPrograms are programs set up by their ready files alone, but for the
+// password and, where there is TLS, the authority to trust.
+type readyPrograms struct {
+	home, authority string
+	services        []web.MailService
+}
+
+func newReadyPrograms(t *testing.T, s *show, services []web.MailService) *readyPrograms {
+	p := &readyPrograms{home: t.TempDir(), authority: filepath.Join(s.dir, "state", "ca.pem"), services: services}
+	p.write(t, "password", s.password.Reveal()+"\n")
+	if err := os.Mkdir(filepath.Join(p.home, "Mail"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *readyPrograms) write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(p.home, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// file writes the ready file of a program, with a change.
+func (p *readyPrograms) file(t *testing.T, program, from, to string) string {
+	t.Helper()
+	card, _ := web.CardFor(program, web.CardMailbox{Address: demoMailbox}, p.services, "en")
+	if card.Content == "" || !strings.Contains(card.Content, from) {
+		t.Fatalf("%s: %+v", program, card)
+	}
+	return p.write(t, card.File, strings.Replace(card.Content, from, to, 1))
+}
+
+func (p *readyPrograms) run(t *testing.T, input, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = []string{"HOME=" + p.home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
+	cmd.Dir, cmd.Stdin = p.home, strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}
+
+// roundTrip sends a mail by each program that sends, and has mbsync fetch them.
+func (p *readyPrograms) roundTrip(t *testing.T, name string) {
+	sent := []string{"by msmtp, " + name}
+	rc := p.file(t, "msmtp", "account authferry\n", "account authferry\ntls_trust_file "+p.authority+"\npasswordeval \"cat "+p.home+"/password\"\n")
+	p.run(t, "Subject: "+sent[0]+"\n\nHello.\n", "msmtp", "-C", rc, demoMailbox)
+	if _, err := exec.LookPath("mutt"); err == nil {
+		sent = append(sent, "by mutt, "+name)
+		rc := p.file(t, "mutt", "set from", "set smtp_pass = \"`cat "+p.home+"/password`\"\nset certificate_file = \""+p.authority+"\"\nset from")
+		p.run(t, "Hello.\n", "mutt", "-F", rc, "-s", sent[1], "--", demoMailbox)
+	}
+	rc = p.file(t, "mbsync", "\nAuthMechs", "\nCertificateFile "+p.authority+"\nPassCmd \"cat "+p.home+"/password\"\nAuthMechs")
+	p.run(t, "", "mbsync", "-c", rc, "-a")
+	var fetched strings.Builder
+	err := filepath.WalkDir(filepath.Join(p.home, "Mail", "INBOX"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		fetched.Write(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range sent {
+		if !strings.Contains(fetched.String(), "Subject: "+subject) {
+			t.Errorf("no mail %q among those that mbsync fetched", subject)
+		}
+	}
+}
