@@ -24,8 +24,8 @@ type Backing struct {
 
 	// Servers are what mail programs are told to connect to.
 	Servers func() []MailServer
-	// Settings are the configuration in force, without its secrets.
-	Settings func() []Setting
+	// Settings are the configuration in force, without its secrets, and its file.
+	Settings func() (file string, settings []Setting)
 
 	// Sessions are those that are logged in; Kick ends those that match, Sweep
 	// those whose password or mailbox is gone.
@@ -92,12 +92,21 @@ func NewConsole(b Backing) *Console {
 var parts = []func(*Console){
 	(*Console).mountFrame,
 	(*Console).mountSignIn,
+	(*Console).mountOverview,
+	(*Console).mountMailbox,
+	(*Console).mountPasswords,
+	(*Console).mountLogins,
+	(*Console).mountPeople,
+	(*Console).mountConfiguration,
 }
 
 // navigation is the menu, in its order. Those who may not open a page do not
 // see it there.
 var navigation = []navItem{
 	{"/", "nav.mailboxes", signedIn},
+	{"/logins", "nav.logins", signedIn},
+	{"/people", "nav.people", administrators},
+	{"/configuration", "nav.configuration", administrators},
 }
 
 type navItem struct {

@@ -79,6 +79,7 @@ type browserSession struct {
 	Seen    time.Time `json:"seen"`
 	From    string    `json:"from"`
 	Browser string    `json:"browser"`
+	ByLink  bool      `json:"by_link,omitempty"` // and not by a password
 
 	key string // its hash, the key of the register
 }

@@ -95,7 +95,7 @@ func (v *visit) believe(access Access) error {
 // signIn gives the browser a session of somebody, in place of the one it has: a
 // session that somebody else may know of is never raised to another's
 // (session fixation). change edits the register in the same step.
-func (v *visit) signIn(change func(reg *register) (*user, error)) error {
+func (v *visit) signIn(byLink bool, change func(reg *register) (*user, error)) error {
 	token, now := newToken(), v.now().UTC()
 	var who *user
 	err := v.editRegister(v.r.Context(), func(reg *register) (err error) {
@@ -108,7 +108,7 @@ func (v *visit) signIn(change func(reg *register) (*user, error)) error {
 		who.SignedIn = now
 		reg.begin(token, browserSession{
 			User: foldName(who.Name), Created: now, Seen: now,
-			From: v.Access().from(v.r).String(), Browser: browserName(v.r.UserAgent()),
+			From: v.Access().from(v.r).String(), Browser: browserName(v.r.UserAgent()), ByLink: byLink,
 		})
 		return nil
 	})

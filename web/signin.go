@@ -67,7 +67,7 @@ func (v *visit) signInByPassword() error {
 		form.Trouble = v.T("signin.wrong")
 		return v.showAs(http.StatusForbidden, "signin", form)
 	}
-	err = v.signIn(func(reg *register) (*user, error) {
+	err = v.signIn(false, func(reg *register) (*user, error) {
 		now := reg.Users[foldName(form.Name)]
 		if now == nil || now.Password != who.Password { // changed while it was verified
 			return nil, v.refuse(http.StatusForbidden, "error.session")
@@ -141,7 +141,7 @@ func (v *visit) enter() error {
 	}
 	key := hashToken(tokens.Secret(v.r.PostFormValue("token")))
 	var who *user
-	err := v.signIn(func(reg *register) (*user, error) {
+	err := v.signIn(true, func(reg *register) (*user, error) {
 		link := reg.Links[key]
 		if link == nil { // those that are over have been pruned
 			return nil, errLink
