@@ -23,6 +23,7 @@ func (s *Server) admit(conn net.Conn) {
 		var err error
 		if leave, err = s.letIn(from.Addr()); err != nil {
 			s.Metrics.turned.Add(1)
+			s.turnedAway(from, err)
 			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
 			conn.Close()
@@ -165,6 +166,7 @@ func (s *session) carry() {
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()
 	s.Metrics.of(s.Protocol).logins.Add(1)
+	s.attempted(AttemptOK, nil)
 	s.Log.Info("session established", s.fields()...)
 
 	s.mu.Lock()
@@ -176,7 +178,7 @@ func (s *session) carry() {
 // carried logs the end of a session.
 func (s *session) carried(end ending) {
 	s.count()
-	fields := append(s.fields(), zap.String("outcome", "ended by the "+end.side),
+	fields := append(s.fields(), zap.String("outcome", end.outcome()),
 		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.err != nil {

@@ -54,6 +54,8 @@ func (d *dialogue) records(ctx context.Context) {
 	if want := strings.Count(d.log.String(), `"event":"login refused"`); refused != want {
 		d.Errorf("%d refusals counted, %d in the log", refused, want)
 	}
+	d.attempted()
+	d.asDocumented()
 }
 
 // readLog looks for the lines a file wants in the log, and for secrets.

@@ -59,6 +59,7 @@ func newDialogue(t *testing.T, file string) (*dialogue, []step) {
 		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience, Hello: d.limit("hello")},
 		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit, "either": Either}[head["security"]],
 	}
+	d.server.Attempts = d.attempts.note
 	if network := d.head["proxy-from"]; network != "" {
 		d.server.ProxyFrom = []netip.Prefix{netip.MustParsePrefix(network)}
 	}

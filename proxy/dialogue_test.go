@@ -37,6 +37,7 @@ type dialogue struct {
 	legs     map[byte]*leg // 'c' the mail program's socket, 'p' the provider's
 	incoming chan net.Conn // at the provider
 	log      *lockedBuffer
+	attempts attempts
 	refresh  atomic.Int32 // calls to the token endpoint
 	port     int          // of the provider
 }

@@ -70,6 +70,7 @@ func (s *session) introduce() error {
 	leave, err := admit(s.peer.Addr())
 	if err != nil {
 		s.Metrics.turned.Add(1)
+		s.turnedAway(s.peer, err)
 		s.sayNo(w, refusalFor(err).words)
 		return err
 	}

@@ -64,6 +64,9 @@ type Server struct {
 	Metrics   *Metrics
 	Limits    Limits
 	Log       *zap.Logger
+	// Attempts, if there is one, is told of every login that is tried, from many
+	// goroutines at once. A login waits for it: it must not wait for anything.
+	Attempts func(Attempt)
 
 	prepared  sync.Once
 	ctx       context.Context // done when sessions are to be cut

@@ -81,7 +81,7 @@ func (s *session) run(ctx context.Context) error {
 		if err != nil && !isAboutLogin(err) {
 			return s.giveUp(err)
 		}
-		s.login = login
+		s.login, s.grant = login, nil
 		var provider *lineConn
 		if err == nil {
 			provider, err = s.open(ctx)
@@ -107,7 +107,6 @@ func (s *session) run(ctx context.Context) error {
 // open turns a login into a provider connection that is logged in.
 func (s *session) open(ctx context.Context) (*lineConn, error) {
 	s.doing = "checking the local password"
-	s.grant = nil
 	if err := s.Gate.Blocked(s.login.From, s.login.User); err != nil {
 		return nil, err
 	}

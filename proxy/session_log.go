@@ -17,6 +17,7 @@ func (s *session) logRefused(r refusal, cause error) {
 	if s.grant == nil && r.row == rowBadLogin && !s.known(s.login.User) {
 		cause = tokens.ErrBadLogin // its text would repeat the name
 	}
+	s.attempted(r.row.String(), cause)
 	s.Log.Log(level, "login refused", append(s.fields(), zap.String("outcome", r.row.String()), zap.Error(cause))...)
 }
 
@@ -36,6 +37,14 @@ func (s *session) fields() []zap.Field {
 		f = append(f, zap.String("mailbox", s.loggable(s.login.User)))
 	}
 	return append(f, zap.String("while", s.doing))
+}
+
+// outcome says who ended a session.
+func (e ending) outcome() string {
+	if e.side == "authferry" {
+		return "ended by authferry"
+	}
+	return "ended by the " + e.side
 }
 
 // loggable shows a user name that nobody has vouched for. People paste

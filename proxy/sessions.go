@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"net/netip"
 	"slices"
@@ -54,13 +53,10 @@ func (s *session) info() (SessionInfo, bool) {
 		return SessionInfo{}, false
 	}
 	info := SessionInfo{
-		ID: s.id, Protocol: s.Protocol, Client: s.from(), Name: s.login.Client,
+		ID: s.id, Protocol: s.Protocol, TLS: s.tlsVersion(), Client: s.from(), Name: s.login.Client,
 		Mailbox: s.grant.Mailbox, Password: s.grant.PasswordName, Provider: s.grant.Provider.Name,
 		Since: s.started, Sent: r.up.bytes.Load(), Received: r.down.bytes.Load(),
 		Moved: time.Unix(0, r.moved.Load()),
-	}
-	if t, ok := s.client.Conn.(*tls.Conn); ok {
-		info.TLS = tls.VersionName(t.ConnectionState().Version)
 	}
 	return info, true
 }

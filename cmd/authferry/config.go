@@ -32,6 +32,7 @@ type config struct {
 	limits   proxy.Limits
 	log      logConfig
 	alert    alert.Config
+	audit    int64 // how big the record of logins may grow; 0: none
 	warnings []string
 }
 
@@ -133,6 +134,7 @@ func readConfig(t *table) *config {
 		limits:   readLimits(t.table("limits")),
 		log:      readLog(t.table("log")),
 		alert:    readAlert(t.table("alert")),
+		audit:    readAudit(t.table("audit")),
 	}
 	c.admin = readAdmin(t, c.store)
 	c.tls = readTLS(t.table("tls"), c.hostname)

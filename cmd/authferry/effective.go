@@ -48,6 +48,7 @@ func (c *config) effective() []zap.Field {
 		zap.String("limits", fmt.Sprintf("%+v", c.limits)),
 		zap.Stringer("level", c.log.level),
 		zap.String("alert", fmt.Sprint(c.alert)),
+		zap.Int64("audit", c.audit),
 	}
 }
 

@@ -33,6 +33,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		statusCommand(),
 		whoCommand(),
 		kickCommand(),
+		loginsCommand(),
 		alertCommand(),
 	)
 	root.AddCommand(versionCommand())

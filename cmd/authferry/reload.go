@@ -30,6 +30,7 @@ func (s *service) reload(c *config) error {
 	s.vault.Configure(c.settings)
 	s.gate.Configure(c.gate)
 	s.watcher.Configure(c.alert)
+	s.audit.Resize(c.audit)
 	s.level.SetLevel(c.log.level)
 	for _, w := range c.warnings {
 		s.log.Warn(w)

@@ -149,6 +149,7 @@ func (s *service) shutdown(ctx context.Context) error {
 		}
 	}
 	s.serving.Wait()
+	s.audit.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), vaultClose)
 	defer cancel()
 	if err := s.vault.Close(ctx); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"authferry/admin"
 	"authferry/alert"
+	"authferry/audit"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -30,6 +31,7 @@ type service struct {
 	vault       *tokens.Vault
 	gate        *proxy.Gate
 	metrics     *proxy.Metrics
+	audit       *audit.Log
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
 	started     time.Time
@@ -87,10 +89,12 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 	if err != nil {
 		return nil, err
 	}
+	s.audit = audit.Open(audit.DirIn(c.store), c.audit, log)
 	s.accept(opened)
 	s.watcher = watcherFor(s.config.Load, vault, log) // before a reload can be asked for
 	if err := s.openAdmin(c); err != nil {
 		s.closeListeners()
+		s.audit.Close()
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
@@ -175,7 +179,7 @@ func (s *service) server(kind serverKind) *proxy.Server {
 	server := &proxy.Server{
 		Protocol: kind.protocol, Security: kind.security, Hostname: c.hostname,
 		Vault: s.vault, Providers: s.providers, Gate: s.gate, Metrics: s.metrics,
-		Limits: c.limits, Log: s.log,
+		Limits: c.limits, Log: s.log, Attempts: s.audit.Note,
 		Allow: kind.options.allow.prefixes(), ProxyFrom: kind.options.proxyFrom.prefixes(),
 	}
 	if kind.security != proxy.Plain {

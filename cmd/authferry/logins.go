@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"authferry/audit"
+)
+
+func loginsCommand() *cobra.Command {
+	var since time.Duration
+	var lines int
+	var q audit.Query
+	cmd := &cobra.Command{
+		Use:   "logins [MAILBOX]",
+		Short: "Show who has logged in, and who could not",
+		Long: `Show the logins that were tried, the newest last: when, for which mailbox, with
+which local password, from where, by which program, and what came of it. It
+reads the record in the store's directory, whether a server runs or not.
+
+Failures of one kind within a minute are one line: TIMES is how many they were.
+"turned away" is a connection that was not even let in.`,
+		Example: `  authferry logins
+  authferry logins you@gmail.com --since 24h
+  authferry logins --failed -n 200
+  authferry logins --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if since < 0 || lines < 0 {
+				return misused(errors.New("--since and -n take no negative values"), "see `authferry logins --help`")
+			}
+			if len(args) == 1 {
+				q.Mailbox = args[0]
+			}
+			if since > 0 {
+				q.Since = time.Now().Add(-since)
+			}
+			if lines > 0 {
+				q.Last = lines + 1 // to know whether there are more
+			}
+			return listLogins(cmd, q, lines)
+		},
+	}
+	cmd.Flags().DurationVar(&since, "since", 0, "only of the last `TIME`, such as 24h or 30m")
+	cmd.Flags().BoolVar(&q.Failed, "failed", false, "only those that did not succeed")
+	cmd.Flags().IntVarP(&lines, "last", "n", 50, "how many lines, the newest; 0 is all")
+	cmd.Flags().Bool("json", false, "print JSON, for scripts")
+	return cmd
+}
+
+// listLogins shows what a query picks, at most so many lines.
+func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
+	c, err := configForAdmin(cmd)
+	if err != nil {
+		return err
+	}
+	entries, err := audit.Read(audit.DirIn(c.store), q)
+	if errors.Is(err, fs.ErrPermission) {
+		return failed(err, "run this as root, or as the user that authferry serves as")
+	}
+	if err != nil {
+		return err
+	}
+	older := lines > 0 && len(entries) > lines
+	if older {
+		entries = entries[len(entries)-lines:]
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		return printJSON(cmd.OutOrStdout(), append([]audit.Entry{}, entries...))
+	}
+	if len(entries) == 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is on record in %s.\n", audit.DirIn(c.store))
+		return nil
+	}
+	if older {
+		fmt.Fprintf(cmd.ErrOrStderr(), "The newest %d; -n 0 shows all.\n", lines)
+	}
+	return showLogins(cmd.OutOrStdout(), entries)
+}
+
+func showLogins(w io.Writer, entries []audit.Entry) error {
+	rows := []string{row("TIME", "RESULT", "MAILBOX", "PASSWORD", "PROTOCOL", "TLS", "FROM", "PROGRAM", "TIMES", "WHY")}
+	for _, e := range entries {
+		from := legible(e.Client)
+		if from == "" && e.Times() > 1 {
+			from = "many addresses"
+		}
+		rows = append(rows, row(e.Time.Local().Format("2006-01-02 15:04:05"), legible(e.Result),
+			legible(cmp.Or(e.Mailbox, e.User)), legible(e.Password), legible(e.Protocol),
+			strings.TrimPrefix(legible(e.TLS), "TLS "), from, legible(e.Program), strconv.Itoa(e.Times()), legible(e.Cause)))
+	}
+	return columns(w, rows...)
+}
+
+// legible makes text fit for a cell of a table on a terminal: what a peer has
+// said may be in it.
+func legible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
