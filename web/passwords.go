@@ -178,3 +178,41 @@ func (v *visit) revokePassword() error {
 	v.note("console: password revoked", zap.String("password", quoteText(name)))
 	return v.done(mailboxPath(v.mailbox), "revoked")
 }
+
+// May is what a password is good for, in words.
+func (v *visit) May(p tokens.Password) string {
+	var words []string
+	if len(p.Protocols) > 0 {
+		words = append(words, strings.ToUpper(strings.Join(p.Protocols, ", ")))
+	}
+	if p.ReadOnly {
+		words = append(words, v.T("password.readonly"))
+	}
+	if len(p.Networks) > 0 {
+		var list []string
+		for _, n := range p.Networks {
+			list = append(list, n.String())
+		}
+		words = append(words, v.T("password.only", "networks", strings.Join(list, ", ")))
+	}
+	if p.MessagesPerHour > 0 {
+		words = append(words, v.N("password.perhour", p.MessagesPerHour))
+	}
+	if p.Recipients > 0 {
+		words = append(words, v.N("password.permessage", p.Recipients))
+	}
+	switch {
+	case p.Expires.IsZero():
+	case p.Expires.After(v.now()):
+		words = append(words, v.T("password.ends", "span", v.Until(p.Expires)))
+	default:
+		words = append(words, v.T("password.over"))
+	}
+	if len(words) == 0 {
+		return v.T("password.all")
+	}
+	return strings.Join(words, " · ")
+}
+
+// Protocol is a protocol as people write it.
+func (v *visit) Protocol(name string) string { return strings.ToUpper(name) }
