@@ -39,6 +39,7 @@ func (c *config) effective() []zap.Field {
 		zap.String("store", "file:"+c.store),
 		zap.String("seal", seal),
 		zap.String("hostname", c.hostname),
+		zap.String("console", c.console.written),
 		zap.Duration("drain", c.drain),
 		zap.String("certificate", certificate),
 		zap.Strings("providers", providers),

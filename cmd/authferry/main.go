@@ -27,6 +27,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		importCommand(),
 		mailboxCommand(),
 		passwordCommand(),
+		consoleCommand(),
 	)
 	section(root, "What is wrong, and who is in:",
 		checkCommand(),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"authferry/audit"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/web"
 )
 
 // service is authferry at work under a configuration.
@@ -35,6 +37,9 @@ type service struct {
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
 	started     time.Time
+	console     *http.Server // nil: none
+	pages       *web.Console
+	consoleAt   string // where it listens, with the port it got
 	tending     func() // ends what looks after the certificate, and waits for its end
 	watcher     *alert.Watcher
 
@@ -94,6 +99,14 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 	s.watcher = watcherFor(s.config.Load, vault, log) // before a reload can be asked for
 	if err := s.openAdmin(c); err != nil {
 		s.closeListeners()
+		s.audit.Close()
+		return nil, errors.Join(err, vault.Close(context.Background()))
+	}
+	if err := s.openConsole(c); err != nil {
+		s.closeListeners()
+		if s.admin != nil {
+			s.admin.Close()
+		}
 		s.audit.Close()
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
