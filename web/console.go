@@ -66,6 +66,7 @@ type MailServer struct {
 type Console struct {
 	Backing
 	mux       *http.ServeMux
+	patterns  []string // of all pages
 	crossing  *http.CrossOriginProtection
 	guesses   *guesses
 	verifying chan struct{} // bounds the verifications at a time
@@ -129,6 +130,7 @@ const (
 // ServeHTTP lets no other site make one, and the session's cookie would not come
 // along with it.
 func (c *Console) handle(pattern string, who access, do func(*visit) error) {
+	c.patterns = append(c.patterns, pattern)
 	perMailbox := strings.Contains(pattern, "{mailbox}")
 	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		v := c.visit(w, r)

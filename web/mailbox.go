@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -46,12 +47,17 @@ func (v *visit) mailboxPage(status int, form passwordForm) error {
 	case err != nil:
 		page.condition = v.broken(v.mailbox, err)
 	default:
-		page.condition = v.condition(a, v.liveByMailbox())
+		page.condition = v.condition(a, v.Sessions())
 	}
 	page.Sessions = v.liveSessions(func(s proxy.SessionInfo) bool { return s.Mailbox == v.mailbox })
 	if page.Recorded {
 		if page.Logins, err = v.Logins(LoginQuery{Mailboxes: []string{v.mailbox}, Last: shownLogins}); err != nil {
 			return err
+		}
+		for _, l := range page.Logins {
+			if from, err := netip.ParseAddr(l.From); err == nil && l.OK {
+				noteUse(page.Account, l.Password, tokens.Use{At: l.At, From: from, Protocol: l.Protocol, Client: l.Program})
+			}
 		}
 	}
 	return v.showAs(status, "mailbox", page)
@@ -89,7 +95,7 @@ func (v *visit) removePage() error {
 	if err != nil { // what cannot be read is what one may want to be rid of
 		return v.show("remove", removal{condition: v.broken(v.mailbox, err)})
 	}
-	return v.show("remove", removal{condition: v.condition(a, v.liveByMailbox())})
+	return v.show("remove", removal{condition: v.condition(a, v.Sessions())})
 }
 
 func (v *visit) remove() error {

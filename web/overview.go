@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/proxy"
 	"authferry/tokens"
 )
 
@@ -47,8 +48,9 @@ var stateLevels = map[tokens.State]string{
 }
 
 // condition looks at a mailbox.
-func (v *visit) condition(a *tokens.Account, live map[string]int) condition {
-	s := condition{Account: a, State: v.Vault.State(a), Live: live[a.Mailbox], Used: lastUses(a)}
+func (v *visit) condition(a *tokens.Account, sessions []proxy.SessionInfo) condition {
+	a, live := withLive(a, sessions)
+	s := condition{Account: a, State: v.Vault.State(a), Live: live, Used: lastUses(a)}
 	s.Level, s.Title = stateLevels[s.State], v.T("state."+string(s.State))
 	f, at := a.Failure(), time.Time{}
 	if f != nil {
@@ -118,13 +120,28 @@ func lastUses(a *tokens.Account) []tokens.Use {
 	return all
 }
 
-// liveByMailbox counts the sessions that are logged in.
-func (c *Console) liveByMailbox() map[string]int {
-	live := map[string]int{}
-	for _, s := range c.Sessions() {
-		live[s.Mailbox]++
+// withLive returns a mailbox with its passwords used as live sessions say, and
+// how many sessions it has: the store hears of uses now and then only.
+func withLive(shared *tokens.Account, sessions []proxy.SessionInfo) (a *tokens.Account, live int) {
+	copied := *shared
+	copied.Passwords = slices.Clone(shared.Passwords)
+	for _, s := range sessions {
+		if s.Mailbox != copied.Mailbox {
+			continue
+		}
+		live++
+		noteUse(&copied, s.Password, tokens.Use{At: s.Since, From: s.Client.Addr(), Protocol: s.Protocol, Client: s.Name})
 	}
-	return live
+	return &copied, live
+}
+
+// noteUse notes the use of a password in a copy of an account, if it is the last.
+func noteUse(a *tokens.Account, name string, use tokens.Use) {
+	for i := range a.Passwords {
+		if p := &a.Passwords[i]; p.Name == name && use.At.After(p.LastUsed.At) {
+			p.LastUsed = use
+		}
+	}
 }
 
 // conditions are those of the mailboxes that the visitor may see, the sick first.
@@ -133,7 +150,7 @@ func (v *visit) conditions(ctx context.Context) ([]condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	live := v.liveByMailbox()
+	sessions := v.Sessions()
 	var all []condition
 	for _, mailbox := range mailboxes {
 		if !v.user.maySee(mailbox) {
@@ -145,7 +162,7 @@ func (v *visit) conditions(ctx context.Context) ([]condition, error) {
 		case err != nil:
 			all = append(all, v.broken(mailbox, err))
 		default:
-			all = append(all, v.condition(a, live))
+			all = append(all, v.condition(a, sessions))
 		}
 	}
 	severity := []string{"bad", "warn", "good", "off"}
