@@ -56,6 +56,36 @@ func (c *Client) Sweep(ctx context.Context) error {
 	return c.ask(ctx, http.MethodPost, "/sweep", nil, nil)
 }
 
+// Fetch gets a page as it is: what monitors ask, or a profile.
+func (c *Client) Fetch(ctx context.Context, path string) (status int, page []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://authferry"+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	page, err = io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading the answer of the server on %s: %w", c.path, err)
+	}
+	return resp.StatusCode, page, nil
+}
+
+// do makes a request, and tells a server that is not there from other trouble.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(req)
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		return nil, fmt.Errorf("%w: nobody answers on %s: %w", ErrNotRunning, c.path, op.Err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the server on %s: %w", c.path, err)
+	}
+	return resp, nil
+}
+
 // ask makes one request. The host name means nothing on a unix socket.
 func (c *Client) ask(ctx context.Context, method, path string, send, receive any) error {
 	body, err := json.Marshal(send)
@@ -66,12 +96,9 @@ func (c *Client) ask(ctx context.Context, method, path string, send, receive any
 	if err != nil {
 		return err
 	}
-	resp, err := c.http.Do(req)
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
-		return fmt.Errorf("%w: nobody answers on %s: %w", ErrNotRunning, c.path, op.Err)
-	}
+	resp, err := c.do(req)
 	if err != nil {
-		return fmt.Errorf("asking the server on %s: %w", c.path, err)
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -8,6 +8,7 @@
 //	POST /kick        ends sessions
 //	POST /reload      puts the configuration file in force, or says why not
 //	POST /sweep       ends the sessions of passwords that are gone, at once
+//	GET  /healthz     and /readyz and /metrics: what monitors ask
 //	GET  /debug/pprof profiles: here and nowhere else
 package admin
 

@@ -37,6 +37,7 @@ type Actions struct {
 	Kick     func(match func(proxy.SessionInfo) bool) int
 	Reload   func(context.Context) error // each line of the error is a complaint
 	Sweep    func()
+	Monitor  http.Handler // what monitors ask, for those who ask here
 }
 
 // Server answers administrators.
@@ -114,6 +115,11 @@ func (a Actions) handler() http.Handler {
 		a.Sweep()
 		answer(w, struct{}{})
 	})
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		if a.Monitor != nil {
+			mux.Handle("GET "+path, a.Monitor)
+		}
+	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -18,14 +18,16 @@ import (
 // admit starts a session on a connection, if the gate lets it in.
 func (s *Server) admit(conn net.Conn) {
 	from := addrOf(conn.RemoteAddr())
-	balanced, leave := within(s.ProxyFrom, from.Addr()), func() {}
-	if !balanced { // otherwise its header has to say first who comes
+	x := &session{Server: s, id: sessionIDs.Add(1), client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from}
+	x.balanced = within(s.ProxyFrom, from.Addr())
+	if !x.balanced { // otherwise its header has to say first who comes
 		var err error
-		if leave, err = s.letIn(from.Addr()); err != nil {
+		if x.seat, err = s.letIn(from.Addr(), x.crowdOut); err != nil {
 			s.Metrics.turned.Add(1)
 			s.turnedAway(from, err)
 			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
+			x.client.unread() // gives the buffer back
 			conn.Close()
 			return
 		}
@@ -33,11 +35,11 @@ func (s *Server) admit(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetKeepAliveConfig(keepAlive)
 	}
-	x := &session{Server: s, id: sessionIDs.Add(1), client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from, leave: leave, balanced: balanced}
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()
-		leave()
+		x.seat.Leave()
+		x.client.unread()
 		conn.Close()
 		return
 	}
@@ -53,11 +55,17 @@ func (s *Server) admit(conn net.Conn) {
 var errNotHere = errors.New("the address is not in allow of the [[listener]]")
 
 // letIn asks the listener and the gate about a client.
-func (s *Server) letIn(from netip.Addr) (leave func(), err error) {
+func (s *Server) letIn(from netip.Addr, drop func()) (*Seat, error) {
 	if len(s.Allow) > 0 && !from.IsLoopback() && !within(s.Allow, from) {
 		return nil, errNotHere
 	}
-	return s.Gate.Admit(from)
+	return s.Gate.Admit(from, drop)
+}
+
+// crowdOut ends a session that has not logged in, from outside.
+func (s *session) crowdOut() {
+	s.crowded.Store(true)
+	s.client.wire.Close()
 }
 
 func newDialect(protocol string) dialect {
@@ -162,10 +170,13 @@ func (s *session) carry() {
 	s.grant = &grant
 	r := newRelay(s.client, s.provider)
 	r.narrow = newNarrowing(s, r)
+	if d, ok := s.dialect.(*smtpDialect); ok {
+		r.first = d.first
+	}
 	s.dialect = nil
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()
-	s.Metrics.of(s.Protocol).logins.Add(1)
+	s.Metrics.of(s.Protocol).established(s.started.Sub(s.asked))
 	s.attempted(AttemptOK, nil)
 	s.Log.Info("session established", s.fields()...)
 
@@ -178,6 +189,7 @@ func (s *session) carry() {
 // carried logs the end of a session.
 func (s *session) carried(end ending) {
 	s.count()
+	s.Metrics.of(s.Protocol).carrying.Add(-1)
 	fields := append(s.fields(), zap.String("outcome", end.outcome()),
 		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))
@@ -190,6 +202,9 @@ func (s *session) carried(end ending) {
 
 // fail logs a session that came to no login.
 func (s *session) fail(err error) {
+	if s.crowded.Load() {
+		err = errCrowdedOut
+	}
 	switch {
 	case err == nil, errors.Is(err, errClientLeft):
 		s.Log.Debug("session ended", s.fields()...)
@@ -226,7 +241,8 @@ func (s *session) close() {
 	s.mu.Lock()
 	delete(s.live, s)
 	s.mu.Unlock()
-	s.leave()
+	s.endTurn()
+	s.seat.Leave()
 	s.Metrics.of(s.Protocol).open.Add(-1)
 	select {
 	case s.gone <- struct{}{}:

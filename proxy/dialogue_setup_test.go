@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -60,6 +61,13 @@ func newDialogue(t *testing.T, file string) (*dialogue, []step) {
 		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit, "either": Either}[head["security"]],
 	}
 	d.server.Attempts = d.attempts.note
+	if network := d.head["trusted"]; network != "" {
+		d.server.Gate.Configure(GateLimits{Delay: -1, Trusted: []Trusted{{
+			Networks: []netip.Prefix{netip.MustParsePrefix(network)}, WithoutTLS: d.head["without-tls"] == "yes",
+			Trust: tokens.Trust{Mailbox: cmp.Or(d.head["trusted-mailbox"], dialogueUser), Name: "second floor",
+				Rules: tokens.PasswordRules{MessagesPerHour: d.number("messages-per-hour"), Recipients: d.number("recipients")}},
+		}}})
+	}
 	if network := d.head["proxy-from"]; network != "" {
 		d.server.ProxyFrom = []netip.Prefix{netip.MustParsePrefix(network)}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,12 +72,15 @@ func seed(f *testing.F, protocol string, who byte, add func(said []byte)) {
 
 func fuzzSession(protocol string, startTLS bool, client *lineConn) *session {
 	s := &session{
-		Server:  &Server{Protocol: protocol, Hostname: "ferry.example.org", Log: zap.NewNop(), TLS: serverTLS()},
+		Server:  &Server{Protocol: protocol, Hostname: "ferry.example.org", Log: zap.NewNop(), TLS: serverTLS(), Gate: new(Gate)},
+		peer:    netip.MustParseAddrPort("127.0.0.1:50000"),
 		client:  client,
 		dialect: newDialect(protocol),
 	}
 	if startTLS {
 		s.Security = StartTLS
+	} else { // and mail needs no login
+		s.Gate = NewGate(GateLimits{Trusted: []Trusted{{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}})
 	}
 	return s
 }

@@ -7,23 +7,39 @@ import (
 	"crypto/sha256"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"authferry/tokens"
 )
 
-// failures remembers wrong logins: how many, by address and mailbox, and by
-// address alone. It forgets the oldest beyond maxRemembered, so that a flood
-// from many addresses costs bounded memory.
+// failures remembers wrong logins: how many, by what they count against. Of
+// each kind it forgets the oldest beyond maxRemembered, so that a flood from
+// many addresses costs bounded memory, and makes only addresses be forgotten.
 type failures struct {
-	key  [32]byte // of the hashes of wrong passwords; made at the first, kept nowhere
+	key   [32]byte // of the hashes of wrong passwords; made at the first, kept nowhere
+	begun bool
+	kinds [failureKinds]recent
+}
+
+// recent are the latest failures of one kind.
+type recent struct {
 	by   map[failureKey]*list.Element
 	used list.List // of *failure, the latest first
 }
 
-// failureKey is an address with a mailbox, or, without one, a network.
+// failureKind is what a wrong login counts against.
+type failureKind int
+
+const (
+	pairFailures    failureKind = iota // an address at one mailbox
+	mailboxFailures                    // all strangers at one mailbox
+	siteFailures                       // an address at all mailboxes
+	networkFailures                    // a network at all mailboxes
+	failureKinds
+)
+
 type failureKey struct {
+	kind failureKind
 	from netip.Prefix
 	user string
 }
@@ -32,8 +48,8 @@ type failure struct {
 	failureKey
 	count int
 	until time.Time
-	// wrong are the last passwords tried, hashed. One tried again is a mail
-	// program with an old password, not a guess: it does not count.
+	// wrong are the last passwords tried for a mailbox, hashed. One tried again
+	// is a mail program with an old password, not a guess: it does not count.
 	wrong [][8]byte
 }
 
@@ -42,34 +58,29 @@ const (
 	maxWrong      = 4
 )
 
-// keysOf lists what a failure counts against.
-func keysOf(from netip.Addr, user string) []failureKey {
-	user = strings.ToLower(user)
-	user = strings.Clone(user[:min(len(user), 254)]) // RFC 5321 §4.5.3.1.3, without its brackets
-	if user == "" {
-		user = "nobody" // an empty name would be the address's own key
+// keysOf lists what a failure counts against, and what may keep a login out.
+// Where the owner of the mailbox has been, the guesses of others do not count,
+// lest they lock the owner out.
+func keysOf(from netip.Addr, mailbox string, is acquaintance) []failureKey {
+	site := siteOf(from)
+	keys := []failureKey{{pairFailures, site, mailbox}, {siteFailures, site, ""}}
+	if is < regular {
+		keys = append(keys, failureKey{networkFailures, networkOf(from), ""})
 	}
-	keys := []failureKey{{siteOf(from), user}, {from: siteOf(from)}}
-	if from.Is6() {
-		keys = append(keys, failureKey{from: network(from, 48)})
+	if is < neighbour {
+		keys = append(keys, failureKey{mailboxFailures, netip.Prefix{}, mailbox})
 	}
 	return keys
 }
 
 // patience is how many times the failures of one mailbox a key may reach.
 func (k failureKey) patience() int {
-	switch {
-	case k.user != "":
-		return 1
-	case k.from.Bits() == 48:
-		return perNetwork
-	}
-	return perSite
+	return [failureKinds]int{1, perMailbox, perSite, perNetwork}[k.kind]
 }
 
 // count returns how often a key has failed of late.
 func (f *failures) count(k failureKey, now time.Time) int {
-	e := f.by[k]
+	e := f.kinds[k.kind].by[k]
 	if e == nil || now.After(e.Value.(*failure).until) {
 		return 0
 	}
@@ -77,48 +88,71 @@ func (f *failures) count(k failureKey, now time.Time) int {
 }
 
 // add counts a wrong password against keys, unless it has been counted before,
-// and returns how many the first of the keys, the mailbox, has now.
-func (f *failures) add(keys []failureKey, password tokens.Secret, now time.Time, window time.Duration) int {
-	if f.by == nil {
-		f.by = make(map[failureKey]*list.Element)
+// and returns how many different ones the mailbox has had from this address, or
+// from all strangers if that is more.
+func (f *failures) add(keys []failureKey, password tokens.Secret, now time.Time, window time.Duration) (worst int) {
+	if !f.begun {
 		rand.Read(f.key[:])
+		f.begun = true
 	}
 	mac := hmac.New(sha256.New, f.key[:])
 	mac.Write([]byte(password.Reveal()))
 	hash := [8]byte(mac.Sum(nil))
 
-	first := f.touch(keys[0], now, window)
-	if slices.Contains(first.wrong, hash) {
-		return first.count
-	}
-	if len(first.wrong) == maxWrong {
-		first.wrong = slices.Delete(first.wrong, 0, 1)
-	}
-	first.wrong = append(first.wrong, hash)
+	again := f.touch(keys[0], now, window).tried(hash)
 	for _, k := range keys {
 		e := f.touch(k, now, window)
-		e.count++
-		e.until = now.Add(window)
+		known := k.kind == mailboxFailures && e.tried(hash)
+		if !again && !known {
+			e.count++
+			e.until = now.Add(window)
+			if k.user != "" {
+				e.remember(hash)
+			}
+		}
+		if k.user != "" {
+			worst = max(worst, e.count)
+		}
 	}
-	return first.count
+	return worst
+}
+
+// tried tells whether a password was among the last ones.
+func (e *failure) tried(hash [8]byte) bool { return slices.Contains(e.wrong, hash) }
+
+func (e *failure) remember(hash [8]byte) {
+	if len(e.wrong) == maxWrong {
+		e.wrong = slices.Delete(e.wrong, 0, 1)
+	}
+	e.wrong = append(e.wrong, hash)
 }
 
 // touch finds or makes an entry and moves it to the front.
 func (f *failures) touch(k failureKey, now time.Time, window time.Duration) *failure {
-	if e := f.by[k]; e != nil {
-		f.used.MoveToFront(e)
+	r := &f.kinds[k.kind]
+	if e := r.by[k]; e != nil {
+		r.used.MoveToFront(e)
 		had := e.Value.(*failure)
 		if now.After(had.until) {
 			*had = failure{failureKey: k, until: now.Add(window)}
 		}
 		return had
 	}
-	if f.used.Len() >= maxRemembered {
-		oldest := f.used.Back()
-		delete(f.by, oldest.Value.(*failure).failureKey)
-		f.used.Remove(oldest)
+	if r.by == nil {
+		r.by = make(map[failureKey]*list.Element)
+	}
+	if r.used.Len() >= maxRemembered {
+		f.forget(r.used.Back().Value.(*failure).failureKey)
 	}
 	e := &failure{failureKey: k, until: now.Add(window)}
-	f.by[k] = f.used.PushFront(e)
+	r.by[k] = r.used.PushFront(e)
 	return e
+}
+
+func (f *failures) forget(k failureKey) {
+	r := &f.kinds[k.kind]
+	if e := r.by[k]; e != nil {
+		r.used.Remove(e)
+		delete(r.by, k)
+	}
 }

@@ -24,36 +24,35 @@ func TestGateAllows(t *testing.T) {
 		"198.51.100.7": nil, "2001:db8::7": nil, "127.0.0.1": nil, "::1": nil,
 		"198.51.101.7": errNotAllowed, "2001:db9::7": errNotAllowed,
 	} {
-		leave, err := g.Admit(netip.MustParseAddr(addr))
+		seat, err := g.Admit(netip.MustParseAddr(addr), nil)
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", addr, err, want)
 		}
-		if err == nil {
-			leave()
-		}
+		seat.Leave()
 	}
 }
 
 func TestGateCountsConnections(t *testing.T) {
 	g := NewGate(GateLimits{Connections: 5, ConnectionsPerAddress: 2})
-	admit := func(addr string) func() {
-		leave, err := g.Admit(netip.MustParseAddr(addr))
+	admit := func(addr string) *Seat {
+		seat, err := g.Admit(netip.MustParseAddr(addr), nil)
 		if err != nil {
 			t.Helper()
 			t.Fatalf("%s: %v", addr, err)
 		}
-		return leave
+		return seat
 	}
 	refused := func(addr string) {
 		t.Helper()
-		if _, err := g.Admit(netip.MustParseAddr(addr)); !errors.Is(err, errTooMany) {
+		if _, err := g.Admit(netip.MustParseAddr(addr), nil); !errors.Is(err, errTooMany) {
 			t.Fatalf("%s: %v, want errTooMany", addr, err)
 		}
 	}
-	leave := admit("2001:db8::1")
+	first := admit("2001:db8::1")
 	admit("2001:db8::2") // the same /64
 	refused("2001:db8::3")
-	leave()
+	first.Leave()
+	first.Leave() // once is enough
 	admit("2001:db8::3")
 	admit("127.0.0.1")
 	admit("127.0.0.1")
@@ -70,7 +69,7 @@ func TestGateDelaysGrow(t *testing.T) {
 		g := NewGate(GateLimits{Failures: -1})
 		for i, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
 			start := time.Now()
-			if err := g.Failed(t.Context(), wrong(somebody, "a@example.org", fmt.Sprint("guess", i))); err != nil {
+			if err := g.Failed(t.Context(), wrong(somebody, "a@example.org", fmt.Sprint("guess", i)), func() {}); err != nil {
 				t.Fatal(err)
 			}
 			if got := time.Since(start); got != want*time.Second {
@@ -85,7 +84,7 @@ func TestGateSamePasswordDoesNotEscalate(t *testing.T) {
 		g := NewGate(GateLimits{Failures: 3})
 		for range 20 {
 			start := time.Now()
-			g.Failed(t.Context(), wrong(somebody, "a@example.org", "an old password"))
+			g.Failed(t.Context(), wrong(somebody, "a@example.org", "an old password"), func() {})
 			if got := time.Since(start); got != time.Second {
 				t.Fatalf("waited %v, want the first delay each time", got)
 			}
@@ -100,7 +99,7 @@ func TestGateBlocksForAWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(GateLimits{Failures: 3, Window: time.Minute, Delay: -1})
 		for i := range 3 {
-			g.Failed(t.Context(), wrong(somebody, "A@example.org", fmt.Sprint(i)))
+			g.Failed(t.Context(), wrong(somebody, "A@example.org", fmt.Sprint(i)), func() {})
 		}
 		if err := g.Blocked(somebody, "a@EXAMPLE.org"); !errors.Is(err, errTooMany) {
 			t.Errorf("after 3 failures: %v", err)
@@ -136,7 +135,7 @@ func TestGateBlocksAddresses(t *testing.T) {
 				if err := g.Blocked(victim, "you@example.org"); err != nil {
 					t.Fatalf("after %d of %d failures: %v", i, tt.failures, err)
 				}
-				g.Failed(t.Context(), wrong(tt.guess(i), fmt.Sprintf("%d@example.org", i), "guess"))
+				g.Failed(t.Context(), wrong(tt.guess(i), fmt.Sprintf("%d@example.org", i), "guess"), func() {})
 			}
 			if err := g.Blocked(victim, "you@example.org"); !errors.Is(err, errTooMany) {
 				t.Errorf("after %d failures: %v", tt.failures, err)
@@ -148,10 +147,13 @@ func TestGateBlocksAddresses(t *testing.T) {
 func TestGateForgetsTheOldest(t *testing.T) {
 	g := NewGate(GateLimits{Delay: -1})
 	for i := range 2 * maxRemembered {
-		g.Failed(t.Context(), wrong(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "a@example.org", "x"))
+		g.Failed(t.Context(), wrong(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "a@example.org", "x"), func() {})
 	}
-	if n := g.failed.used.Len(); n != maxRemembered || len(g.failed.by) != n {
-		t.Errorf("remembers %d and %d, want %d", n, len(g.failed.by), maxRemembered)
+	for kind, want := range [failureKinds]int{maxRemembered, 1, maxRemembered, 2 * maxRemembered / 256} {
+		r := &g.failed.kinds[kind]
+		if n := r.used.Len(); len(r.by) != n || n < want || n > want+1 {
+			t.Errorf("kind %d: remembers %d and %d, want %d", kind, n, len(r.by), want)
+		}
 	}
 }
 
@@ -161,11 +163,11 @@ func TestGateBoundsThoseWhoWait(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, maxWaiting)
 		for i := range maxWaiting {
-			go func() { ended <- g.Failed(ctx, wrong(somebody, fmt.Sprint(i), "x")) }()
+			go func() { ended <- g.Failed(ctx, wrong(somebody, fmt.Sprint(i), "x"), func() {}) }()
 		}
 		synctest.Wait()
 		start := time.Now()
-		if err := g.Failed(ctx, wrong(somebody, "one more", "x")); !errors.Is(err, errTooMany) || time.Since(start) != 0 {
+		if err := g.Failed(ctx, wrong(somebody, "one more", "x"), func() {}); !errors.Is(err, errTooMany) || time.Since(start) != 0 {
 			t.Errorf("one too many: %v after %v", err, time.Since(start))
 		}
 		cancel()
@@ -183,10 +185,10 @@ func TestGateBoundsThoseWhoWait(t *testing.T) {
 func TestZeroGateHasNoLimits(t *testing.T) {
 	var g Gate
 	for i := range 100 {
-		if _, err := g.Admit(somebody); err != nil {
+		if _, err := g.Admit(somebody, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Failed(t.Context(), wrong(somebody, "a@example.org", fmt.Sprint(i))); err != nil {
+		if err := g.Failed(t.Context(), wrong(somebody, "a@example.org", fmt.Sprint(i)), func() {}); err != nil {
 			t.Fatal(err)
 		}
 	}

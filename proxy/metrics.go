@@ -10,8 +10,9 @@ type Metrics struct {
 }
 
 type protocolMetrics struct {
-	connections, open, logins, sent, received atomic.Int64
-	refused                                   [len(refusals)]atomic.Int64
+	connections, open, logins, carrying, sent, received atomic.Int64
+	refused                                             [len(refusals)]atomic.Int64
+	loginTimes                                          histogram
 }
 
 // Snapshot is the state of [Metrics] at one moment.
@@ -26,10 +27,12 @@ type Snapshot struct {
 type ProtocolSnapshot struct {
 	Connections int64            // accepted so far
 	Open        int64            // now
+	Sessions    int64            // of those, logged in
 	Logins      int64            // that succeeded
 	Refused     map[string]int64 // logins refused, by the row of the refusal table
 	Sent        int64            // bytes from clients to providers after login
 	Received    int64            // bytes from providers to clients after login
+	LoginTimes  Histogram        // of logins that succeeded: from the login heard to the welcome
 }
 
 // Snapshot reads all counters.
@@ -44,10 +47,12 @@ func (m *Metrics) Snapshot() Snapshot {
 		s.Protocols[name] = ProtocolSnapshot{
 			Connections: p.connections.Load(),
 			Open:        p.open.Load(),
+			Sessions:    p.carrying.Load(),
 			Logins:      p.logins.Load(),
 			Refused:     refused,
 			Sent:        p.sent.Load(),
 			Received:    p.received.Load(),
+			LoginTimes:  p.loginTimes.snapshot(),
 		}
 	}
 	return s

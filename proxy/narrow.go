@@ -59,12 +59,15 @@ func newNarrowing(s *session, r *relaying) *narrowing {
 	rules := s.grant.Password
 	n := &narrowing{relaying: r, password: fmt.Sprintf("the password \"%s\"", quotable(s.grant.PasswordName))}
 	n.turn = sync.NewCond(&r.toClient)
+	if s.grant.Trusted {
+		n.password = networkWords
+	}
 	switch {
 	case s.Protocol == "imap" && rules.ReadOnly:
 		newReadOnlyIMAP(n)
 	case s.Protocol == "pop3" && rules.ReadOnly:
 		newReadOnlyPOP3(n)
-	case s.Protocol == "smtp" && (rules.MessagesPerHour > 0 || rules.Recipients > 0):
+	case s.Protocol == "smtp" && (rules.MessagesPerHour > 0 || rules.Recipients > 0 || s.grant.Trusted):
 		d, _ := s.dialect.(*smtpDialect)
 		newSendLimit(n, s.Vault, s.grant, d != nil && d.chunking)
 	default:

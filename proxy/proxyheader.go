@@ -67,14 +67,14 @@ func (s *session) introduce() error {
 	if in.client.IsValid() {
 		s.peer = in.client
 	}
-	leave, err := admit(s.peer.Addr())
+	seat, err := admit(s.peer.Addr(), s.crowdOut)
 	if err != nil {
 		s.Metrics.turned.Add(1)
 		s.turnedAway(s.peer, err)
 		s.sayNo(w, refusalFor(err).words)
 		return err
 	}
-	s.leave = leave
+	s.seat = seat
 	return nil
 }
 

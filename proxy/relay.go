@@ -29,6 +29,7 @@ type relaying struct {
 	client, provider *lineConn
 	up, down         direction  // from the client, and to it
 	narrow           *narrowing // nil: the password may do everything
+	first            string     // what the client has said already that is for the provider
 
 	toClient   sync.Mutex   // held while writing to the client
 	moved      atomic.Int64 // when bytes last moved, Unix nanoseconds
@@ -60,7 +61,7 @@ func newRelay(client, provider *lineConn) *relaying {
 func (r *relaying) start(stall time.Duration, finish func(ending)) {
 	r.finish = finish
 	r.going.Store(2)
-	r.up.early, r.down.early = r.client.unread(), r.provider.unread()
+	r.up.early, r.down.early = append([]byte(r.first), r.client.unread()...), r.provider.unread()
 	if err := errors.Join(r.client.wire.flow(stall), r.provider.wire.flow(stall)); err != nil {
 		r.ended("authferry", err)
 		r.abort()

@@ -20,8 +20,9 @@ type sendLimit struct {
 	inOrder
 	vault      *tokens.Vault
 	grant      *tokens.Grant
-	recipients int  // of one message; 0: any number
-	chunking   bool // the provider takes BDAT
+	recipients int    // of one message; 0: any number
+	sender     string // who has to send, whatever the client says; empty: as it says
+	chunking   bool   // the provider takes BDAT
 
 	state  smtpState
 	mail   *transaction // from MAIL to the end of the data, RSET or EHLO
@@ -49,6 +50,9 @@ func newSendLimit(n *narrowing, v *tokens.Vault, g *tokens.Grant, chunking bool)
 	f := &sendLimit{
 		inOrder: inOrder{narrowing: n, over: smtpOver}, vault: v, grant: g,
 		recipients: g.Password.Recipients, chunking: chunking, open: map[*transaction]struct{}{},
+	}
+	if g.Trusted {
+		f.sender = g.Mailbox
 	}
 	n.hear, n.tell, n.last, f.unasked = f.hearSMTP, f.tellInOrder, f.settleAll, f.early
 }
@@ -140,12 +144,17 @@ func replyCode(line []byte) int {
 // provider wants nothing of it. 451 is among the replies that RFC 5321 §4.3.2
 // foresees for MAIL; X.7.1 says that a policy is behind it (RFC 3463 §3.8).
 func (f *sendLimit) obeyMail(line string) error {
+	if f.sender != "" {
+		var ok bool
+		if line, ok = mailFrom(line, f.sender); !ok {
+			return f.answer(badMailFrom)
+		}
+	}
 	t := f.mail
 	if t == nil || f.settled(t) {
 		var again time.Duration
 		if t, again = f.begin(); t == nil {
-			return f.answer(fmt.Sprintf("451 4.7.1 %s is limited to %d an hour, those under way included: try again in %s",
-				f.password, f.grant.Password.MessagesPerHour, minutes(again)))
+			return f.answer("451 4.7.1 " + tooManyMessages(f.password, f.grant.Password.MessagesPerHour, again))
 		}
 	}
 	t.mails.Add(1) // nested, the second is for the provider to refuse, and takes no place
@@ -154,6 +163,10 @@ func (f *sendLimit) obeyMail(line string) error {
 			f.settleLocked(t, false)
 		}
 	})
+}
+
+func tooManyMessages(who string, limit int, again time.Duration) string {
+	return fmt.Sprintf("%s is limited to %d an hour, those under way included: try again in %s", who, limit, minutes(again))
 }
 
 func minutes(d time.Duration) string {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -126,6 +127,9 @@ func (s *Server) Serve(ln net.Listener) error {
 			// Out of descriptors or memory, or a connection that broke before it
 			// was accepted (accept(2) says to try again): sessions that end make
 			// room, and nothing is gained by giving up.
+			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+				s.Gate.shed()
+			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.Log.Warn("accepting a connection failed", zap.String("protocol", s.Protocol),
 				zap.Duration("again in", pause), zap.Error(err))

@@ -202,9 +202,19 @@ func TestMetricsCount(t *testing.T) {
 	m := w.login("")
 	io.WriteString(m, "12345\r\n")
 	io.ReadFull(m, make([]byte, 7))
+	if got := w.Metrics.Snapshot().Protocols["imap"]; got.Open != 1 || got.Sessions != 1 {
+		t.Errorf("counted of a session that lives: %+v", got)
+	}
 	m.Close()
 	until(t, func() bool { return w.Metrics.Snapshot().Protocols["imap"].Open == 0 })
 	got := w.Metrics.Snapshot().Protocols["imap"]
+	timed := int64(0)
+	for _, n := range got.LoginTimes.Buckets {
+		timed += n
+	}
+	if got.Sessions != 0 || timed != 1 || got.LoginTimes.Sum <= 0 {
+		t.Errorf("counted %+v", got)
+	}
 	if got.Connections != 1 || got.Logins != 1 || got.Sent != 7 || got.Received != 7 {
 		t.Errorf("counted %+v", got)
 	}

@@ -42,15 +42,19 @@ type session struct {
 	client  *lineConn
 	doing   string // the step under way, in words that follow "while"
 	login   tokens.Login
+	trust   *Trusted      // what stands for a password, if nothing else does
 	grant   *tokens.Grant // nil until authorized
 
 	provider *lineConn // nil until the client is in
 	relay    *relaying // nil until bytes flow; guarded by Server.mu
+	asked    time.Time // when the login had been heard
 	started  time.Time
 	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
 	peer     netip.AddrPort
-	leave    func() // gives its place at the gate back
-	balanced bool   // it comes by way of a load balancer, and begins with a PROXY header
+	seat     *Seat       // its place at the gate
+	crowded  atomic.Bool // that place was needed for somebody else
+	judged   func()      // ends its turn at having a password judged; nil: it has none
+	balanced bool        // it comes by way of a load balancer, and begins with a PROXY header
 
 	spoken   bool // the client has sent something
 	nonsense int  // commands that made no sense so far
@@ -78,6 +82,7 @@ func (s *session) run(ctx context.Context) error {
 	for range maxLogins {
 		s.doing = "waiting for a login"
 		login, err := s.dialect.hear(s)
+		s.asked = time.Now()
 		if err != nil && !isAboutLogin(err) {
 			return s.giveUp(err)
 		}
@@ -106,15 +111,12 @@ func (s *session) run(ctx context.Context) error {
 
 // open turns a login into a provider connection that is logged in.
 func (s *session) open(ctx context.Context) (*lineConn, error) {
-	s.doing = "checking the local password"
-	if err := s.Gate.Blocked(s.login.From, s.login.User); err != nil {
-		return nil, err
-	}
-	grant, err := s.Vault.Authorize(ctx, s.login)
+	grant, err := s.authorize(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.grant = grant
+	s.seat.LoggedIn() // nearly: it may stay
 	provider, err := s.enter(ctx, grant)
 	if errors.Is(err, errTokenRefused) && !grant.Minted {
 		s.doing = "renewing a token that the provider refused"
@@ -176,7 +178,7 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 func (s *session) turnAway(ctx context.Context, cause error) error {
 	r := refusalFor(cause)
 	if r.row == rowBadLogin {
-		if err := s.Gate.Failed(ctx, s.login); errors.Is(err, errTooMany) {
+		if err := s.penalize(ctx); errors.Is(err, errTooMany) {
 			r = refusalFor(err)
 		} else if err != nil {
 			return err
@@ -232,6 +234,7 @@ func (s *session) readLine(limit int) (line string, err error) {
 	case hello:
 		err = errTLSHello
 	case err == nil && first:
+		s.seat.Spoke()
 		err = s.stranger(line)
 	case err == io.EOF:
 		err = errClientLeft

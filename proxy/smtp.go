@@ -17,7 +17,8 @@ const maxSMTPLine = maxSASLLine
 type smtpDialect struct {
 	hostname string // ours, for farewell
 	helo     string // the argument of the client's EHLO or HELO
-	mailed   bool   // the client tried to send mail before any login
+	mailed   error  // the client tried to send mail before any login, and what to do about it
+	first    string // the MAIL that stood for a login, for the provider; see trusted.go
 	accepted string // what the provider said while it let us in
 	chunking bool   // the provider takes BDAT (RFC 3030)
 }
@@ -34,6 +35,7 @@ func (d *smtpDialect) greet(s *session) error {
 }
 
 func (d *smtpDialect) hear(s *session) (tokens.Login, error) {
+	s.trust, d.first = nil, ""
 	for {
 		var login tokens.Login
 		line, err := s.readLine(maxSMTPLine)
@@ -43,8 +45,8 @@ func (d *smtpDialect) hear(s *session) (tokens.Login, error) {
 		if err == nil {
 			login, err = d.obey(s, line)
 		}
-		if errors.Is(err, errClientLeft) && d.mailed {
-			err = errNoLoginAtAll
+		if errors.Is(err, errClientLeft) && d.mailed != nil {
+			err = d.mailed
 		}
 		if !errors.Is(err, errNoLogin) {
 			return login, err
@@ -67,11 +69,7 @@ func (d *smtpDialect) obey(s *session, line string) (tokens.Login, error) {
 		return d.startTLS(s, arg)
 	case "MAIL", "RCPT", "DATA", "BDAT", "SEND", "SOML", "SAML":
 		s.heard(name)
-		d.mailed = true
-		if s.needsTLS() {
-			return s.protest("530 5.7.0 Must issue a STARTTLS command first")
-		}
-		return s.protest("530 5.7.0 Authentication required")
+		return d.unasked(s, name, line)
 	case "NOOP":
 		s.heard(name)
 		return s.answer("250 2.0.0 OK")

@@ -240,6 +240,9 @@ func cutEnhanced(line string) (code, text string) {
 }
 
 func (d *smtpDialect) welcome(c *lineConn) error {
+	if d.first != "" {
+		return nil // the provider's answer to it is still to come
+	}
 	if code, _ := cutEnhanced(d.accepted); code == "" {
 		d.accepted = "2.7.0 " + d.accepted // ENHANCEDSTATUSCODES was on offer
 	}

@@ -132,6 +132,7 @@ func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 			return unless(taken)
 		}
 		next, err := e.provider.mint(ctx, a, v.now())
+		v.refreshes.note(e.provider, err)
 		if err != nil {
 			failure = v.failed(a, e.provider, err)
 			return nil

@@ -51,6 +51,7 @@ type Grant struct {
 	PasswordID   string
 	PasswordName string
 	Password     PasswordRules
+	Trusted      bool // it came without a password: see [Vault.AuthorizeTrusted]
 	Provider     *Provider
 	AccessToken  Secret
 	// Minted tells a cached token from one that this very login had refreshed:
@@ -75,6 +76,8 @@ type Vault struct {
 	uses     *uses
 	hourly   hourly
 	flights  singleflight.Group
+
+	refreshes tally
 
 	mu       sync.Mutex
 	memories map[string]*memory
@@ -243,6 +246,9 @@ func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
 	}
 	if a.Provider == "" { // removed, with its passwords kept
 		return true
+	}
+	if g.Trusted {
+		return false
 	}
 	for _, p := range a.Passwords {
 		if p.ID == g.PasswordID {

@@ -36,10 +36,11 @@ type verifier struct {
 	// turns bounds the verifications in flight, each of which takes argonMemory.
 	turns chan struct{}
 	wait  time.Duration
-	// costly is set once an account with a chosen password was seen. From then
-	// on every refusal costs a verification, or its duration would tell a
-	// mailbox that has one from a mailbox that is not there.
-	costly atomic.Bool
+	// costly is the most chosen passwords that an account seen so far has. Every
+	// refusal costs as many verifications, or its duration would tell a mailbox
+	// that has them from a mailbox that is not there.
+	costly   atomic.Int32
+	verified atomic.Int64 // verifications so far
 
 	mu         sync.Mutex
 	remembered map[Secret]struct{}
@@ -71,7 +72,7 @@ func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Tim
 	if p != nil || err != nil {
 		return p, err
 	}
-	if c.costly.Load() && !spent {
+	for ; spent < int(c.costly.Load()); spent++ {
 		if _, err := c.argon2(ctx, dummyArgon2, l.Password); err != nil {
 			return nil, err
 		}
@@ -105,18 +106,30 @@ func matchGenerated(a *Account, given Secret, consider func(*Password) bool) (fo
 	return found
 }
 
-// matchChosen does the same for chosen passwords. spent tells whether it cost
-// an argon2 verification.
-func (c *verifier) matchChosen(ctx context.Context, a *Account, given Secret, consider func(*Password) bool) (found *Password, spent bool, err error) {
+// seen notes how many chosen passwords an account has.
+func (c *verifier) seen(a *Account) {
+	n := int32(0)
+	for i := range a.Passwords {
+		if !a.Passwords[i].Argon2.Empty() {
+			n++
+		}
+	}
+	for most := c.costly.Load(); n > most && !c.costly.CompareAndSwap(most, n); most = c.costly.Load() {
+	}
+}
+
+// matchChosen does the same for chosen passwords. spent is how many argon2
+// verifications it cost.
+func (c *verifier) matchChosen(ctx context.Context, a *Account, given Secret, consider func(*Password) bool) (found *Password, spent int, err error) {
+	c.seen(a)
 	for i := range a.Passwords {
 		p := &a.Passwords[i]
 		if p.Argon2.Empty() {
 			continue
 		}
-		c.costly.Store(true)
 		right := c.remembers(p, given)
 		if !right {
-			spent = true
+			spent++
 			if right, err = c.argon2(ctx, p.Argon2, given); err != nil {
 				return nil, spent, err
 			}
@@ -166,6 +179,7 @@ func (c *verifier) argon2(ctx context.Context, phc, given Secret) (bool, error) 
 	select {
 	case c.turns <- struct{}{}:
 		defer func() { <-c.turns }()
+		c.verified.Add(1)
 	case <-ctx.Done():
 		return false, fmt.Errorf("%w: too many passwords to verify at once: %w", ErrUnavailable, ctx.Err())
 	}

@@ -4,9 +4,10 @@ import "strings"
 
 // Setting is a key of the configuration as it is in force.
 type Setting struct {
-	Key   string // with the tables around it, as the file would have it
-	Value string // never a secret
-	Line  int    // of the file; 0: it is the default
+	Key      string // with the tables around it, as the file would have it
+	Value    string // never a secret
+	Line     int    // of the file
+	Variable string // of the environment; without a line and this, it is the default
 }
 
 func (c *Console) mountConfiguration() {

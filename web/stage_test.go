@@ -53,6 +53,7 @@ type stage struct {
 	*testing.T
 	*Console
 	server *httptest.Server
+	wire   *http.Transport
 	log    *logged
 
 	mu       sync.Mutex
@@ -100,7 +101,7 @@ func newStage(t *testing.T) *stage {
 			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}
 		},
 		Settings: func() (string, []Setting) {
-			return "/etc/authferry/config.toml", []Setting{{"store", `"file:/s"`, 0}, {"provider.gmail.client_id", `"id"`, 7}}
+			return "/etc/authferry/config.toml", []Setting{{Key: "store", Value: `"file:/s"`}, {Key: "provider.gmail.client_id", Value: `"id"`, Line: 7}, {Key: "log.level", Value: `"info"`, Variable: "AUTHFERRY_LOG_LEVEL"}}
 		},
 		Sessions: func() []proxy.SessionInfo { return slices.Clone(s.sessions) },
 		Kick: func(match func(proxy.SessionInfo) bool) (n int) {
@@ -126,7 +127,9 @@ func newStage(t *testing.T) *stage {
 	})
 	s.now = func() time.Time { s.mu.Lock(); defer s.mu.Unlock(); return s.at }
 	s.server = httptest.NewServer(s.Console)
+	s.wire = &http.Transport{}
 	t.Cleanup(s.server.Close)
+	t.Cleanup(s.wire.CloseIdleConnections)
 	s.access.URL = s.server.URL
 	return s
 }
@@ -177,7 +180,7 @@ func (b *browser) do(path string, form url.Values) reply {
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := b.wire.RoundTrip(r)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -42,6 +42,7 @@ func (s *service) openAdmin(c *config) error {
 	}
 	s.admin = admin.Serve(ln, admin.Actions{
 		Status: s.status, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep, Reload: s.reloadAsked,
+		Monitor: s.monitor,
 	}, s.log)
 	return nil
 }
@@ -125,7 +126,7 @@ func configForAdmin(cmd *cobra.Command) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &config{file: doc.file, store: readStore(root)}
+	c := &config{file: doc.file, store: readStore(root), monitor: readMonitor(root)}
 	c.admin = readAdmin(root, c.store)
 	return c, nil
 }

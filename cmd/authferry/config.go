@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type config struct {
 	store    string // the directory
 	seal     string // for tokens.LoadSeal
 	admin    string // the socket; empty: none
+	monitor  string // where monitors ask, host:port; empty: nowhere
 	hostname string
 	drain    time.Duration
 	tls      tlsConfig
@@ -37,6 +39,8 @@ type config struct {
 	console  consoleConfig
 	keys     []web.Setting // all of it, for people
 	warnings []string
+
+	nameMailboxes bool // in metrics
 }
 
 // logConfig says what is logged and how.
@@ -59,7 +63,11 @@ func configPath(flag string) (string, error) {
 	if path := os.Getenv("AUTHFERRY_CONFIG"); path != "" {
 		return path, nil
 	}
+	environment := readEnvironment(os.Environ())
 	places := []string{systemConfig}
+	if runtime.GOOS == "windows" {
+		places = []string{filepath.Join(programData(), "config.toml")}
+	}
 	if dir := userConfigDir(); dir != "" {
 		places = append(places, filepath.Join(dir, "authferry", "config.toml"))
 	}
@@ -67,6 +75,9 @@ func configPath(flag string) (string, error) {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return path, nil
 		}
+	}
+	if environment.configures() {
+		return inEnvironment, nil
 	}
 	return "", misused(fmt.Errorf("no configuration: there is no %s", strings.Join(places, ", and no ")),
 		"try the whole thing without one by `authferry demo`; to begin for real, write your OAuth client into a copy of config.example.toml and name it with --config")
@@ -85,7 +96,8 @@ func userConfigDir() string {
 	return filepath.Join(home, ".config")
 }
 
-// loadConfig reads and checks a configuration file. The error, if the file can
+// loadConfig reads and checks a configuration file, or the environment alone
+// where the file is called [inEnvironment]. The error, if the file can
 // be read at all, holds every complaint about it.
 func loadConfig(file string) (*config, error) {
 	doc, root, err := openDocument(file)
@@ -94,6 +106,7 @@ func loadConfig(file string) (*config, error) {
 	}
 	c := readConfig(root)
 	c.file = doc.file
+	doc.environmentDone()
 	if err := doc.err(); err != nil {
 		return nil, err
 	}
@@ -104,8 +117,15 @@ func loadConfig(file string) (*config, error) {
 	return c, nil
 }
 
-// openDocument reads a configuration file as far as it can be read at all.
+// openDocument reads a configuration file as far as it can be read at all, with
+// the environment laid over it.
 func openDocument(file string) (*document, *table, error) {
+	environment := readEnvironment(os.Environ())
+	if file == inEnvironment {
+		doc, root := parseDocument(file, nil)
+		doc.environment = environment
+		return doc, root, nil
+	}
 	file, err := filepath.Abs(file)
 	if err != nil {
 		return nil, nil, err
@@ -122,6 +142,7 @@ func openDocument(file string) (*document, *table, error) {
 	if root == nil {
 		return nil, nil, doc.err()
 	}
+	doc.environment = environment
 	return doc, root, nil
 }
 
@@ -131,6 +152,7 @@ func readConfig(t *table) *config {
 		listen:   readListeners(t),
 		store:    readStore(t),
 		seal:     readSeal(t),
+		monitor:  readMonitor(t),
 		hostname: readHostname(t),
 		drain:    t.duration("drain", 30*time.Second),
 		gate:     readGate(t.table("gate")),
@@ -140,6 +162,7 @@ func readConfig(t *table) *config {
 		audit:    readAudit(t.table("audit")),
 	}
 	c.admin = readAdmin(t, c.store)
+	c.nameMailboxes = t.flag("monitor_mailboxes", true)
 	c.tls = readTLS(t.table("tls"), c.hostname)
 	providers := t.table("provider")
 	c.settings.Providers = readProviders(providers)
@@ -164,6 +187,9 @@ func readStore(t *table) string {
 
 func readSeal(t *table) string {
 	text := t.text("seal", "")
+	if place := sealInEnvironment(t, text); place != "" {
+		return place
+	}
 	kind, name, _ := strings.Cut(text, ":")
 	switch {
 	case text == "":
@@ -171,6 +197,8 @@ func readSeal(t *table) string {
 		t.complain("seal", "must say where the key is", `"file:PATH", "env:NAME" or "credential:NAME"; "" keeps one in the store directory`)
 	case kind == "file":
 		return "file:" + t.doc.resolve(name)
+	case kind == "env":
+		t.doc.environment.use(name)
 	}
 	return text
 }

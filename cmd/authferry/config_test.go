@@ -78,6 +78,11 @@ func TestExample(t *testing.T) {
 	if l := full.listen[len(full.listen)-1]; l.options != (listenOptions{tls.VersionTLS10, true, "192.0.2.0/24", "198.51.100.0/28"}) {
 		t.Errorf("listener: %+v", l)
 	}
+	if g := full.gate.Trusted; len(g) != 1 || len(g[0].Networks) != 2 || g[0].Trust.Mailbox != "scanner@example.com" ||
+		g[0].Trust.Rules != (tokens.PasswordRules{MessagesPerHour: 60, Recipients: 20}) || !g[0].WithoutTLS {
+		t.Errorf("trusted: %+v", g)
+	}
+	full.gate.Trusted = nil
 	full.listen, full.warnings = full.listen[:len(full.listen)-1], nil
 	if e := full.settings.Providers["example"]; e.SMTP.Host != "smtp.example.org" || e.AuthParams["prompt"] != "consent" {
 		t.Errorf("example: %+v", e)
@@ -122,7 +127,7 @@ func TestExampleMentionsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, root := parseDocument("config.toml", []byte("[[listener]]\n[provider.gmail]\n[provider.example]\n[domain.x]\n[alias]\nscanner = ''"))
+	doc, root := parseDocument("config.toml", []byte("[[listener]]\n[provider.gmail]\n[provider.example]\n[domain.x]\n[[gate.trusted]]\n[alias]\nscanner = ''"))
 	readConfig(root)
 	missing := []string{}
 	for path := range doc.asked {
@@ -149,6 +154,16 @@ func TestDefaults(t *testing.T) {
 	}
 	if len(c.settings.Providers) != 0 {
 		t.Error("a provider without a client is offered")
+	}
+}
+
+func TestTrustedAnywhere(t *testing.T) {
+	c := load(t, "[[gate.trusted]]\nnetworks = ['0.0.0.0/0', '192.168.0.0/16']\nmailbox = 'Scanner@Example.com'\nrecipients = 0\nanywhere = true\n")
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "0.0.0.0/0 is much of the internet") {
+		t.Errorf("warnings: %q", c.warnings)
+	}
+	if g := c.gate.Trusted[0]; g.Trust.Mailbox != "scanner@example.com" || g.Trust.Rules != (tokens.PasswordRules{MessagesPerHour: 60}) || g.WithoutTLS {
+		t.Errorf("%+v", g)
 	}
 }
 

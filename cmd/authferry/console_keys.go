@@ -19,8 +19,11 @@ func (t *table) note(key string, value any, given bool) {
 		return
 	}
 	s := web.Setting{Key: path, Value: shown}
-	if given {
+	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
 		s.Line = t.doc.positions.line(path)
+	}
+	if !given {
+		s.Variable = ""
 	}
 	t.doc.keys = append(t.doc.keys, s)
 }

@@ -44,6 +44,9 @@ worked, and ends.`,
   authferry demo --check`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := forgetEnvironment(); err != nil { // it configures something real
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			return runDemo(ctx, cmd, dir, check)

@@ -38,6 +38,8 @@ func (c *config) effective() []zap.Field {
 		zap.Strings("listen", listen),
 		zap.String("store", "file:"+c.store),
 		zap.String("seal", seal),
+		zap.String("admin", c.admin),
+		zap.String("monitor", c.monitor),
 		zap.String("hostname", c.hostname),
 		zap.String("console", c.console.written),
 		zap.Duration("drain", c.drain),

@@ -1,30 +1,104 @@
 package main
 
 import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"authferry/proxy"
+	"authferry/tokens"
 )
 
 // readGate reads who may connect, how many, and how often they may fail.
 func readGate(t *table) proxy.GateLimits {
 	g := proxy.GateLimits{
+		Allow:                 readNetworks(t, "allow").prefixes(),
 		Connections:           orNone(t.count("connections", 10_000, 0, 1<<30)),
 		ConnectionsPerAddress: orNone(t.count("connections_per_address", 500, 0, 1<<30)),
 		Failures:              orNone(t.count("failures", 10, 0, 1<<30)),
 		Window:                t.duration("window", 10*time.Minute),
 		Delay:                 t.duration("delay", time.Second),
 	}
-	for i, text := range t.texts("allow") {
-		prefix, err := parseNetwork(text)
-		if err != nil {
-			t.complainAt("allow", i, err.Error(), `such as "192.0.2.0/24" or "2001:db8::1"`)
-			continue
-		}
-		g.Allow = append(g.Allow, prefix)
+	taken := map[netip.Prefix]string{}
+	for _, t := range t.tables("trusted") {
+		g.Trusted = append(g.Trusted, readTrusted(t, taken))
 	}
 	t.done()
 	return g
+}
+
+// readTrusted reads one [[gate.trusted]] table. taken are the networks of those
+// before it, by the mailbox they act for.
+func readTrusted(t *table, taken map[netip.Prefix]string) proxy.Trusted {
+	trusted := proxy.Trusted{
+		Networks: readNetworks(t, "networks").prefixes(),
+		Trust: tokens.Trust{
+			Mailbox: strings.ToLower(t.text("mailbox", "")),
+			Name:    t.text("password", ""),
+			Rules: tokens.PasswordRules{
+				MessagesPerHour: t.count("messages_per_hour", 60, 0, 10_000),
+				Recipients:      t.count("recipients", 20, 0, 10_000),
+			},
+		},
+		WithoutTLS: t.flag("without_tls", false),
+	}
+	if err := checkSender(trusted.Trust.Mailbox); err != nil {
+		t.complain("mailbox", err.Error(), "it is the one that mail is sent as")
+	}
+	if name := trusted.Trust.Name; len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+		t.complain("password", "must be a short name in plain letters", "it stands in the log where a password's name would")
+	}
+	if len(t.texts("networks")) == 0 {
+		t.complain("networks", "says nobody", `such as ["192.168.1.50"]`)
+	}
+	anywhere := t.flag("anywhere", false)
+	for _, n := range trusted.Networks {
+		if other, ok := taken[n]; ok {
+			t.complain("networks", fmt.Sprintf("%s acts for %s already", n, other), "a narrower network within it may act for another mailbox")
+		}
+		taken[n] = trusted.Trust.Mailbox
+		switch all := fmt.Sprintf("%s is much of the internet, and everybody there could send as %s", n, trusted.Trust.Mailbox); {
+		case wide(n) && !anywhere:
+			t.complain("networks", all, "name the addresses of the devices, or write anywhere = true if that is what you want")
+		case wide(n):
+			t.doc.warnings = append(t.doc.warnings, "[[gate.trusted]]: "+all)
+		}
+	}
+	t.done()
+	return trusted
+}
+
+// checkSender tells what is wrong with an address that is to stand in MAIL FROM.
+func checkSender(mailbox string) error {
+	if err := checkMailbox(mailbox); err != nil {
+		return err
+	}
+	if strings.ContainsAny(mailbox, `<>"\`) || strings.ContainsFunc(mailbox, func(r rune) bool { return r < '!' || r > '~' }) {
+		return fmt.Errorf("%q cannot be a sender", mailbox)
+	}
+	return nil
+}
+
+// privateNetworks are those whose addresses are not of the internet: RFC 1918,
+// RFC 6598 (behind the NAT of a provider, and Tailscale), RFC 4193, and what a
+// link or a machine has to itself.
+var privateNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
+}
+
+// wide tells whether a network is of the internet and more than what one office
+// has there: 16 addresses, or a /64.
+func wide(n netip.Prefix) bool {
+	private := slices.ContainsFunc(privateNetworks, func(p netip.Prefix) bool { return p.Contains(n.Addr()) && p.Bits() <= n.Bits() })
+	narrow := 28
+	if n.Addr().Is6() {
+		narrow = 64
+	}
+	return !private && n.Bits() < narrow
 }
 
 // orNone is what proxy takes for "no limit", which the file says as 0.

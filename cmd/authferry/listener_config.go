@@ -178,20 +178,35 @@ func (o listenOptions) String() string {
 
 // tables returns the tables of a list, each begun by a line [[key]].
 func (t *table) tables(key string) []*table {
-	v, ok := t.get(key)
-	if !ok {
+	v, ok := t.look(key, false)
+	if g, isGiven := v.(envText); isGiven {
+		v, _ = g.asTOML()
+	}
+	least := t.listedInEnvironment(key)
+	if !ok && least == 0 {
 		return nil
 	}
 	var list []*table
 	add := func(values map[string]any) {
 		list = append(list, &table{doc: t.doc, path: fmt.Sprintf("%s%s[%d].", t.path, key, len(list)), values: values})
 	}
+	// more adds the tables that are in the environment alone.
+	more := func() []*table {
+		for len(list) < least {
+			add(nil)
+		}
+		return list
+	}
 	switch v := v.(type) {
+	case nil:
+		if !ok {
+			return more()
+		}
 	case []map[string]any:
 		for _, values := range v {
 			add(values)
 		}
-		return list
+		return more()
 	case []any: // written inline
 		for _, e := range v {
 			if values, ok := e.(map[string]any); ok {
@@ -199,7 +214,7 @@ func (t *table) tables(key string) []*table {
 			}
 		}
 		if len(list) == len(v) {
-			return list
+			return more()
 		}
 	}
 	t.complain(key, fmt.Sprintf("must be tables, each begun by a line [[%s%s]]", t.path, key), "")

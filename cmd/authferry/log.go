@@ -9,11 +9,16 @@ import (
 	"golang.org/x/term"
 )
 
-// newLogger logs to w: for people on a terminal, as JSON otherwise. The level
-// can be changed while it is in use.
+// newLogger logs to w: for people on a terminal, as JSON otherwise, with
+// priorities to the journal. The level can be changed while it is in use. Sync
+// writes what is held back of lines that repeat.
 func newLogger(c logConfig, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
 	level := zap.NewAtomicLevelAt(c.level)
-	return zap.New(zapcore.NewCore(logEncoder(c, w), zapcore.Lock(zapcore.AddSync(w)), level)), level
+	encoder := logEncoder(c, w)
+	if toJournal(w, os.Getenv("JOURNAL_STREAM")) {
+		encoder = prioritized{encoder}
+	}
+	return zap.New(withoutRepeats(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))), level
 }
 
 func logEncoder(c logConfig, w io.Writer) zapcore.Encoder {

@@ -15,6 +15,20 @@ func main() {
 
 // run is the whole program: it returns the exit code.
 func run(args []string, in io.Reader, out, err io.Writer) int {
+	root := program()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(err)
+	failure := root.Execute()
+	if failure != nil {
+		report(err, failure)
+	}
+	return exitCode(failure)
+}
+
+// program is the table of commands.
+func program() *cobra.Command {
 	cobra.EnableCommandSorting = false // before anybody asks for the commands
 	root := rootCommand()
 	section(root, "To serve:",
@@ -36,16 +50,10 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		kickCommand(),
 		loginsCommand(),
 		alertCommand(),
+		healthCommand(),
+		reportCommand(),
 	)
-	root.AddCommand(versionCommand())
+	root.AddCommand(serviceCommand(), versionCommand())
 	completeArguments(root)
-	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(err)
-	failure := root.Execute()
-	if failure != nil {
-		report(err, failure)
-	}
-	return exitCode(failure)
+	return root
 }

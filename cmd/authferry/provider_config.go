@@ -208,6 +208,9 @@ func readShare(t *table, key string, otherwise float64) float64 {
 		return otherwise
 	}
 	share := -1.0
+	if g, ok := v.(envText); ok {
+		v, _ = g.asTOML()
+	}
 	switch v := v.(type) {
 	case float64:
 		share = v

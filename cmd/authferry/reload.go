@@ -49,6 +49,7 @@ func needRestart(old, now *config) error {
 		{"seal", old.seal != now.seal},
 		{"admin", old.admin != now.admin},
 		{"console", old.console.written != now.console.written},
+		{"monitor", old.monitor != now.monitor},
 		{"hostname", old.hostname != now.hostname},
 		{"limits", old.limits != now.limits},
 		{"log.format", old.log.format != now.log.format},

@@ -38,6 +38,7 @@ the configuration; a second one ends them at once.`,
 			for _, w := range c.warnings {
 				log.Warn(w)
 			}
+			keepWithinMemory()
 			signals := make(chan os.Signal, 2) // from here on they wait to be heard
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer signal.Stop(signals)
@@ -57,6 +58,7 @@ func (s *service) run(signals <-chan os.Signal) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
+	logDescriptors(s.log, descriptorLimit(), s.config.Load().gate.Connections)
 	s.log.Info("authferry ready")
 	tellSystemd(daemon.SdNotifyReady)
 	watching.Go(func() { s.watchdog(ctx) })
@@ -137,6 +139,7 @@ func (s *service) shutdown(ctx context.Context) error {
 	if s.admin != nil {
 		defer s.admin.Close() // sessions that drain can be looked at
 	}
+	defer s.closeMonitor()
 	s.stopTending()
 	s.rest()
 	failures := make(chan error, len(s.servers))
@@ -156,6 +159,9 @@ func (s *service) shutdown(ctx context.Context) error {
 	defer cancel()
 	if err := s.vault.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("closing the store: %w", err))
+	}
+	if err := s.release(); err != nil {
+		errs = append(errs, err)
 	}
 	s.log.Info("authferry stopped")
 	return errors.Join(errs...)

@@ -36,11 +36,14 @@ type service struct {
 	audit       *audit.Log
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
+	monitor     *web.Monitor
+	monitored   *web.Server // nil: nowhere
 	started     time.Time
 	console     *http.Server // nil: none
 	pages       *web.Console
-	consoleAt   string // where it listens, with the port it got
-	tending     func() // ends what looks after the certificate, and waits for its end
+	consoleAt   string       // where it listens, with the port it got
+	release     func() error // gives the store back to whoever serves next
+	tending     func()       // ends what looks after the certificate, and waits for its end
 	watcher     *alert.Watcher
 
 	mu        sync.Mutex // guards servers and listeners, and is held while reloading
@@ -71,14 +74,23 @@ func (l listenURL) key() listenKey {
 }
 
 // startService opens the store and every listener, and accepts.
-func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, error) {
+func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (_ *service, err error) {
 	log.Info("configuration", c.effective()...)
 	vault, err := openVault(c, log)
 	if err != nil {
 		return nil, err
 	}
+	release, err := holdStore(c.store)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release())
+		}
+	}()
 	s := &service{
-		log: log, level: level, vault: vault, gate: proxy.NewGate(c.gate), metrics: &proxy.Metrics{},
+		log: log, level: level, vault: vault, release: release, gate: proxy.NewGate(c.gate), metrics: &proxy.Metrics{},
 		servers: map[serverKind]*proxy.Server{}, listeners: map[listenKey]net.Listener{},
 		failures: make(chan error, 1), started: time.Now(),
 	}
@@ -97,21 +109,14 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (*service, 
 	s.audit = audit.Open(audit.DirIn(c.store), c.audit, log)
 	s.accept(opened)
 	s.watcher = watcherFor(s.config.Load, vault, log) // before a reload can be asked for
-	if err := s.openAdmin(c); err != nil {
+	s.monitor = s.newMonitor()
+	if err := s.openDoors(c); err != nil {
 		s.closeListeners()
-		s.audit.Close()
-		return nil, errors.Join(err, vault.Close(context.Background()))
-	}
-	if err := s.openConsole(c); err != nil {
-		s.closeListeners()
-		if s.admin != nil {
-			s.admin.Close()
-		}
 		s.audit.Close()
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
-	s.rest = inBackground(vault.Tend, s.watcher.Run)
+	s.rest = inBackground(vault.Tend, s.recallOwners, s.watcher.Run)
 	return s, nil
 }
 

@@ -19,12 +19,13 @@ import (
 // for, and what is wrong with them. The code that reads it is the schema:
 // asking for a key makes it known, and what nobody asked for is an error.
 type document struct {
-	file       string
-	positions  positions
-	asked      map[string]bool // every key asked for, as a dotted path
-	complaints complaints
-	warnings   []string
-	keys       []web.Setting // the values asked for
+	file        string
+	positions   positions
+	environment environment     // wins over the file
+	asked       map[string]bool // every key asked for, as a dotted path
+	complaints  complaints
+	warnings    []string
+	keys        []web.Setting // the values asked for
 }
 
 // complaint is one thing wrong with a configuration file.
@@ -123,7 +124,11 @@ type table struct {
 // complain records what is wrong with a key of the table.
 func (t *table) complain(key, what, hint string) {
 	path := t.path + key
-	t.doc.complaints = append(t.doc.complaints, complaint{t.doc.file, t.doc.positions.line(path), path, what, hint})
+	c := complaint{t.doc.file, t.doc.positions.line(path), path, what, hint}
+	if name := t.doc.variableOf(path); name != "" {
+		c.file, c.line, c.key = inEnvironment, 0, name
+	}
+	t.doc.complaints = append(t.doc.complaints, c)
 }
 
 // complainAt records what is wrong with an element of a list.
@@ -131,16 +136,22 @@ func (t *table) complainAt(key string, i int, what, hint string) {
 	t.complain(fmt.Sprintf("%s[%d]", key, i), what, hint)
 }
 
-// has tells whether the file gives a key, and makes the key known.
+// has tells whether a key is given, and makes the key known.
 func (t *table) has(key string) bool {
 	_, ok := t.get(key)
 	return ok
 }
 
-func (t *table) get(key string) (any, bool) {
+func (t *table) get(key string) (any, bool) { return t.look(key, true) }
+
+// look is get, for what may stand in a file of its own and what may not.
+func (t *table) look(key string, inFile bool) (any, bool) {
 	if !slices.Contains(t.known, key) {
 		t.known = append(t.known, key)
 		t.doc.asked[t.path+key] = true
+	}
+	if v, ok := t.fromEnvironment(key, inFile); ok {
+		return v, true
 	}
 	v, ok := t.values[key]
 	return v, ok
@@ -148,10 +159,14 @@ func (t *table) get(key string) (any, bool) {
 
 // typed returns the value of a key as a T, or otherwise.
 func typed[T any](t *table, key, kind string, otherwise T) T {
-	v, ok := t.get(key)
+	_, isTable := any(otherwise).(map[string]any)
+	v, ok := t.look(key, !isTable)
 	if !ok {
 		t.note(key, otherwise, false)
 		return otherwise
+	}
+	if g, ok := v.(envText); ok {
+		v, _ = g.as(any(otherwise))
 	}
 	if v, ok := v.(T); ok {
 		t.note(key, v, true)
@@ -194,6 +209,9 @@ func (t *table) duration(key string, otherwise time.Duration) time.Duration {
 		t.note(key, otherwise, false)
 		return otherwise
 	}
+	if g, ok := v.(envText); ok {
+		v = string(g)
+	}
 	s, ok := v.(string)
 	d, err := time.ParseDuration(s)
 	switch {
@@ -221,20 +239,31 @@ func (t *table) count(key string, otherwise, least, most int) int {
 // table returns a table within; an empty one if the key is absent.
 func (t *table) table(key string) *table {
 	values := typed[map[string]any](t, key, fmt.Sprintf("a table, begun by a line [%s%s]", t.path, key), nil)
-	return &table{doc: t.doc, path: t.path + key + ".", values: values}
+	within := &table{doc: t.doc, path: t.path + key + ".", values: values}
+	within.addNamed()
+	return within
 }
 
 // keys lists the names in a table whose names are free to choose.
 func (t *table) keys() []string { return slices.Sorted(maps.Keys(t.values)) }
 
-// file returns a path, relative ones being relative to the configuration file.
+// file returns a path, relative ones being relative to the configuration file,
+// or to where the process is without one.
 func (t *table) file(key string) string {
+	if path, ok := t.pathFromEnvironment(key); ok {
+		return t.doc.resolve(path)
+	}
 	return t.doc.resolve(t.text(key, ""))
 }
 
 func (d *document) resolve(path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
+	}
+	if d.file == inEnvironment {
+		if absolute, err := filepath.Abs(path); err == nil {
+			return absolute
+		}
 	}
 	return filepath.Join(filepath.Dir(d.file), path)
 }
@@ -251,41 +280,4 @@ func (t *table) done() {
 		}
 		t.complain(key, "unknown key", hint)
 	}
-}
-
-// nearest returns the candidate that a word was most likely meant to be, or ""
-// if none is within a third of the word's length in typing errors.
-func nearest(word string, candidates []string) string {
-	best, least := "", max(1, len(word)/3)+1
-	for _, c := range candidates {
-		if d := typos(strings.ToLower(word), c); d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// typos is the number of letters to add, drop, replace or swap with their
-// neighbour to get from one word to another (optimal string alignment).
-func typos(a, b string) int {
-	before, last := []int(nil), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"authferry/admin"
+)
+
+// healthTime bounds the question: the server's own look takes five seconds at most.
+const healthTime = 10 * time.Second
+
+func healthCommand() *cobra.Command {
+	var url string
+	var alive bool
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Ask the running server whether it can serve logins",
+		Long: `Ask the running server, over its admin socket or its monitor address, whether it
+can serve logins now: connections are accepted, the store can be read and
+written, and it is not stopping. Exit code: 0 if so; 1 if not, with the reasons
+on standard error. It is what a container's HEALTHCHECK calls.
+
+Providers are not asked, since a new server would fare no better with them: that
+is what check is for.`,
+		Example: `  authferry health
+  authferry health --alive
+  authferry health --url http://127.0.0.1:8026`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path := "/readyz"
+			if alive {
+				path = "/healthz"
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), healthTime)
+			defer cancel()
+			status, answer, err := askHealth(ctx, cmd, url, path)
+			if err != nil {
+				return err
+			}
+			return judgeHealth(cmd.OutOrStdout(), status, answer)
+		},
+	}
+	cmd.Flags().StringVar(&url, "url", "", "ask the monitor at this `URL` instead of reading a configuration")
+	cmd.Flags().BoolVar(&alive, "alive", false, "ask only whether connections are accepted")
+	return cmd
+}
+
+// askHealth asks whom it can.
+func askHealth(ctx context.Context, cmd *cobra.Command, url, path string) (status int, answer []byte, err error) {
+	if url != "" {
+		return fetch(ctx, strings.TrimSuffix(url, "/")+path)
+	}
+	c, err := configForAdmin(cmd)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case c.admin != "":
+		status, answer, err = admin.NewClient(c.admin).Fetch(ctx, path)
+		return status, answer, notRunning(err, c)
+	case c.monitor != "":
+		return fetch(ctx, monitorURL(c.monitor)+path)
+	}
+	return 0, nil, failed(errors.New("there is nobody to ask: the admin socket is switched off, and there is no monitor"),
+		`set monitor = "http://127.0.0.1:%d" in %s`, monitorPort, c.file)
+}
+
+// maxHealth bounds what is read of an answer that may be anything.
+const maxHealth = 64 << 10
+
+// fetch gets a page over HTTP.
+func fetch(ctx context.Context, url string) (status int, page []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err == nil && (req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https") {
+		err = fmt.Errorf("%q is not the URL of a monitor", url)
+	}
+	if err != nil {
+		return 0, nil, misused(err, `--url takes the URL of a monitor, such as "http://127.0.0.1:%d"`, monitorPort)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, failed(fmt.Errorf("asking the server: %w", err), "start it with `authferry serve`; monitor in its configuration says where it can be asked")
+	}
+	defer resp.Body.Close()
+	page, err = io.ReadAll(io.LimitReader(resp.Body, maxHealth))
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading the server's answer: %w", err)
+	}
+	return resp.StatusCode, page, nil
+}
+
+// judgeHealth makes an answer an exit code, and the reasons an error with a
+// line for each.
+func judgeHealth(w io.Writer, status int, answer []byte) error {
+	text := strings.TrimSpace(string(answer))
+	switch status {
+	case http.StatusOK:
+		_, err := fmt.Fprintln(w, text)
+		return err
+	case http.StatusServiceUnavailable:
+		return errors.New(text)
+	}
+	return failed(fmt.Errorf("the server answered %d %s: %.160q", status, http.StatusText(status), text), "is it authferry's monitor that listens there?")
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// monitorPort is the port of the monitor where its URL names none.
+const monitorPort = 8026
+
+// readMonitor reads where monitors may ask, as host:port, or "" for nowhere.
+func readMonitor(t *table) string {
+	text := t.text("monitor", "")
+	if text == "" {
+		return ""
+	}
+	address, err := parseMonitor(text)
+	if err != nil {
+		t.complain("monitor", err.Error(), `such as "http://127.0.0.1:8026"; "" is none`)
+		return ""
+	}
+	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
+		t.doc.warnings = append(t.doc.warnings, fmt.Sprintf("monitor: whoever can reach %s reads how many sessions there are and which mailboxes need a person: "+
+			"let only your monitors reach it, or set monitor_mailboxes = false", text))
+	}
+	return address
+}
+
+func parseMonitor(text string) (string, error) {
+	rest, found := strings.CutPrefix(text, "http://")
+	if !found {
+		return "", errors.New("a monitor is asked over http://")
+	}
+	u, err := url.Parse("monitor://" + rest)
+	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("the URL of the monitor has an address and a port, and nothing else")
+	}
+	host, port, err := listenAddress(u, monitorPort)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
+}
+
+// monitorURL is how to ask a monitor that listens at an address from here.
+func monitorURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "http://" + address
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"authferry/tokens"
+)
+
+// recallOwners tells the gate from where passwords were used before a restart,
+// so that nobody who guesses at a mailbox then keeps its owner out.
+func (s *service) recallOwners(ctx context.Context) {
+	err := s.vault.LastUses(ctx, func(mailbox string, u tokens.Use) { s.gate.Remember(u.From, mailbox, u.At) })
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("from where mailboxes were used last could not be read; guessing at one may keep its owner out until the next login", zap.Error(err))
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"authferry/proxy"
+	"authferry/tokens"
+)
+
+// TestOwnersAreRecalled: where a password was used before a restart, guesses
+// from everywhere else keep nobody out.
+func TestOwnersAreRecalled(t *testing.T) {
+	t.Parallel()
+	s, _ := newShow(t)
+	home, ctx := netip.MustParseAddr("198.51.100.7"), context.Background()
+	c, err := loadConfig(s.configPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := openVault(c, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.Authorize(ctx, tokens.Login{User: demoMailbox, Password: s.password, Protocol: "imap", From: home}); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.Close(ctx); err != nil { // which writes the use down
+		t.Fatal(err)
+	}
+	gate := s.service.gate
+	gate.Configure(proxy.GateLimits{Failures: 1, Delay: -1})
+	s.service.recallOwners(ctx)
+	for n := range 5 {
+		guess := tokens.Login{User: demoMailbox, Password: tokens.Secret(fmt.Sprint(n)), From: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}
+		if err := gate.Failed(ctx, guess, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := gate.Blocked(netip.MustParseAddr("192.0.2.1"), demoMailbox); err == nil {
+		t.Error("a stranger may guess on")
+	}
+	if err := gate.Blocked(home, demoMailbox); err != nil {
+		t.Errorf("the owner, at home: %v", err)
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"authferry/tokens"
+)
+
+// mask takes out of a text what must not leave this machine: the secrets it is
+// told of, wherever they turned up, and, unless they are to be shown, mail
+// addresses, each of which becomes a number that stands for it throughout.
+type mask struct {
+	show     bool
+	secrets  []string
+	numbered map[string]string // an address in lower case: what stands for it
+}
+
+func newMask(show bool) *mask { return &mask{show: show, numbered: map[string]string{}} }
+
+// leastSecret is how long a secret must be to be looked for: a shorter one
+// would be found in the middle of words.
+const leastSecret = 6
+
+// hide has secrets taken out, in the forms in which they may turn up.
+func (m *mask) hide(secrets ...tokens.Secret) {
+	for _, s := range secrets {
+		text := s.Reveal()
+		if len(text) < leastSecret {
+			continue
+		}
+		m.secrets = append(m.secrets, text, url.QueryEscape(text), url.PathEscape(text),
+			hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)))
+	}
+}
+
+// number has a mailbox replaced.
+func (m *mask) number(mailbox string) { m.stand("mailbox", mailbox) }
+
+// stand is what stands for an address.
+func (m *mask) stand(kind, address string) string {
+	key := strings.ToLower(address)
+	if m.numbered[key] == "" {
+		m.numbered[key] = fmt.Sprintf("%s-%d", kind, len(m.numbered)+1)
+	}
+	return m.numbered[key]
+}
+
+// anyAddress finds mail addresses nobody told of, in what peers said. That the
+// last label has only letters keeps versions of modules out of it.
+var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[\pL]{2,}`)
+
+func (m *mask) apply(text string) string {
+	slices.SortFunc(m.secrets, longestFirst)
+	for _, s := range m.secrets {
+		text = strings.ReplaceAll(text, s, tokens.Secret("").String())
+	}
+	if m.show {
+		return text
+	}
+	names := make([]string, 0, len(m.numbered))
+	for name := range m.numbered {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, longestFirst)
+	for _, name := range names {
+		for _, form := range []string{name, url.QueryEscape(name)} {
+			whole := regexp.MustCompile(`(?i)(^|[^\pL\pN._%+-])` + regexp.QuoteMeta(form) + `($|[^\pL\pN-])`)
+			// Twice: two in a row share the character between them.
+			for range 2 {
+				text = whole.ReplaceAllString(text, "${1}"+m.numbered[name]+"${2}")
+			}
+		}
+	}
+	return anyAddress.ReplaceAllStringFunc(text, func(found string) string { return m.stand("address", found) })
+}
+
+// longestFirst lets no part of a word be replaced before the whole of it.
+func longestFirst(a, b string) int {
+	return cmp.Or(len(b)-len(a), strings.Compare(a, b))
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+// serveLock is the file in the store's directory that the server holds a lock
+// on. It stays: removing a lock races with whoever is about to take it.
+const serveLock = "serve.lock"
+
+// holdStore takes the store for the one server it may have; the commands share
+// it with that one. Two would refresh no token twice, but each would count
+// wrong passwords, mails and sessions on its own, and they would take each
+// other's admin socket. The kernel gives the lock back whatever becomes of the
+// process, so that a lock file that is there means nothing.
+func holdStore(dir string) (release func() error, err error) {
+	path := filepath.Join(dir, serveLock)
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	switch held, err := lock.TryLock(); {
+	case err != nil:
+		return nil, failed(fmt.Errorf("taking the store: locking %s: %w", path, err), storeHint)
+	case !held:
+		return nil, failed(fmt.Errorf("another authferry%s serves the store %s: a store has one server", servedBy(path), dir),
+			"stop that one, or give this one a store of its own")
+	}
+	// For the sentence above, which goes without it: nobody may write into a
+	// locked file on Windows.
+	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600)
+	return func() error {
+		if err := lock.Unlock(); err != nil {
+			return fmt.Errorf("giving the store back: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// servedBy names the process that holds a lock, if it can be read: on Windows a
+// locked file cannot.
+func servedBy(path string) string {
+	text, err := os.ReadFile(path)
+	pid := strings.TrimSpace(string(text))
+	if _, bad := strconv.Atoi(pid); err != nil || bad != nil {
+		return ""
+	}
+	return " (process " + pid + ")"
+}

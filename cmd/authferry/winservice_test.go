@@ -1,0 +1,79 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestServiceSID: the account of a service whose SID every Windows has.
+func TestServiceSID(t *testing.T) {
+	const installer = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
+	if got := serviceSID("TrustedInstaller"); got != installer {
+		t.Errorf("%s, want %s", got, installer)
+	}
+	if access := serviceAccess(serviceName); !strings.HasPrefix(access, "D:P(") || strings.Count(access, "(A;") != 3 || !strings.Contains(access, serviceSID("AUTHFERRY")) {
+		t.Errorf("%s", access)
+	}
+}
+
+// TestFirstConfig: what a new service is given can be served, and with what is
+// commented out in it, too.
+func TestFirstConfig(t *testing.T) {
+	c := load(t, firstConfig)
+	if c.store != filepath.Join(filepath.Dir(c.file), "state") || len(c.settings.Providers) != 0 {
+		t.Errorf("%+v", c)
+	}
+	dir := t.TempDir()
+	client, err := os.ReadFile("testdata/client_secret_demo.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "client_secret.json"), client, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full := loadIn(t, dir, strings.NewReplacer("#[", "[", "#client_file", "client_file").Replace(firstConfig))
+	if p := full.settings.Providers["gmail"]; p == nil || p.ClientID == "" {
+		t.Errorf("%+v", full.settings.Providers)
+	}
+}
+
+func TestLogFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "authferry.log")
+	if err := os.WriteFile(path, []byte("before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLogFile(path, 14)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"first\n", "second\n", "a line longer than the file\n", "last\n"} {
+		if n, err := l.Write([]byte(line)); err != nil || n != len(line) {
+			t.Fatal(n, err)
+		}
+	}
+	has := func(path, want string) {
+		t.Helper()
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s has %q, %v; want %q", filepath.Base(path), got, err, want)
+		}
+	}
+	has(path, "last\n")
+	has(path+".1", "a line longer than the file\n")
+
+	// What cannot be put aside is gone on with.
+	if err := os.Remove(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path+".1", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Write([]byte("more than fits\n")); err != nil {
+		t.Fatal(err)
+	}
+	has(path, "last\nmore than fits\n")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"authferry/tokens"
+)
+
+// countingStore counts the questions of a vault.
+type countingStore struct {
+	tokens.Store
+	gets atomic.Int64
+}
+
+func (c *countingStore) Get(ctx context.Context, mailbox string) (*tokens.Account, error) {
+	c.gets.Add(1)
+	return c.Store.Get(ctx, mailbox)
+}
+
+// startBalanced is a server behind a balancer, so that a test may come from
+// anywhere, with a store that counts.
+func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*whole, *countingStore) {
+	p := startProvider(t, &fakeProvider{protocol: "imap", after: echo})
+	store := &countingStore{}
+	w := startWhole(t, p, Plain, func(s *Server) {
+		dir := t.TempDir()
+		seal, err := tokens.LoadSeal("", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := tokens.OpenFileStore(dir, seal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.Store = files
+		gmail := tokens.Builtin()["gmail"]
+		gmail.IMAP, gmail.RootCAs = p.endpoint(), clientTLS().RootCAs
+		s.Vault = tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": gmail}}, zap.NewNop())
+		t.Cleanup(func() { s.Vault.Close(context.Background()) })
+		s.ProxyFrom, s.Gate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NewGate(limits)
+		s.Limits.Sweep = time.Hour // which would ask the store as well
+		for _, f := range with {
+			f(s)
+		}
+	})
+	ctx := context.Background()
+	err := w.Vault.Connect(ctx, tokens.Connection{Mailbox: owner, Provider: "gmail", Token: &tokens.Token{
+		Access: wholeToken, Refresh: "r", Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: tokens.Builtin()["gmail"].Scopes,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, err := w.Vault.AddPassword(ctx, owner, tokens.PasswordSpec{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.password = strings.ReplaceAll(password.Reveal(), " ", "")
+	return w, store
+}
+
+// dialFrom connects as if from somewhere.
+func (w *whole) dialFrom(from netip.Addr) (*bufio.Reader, net.Conn, error) {
+	c, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.SetDeadline(time.Now().Add(patient))
+	family, to := "TCP4", "198.51.100.1"
+	if from.Is6() {
+		family, to = "TCP6", "2001:db8::1"
+	}
+	_, err = fmt.Fprintf(c, "PROXY %s %s %s 50000 143\r\n", family, from, to)
+	return bufio.NewReader(c), c, err
+}
+
+// tryFrom makes one attempt to log in and returns the answer to it.
+func (w *whole) tryFrom(from netip.Addr, user, password string) (string, error) {
+	r, c, err := w.dialFrom(from)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "* OK") {
+		return line, err
+	}
+	if _, err := io.WriteString(c, "a LOGIN "+user+" "+password+"\r\n"); err != nil {
+		return "", err
+	}
+	return r.ReadString('\n')
+}
+
+// TestGuessingOverConnections: thousands of guesses over real connections, at a
+// mailbox and at one that is not there. They are answered alike to the letter
+// and cost the store alike, and what is blocked costs it nothing.
+func TestGuessingOverConnections(t *testing.T) {
+	w, store := startBalanced(t, GateLimits{Delay: -1})
+	comeIn := func() {
+		t.Helper()
+		if line, err := w.tryFrom(home, owner, w.password); err != nil || !strings.HasPrefix(line, "a OK") {
+			t.Fatalf("the owner is told %q, %v", line, err)
+		}
+	}
+	comeIn()
+	const guesses = 1000
+	answers, asked := map[string]string{}, map[string]int64{}
+	for _, mailbox := range []string{owner, "nobody@example.org"} {
+		before := store.gets.Load()
+		var said strings.Builder
+		for n := range guesses {
+			line, err := w.tryFrom(guesser(n), mailbox, fmt.Sprint("guess", n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			said.WriteString(line)
+		}
+		answers[mailbox], asked[mailbox] = said.String(), store.gets.Load()-before
+		comeIn()
+	}
+	if answers[owner] != answers["nobody@example.org"] {
+		t.Error("a mailbox that is not there is answered otherwise")
+	}
+	if n := strings.Count(answers[owner], "[LIMIT]"); n != guesses-10*perMailbox {
+		t.Errorf("%d of %d guesses are blocked", n, guesses)
+	}
+	if asked[owner] != 10*perMailbox || asked["nobody@example.org"] != 10*perMailbox {
+		t.Errorf("the store was asked %v", asked)
+	}
+}

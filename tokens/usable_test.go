@@ -1,0 +1,65 @@
+package tokens
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// TestUsable: a store that takes nothing more is told from one that does, and
+// the trial leaves nothing behind.
+func TestUsable(t *testing.T) {
+	r := newRig(t)
+	if err := r.Usable(t.Context()); err != nil {
+		t.Errorf("a good store: %v", err)
+	}
+	whole := disk
+	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	err := r.Usable(t.Context())
+	disk = whole
+	if err == nil || !strings.Contains(err.Error(), "cannot be written to") || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		t.Errorf("a full disk: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(r.files.dir, ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	gone := r.files.dir + ".gone"
+	if err := os.Rename(r.files.dir, gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Usable(t.Context()); err == nil || !strings.Contains(err.Error(), "listing the mailboxes") {
+		t.Errorf("a store that is gone: %v", err)
+	}
+	if err := os.Rename(gone, r.files.dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRefreshesAreCounted: by what became of them.
+func TestRefreshesAreCounted(t *testing.T) {
+	r := newRig(t)
+	if got := r.Refreshes(); len(got) > 0 {
+		t.Errorf("before any: %v", got)
+	}
+	for _, answer := range []struct {
+		status int
+		body   string
+	}{{500, `{}`}, {429, `{}`}, {429, `{}`}, {0, ""}} {
+		r.endpoint.does(nil)
+		if answer.status != 0 {
+			r.endpoint.answers(answer.status, answer.body)
+		}
+		r.Refresh(t.Context(), me) // a person's: no back-off but an ordered one
+		r.clock.advance(time.Hour)
+	}
+	want := []Refreshes{{"fake", "ok", 1}, {"fake", "outage", 1}, {"fake", "throttled", 2}}
+	if diff := cmp.Diff(want, r.Refreshes(), cmpopts.SortSlices(func(a, b Refreshes) bool { return a.Result < b.Result })); diff != "" {
+		t.Error(diff)
+	}
+}
