@@ -91,7 +91,7 @@ func readWeb(t *table) (a consoleAccess) {
 		}
 		a.trusted = append(a.trusted, n)
 	}
-	a.administrators = t.texts("administrators")
+	a.administrators = append(a.administrators, t.texts("administrators")...)
 	switch {
 	case a.header != "" && strings.ContainsAny(a.header, " :\t\r\n"):
 		t.complain("trusted_header", "is not the name of a header", `such as "X-Forwarded-User"`)

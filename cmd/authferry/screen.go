@@ -23,7 +23,7 @@ func (s *show) screen(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s  %-10s  %-5s  %-15s  %-19s  none\n", p.name, host, port, demoMailbox, s.password.Reveal())
 	}
 	user := demoMailbox + ":" + strings.ReplaceAll(s.password.Reveal(), " ", "")
-	b.WriteString("\nPaste into another terminal, to send, to list, and to read twice:\n\n")
+	b.WriteString("\nPaste into another terminal, to send, to list, and to read twice:\n")
 	fmt.Fprintf(&b, "printf 'Subject: Hello\\n\\nSent by curl.\\n' | curl -s --crlf -T - \\\n")
 	fmt.Fprintf(&b, "  -u %s \\\n  --mail-from %s --mail-rcpt %s smtp://%s\n", user, demoMailbox, demoMailbox, smtp)
 	fmt.Fprintf(&b, "curl -s -u %s imap://%s\n", user, imap)
@@ -33,10 +33,10 @@ func (s *show) screen(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&b, "\nThe web console, in your browser:\n\n%s\n", link.Reveal())
-	fmt.Fprintf(&b, "\nConnect a second mailbox, by the simulated consent page in your browser:\n\n")
+	fmt.Fprintf(&b, "\nThe web console, in your browser:\n%s\n", link.Reveal())
+	fmt.Fprintf(&b, "\nConnect a second mailbox, by the simulated consent page in your browser:\n")
 	fmt.Fprintf(&b, "%s connect %s \\\n  --config %s\n", startedAs(), demoSecond, s.configPath())
-	fmt.Fprintf(&b, "\nWhat happens is logged here. Ctrl-C ends it all.\n\n")
+	fmt.Fprintf(&b, "\nWhat happens is logged here. Ctrl-C ends it all.\n")
 	_, err = io.WriteString(w, b.String())
 	return err
 }
