@@ -27,7 +27,7 @@ like = "gmail"
 token_command = ["/bin/print", "CANARY-3"]
 [alert]
 webhook = "https://hooks.example.org/CANARY-4"
-command = ["/bin/tell", "--token", "CANARY-5"]
+command = ["/bin/true", "--token", "CANARY-5"]
 after = "90m"
 `)
 	found := map[string]web.Setting{}
@@ -83,7 +83,7 @@ func TestConsoleOfDemo(t *testing.T) {
 		t.Fatalf("%s: no session", answer.Status)
 	}
 	for path, want := range map[string]string{
-		"/": "Works", "/mailboxes/" + demoMailbox: "Logged in", "/configuration": "provider.gmail",
+		"/": "Works", "/mailboxes/" + demoMailbox: "Settings for mail programs", "/configuration": "provider.gmail",
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at+path, nil)
 		if err != nil {
