@@ -27,16 +27,6 @@ func protect(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// formsMayLeadTo lets the forms of one page lead to another site. Browsers hold
-// a form to the policy even where the answer to it redirects; Chromium does.
-func (v *visit) formsMayLeadTo(address string) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || strings.ContainsAny(u.Host, "; ,") {
-		return
-	}
-	v.w.Header().Set("Content-Security-Policy", strings.Replace(policy, "form-action 'self'", "form-action 'self' "+u.Scheme+"://"+u.Host, 1))
-}
-
 // knows tells whether a request asks for a name that the console goes by. A page
 // elsewhere may have its own name resolve to this machine, and would read the
 // answers as its own (DNS rebinding); it cannot do so with an address.

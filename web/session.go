@@ -141,7 +141,7 @@ func browserName(agent string) string {
 	if name == "" || !printable(name) {
 		return system
 	}
-	return name[:min(len(name), 40)]
+	return cut(name, 40)
 }
 
 // printable tells whether a text can be shown as it is.
@@ -151,10 +151,18 @@ func printable(s string) bool {
 
 // quoteText quotes and cuts what a peer sent.
 func quoteText(s string) string {
-	if len(s) > 160 {
-		s = s[:160]
+	return strconv.QuoteToGraphic(cut(s, 160))
+}
+
+// cut bounds a text in bytes, at the end of a letter.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return strconv.QuoteToGraphic(s)
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
 // toSignIn is for pages that somebody has to be signed in for.

@@ -4,7 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -215,6 +214,3 @@ func (v *visit) chooseLanguage() error {
 	})
 	return v.redirect(v.next())
 }
-
-// keys are all keys of a language, in their order.
-func keys(language string) []string { return slices.Sorted(maps.Keys(texts()[language])) }
