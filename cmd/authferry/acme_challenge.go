@@ -61,7 +61,7 @@ func (a *acmeCertificates) openChallenges() (*challenges, error) {
 	}
 	c.cancel()
 	return nil, fmt.Errorf("opening a port for the authority to see: %w; ports under 1024 need privileges (under systemd, "+
-		"AmbientCapabilities=CAP_NET_BIND_SERVICE), and one that a web server has may be forwarded from there", errors.Join(errs...))
+		"AmbientCapabilities= and CapabilityBoundingSet=CAP_NET_BIND_SERVICE with PrivateUsers=no), and one that a web server has may be forwarded from there", errors.Join(errs...))
 }
 
 func (c *challenges) close() {

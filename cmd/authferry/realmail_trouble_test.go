@@ -19,8 +19,8 @@ import (
 // to a person where the program shows the words alone.
 var (
 	saysWrong     = regexp.MustCompile(`AUTHENTICATIONFAILED|\[AUTH\]|\b535\b|user name or password not accepted`)
-	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later`)
-	saysNeedsHelp = regexp.MustCompile(`\[CONTACTADMIN\]|\[SYS/PERM\]|\b454\b|must be connected again`)
+	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later|tried again by itself`)
+	saysNeedsHelp = regexp.MustCompile(`\[CONTACTADMIN\]|\[SYS/PERM\]|\b454\b|must be connected again|run authferry connect`)
 )
 
 // smallJobs are one run for every program and protocol of it, on the mailbox
