@@ -67,7 +67,8 @@ func (v *visit) condition(a *tokens.Account, sessions []proxy.SessionInfo) condi
 	if key := causeKey(f); key != "" && v.Has(key+".words") {
 		s.Words = v.T(key+".words", "provider", a.Provider, "mailbox", a.Mailbox)
 		s.Fix, s.Connect = v.T(key+".fix", "provider", a.Provider, "mailbox", a.Mailbox), causeConnects(f.Cause)
-		if !s.Connect && f.Cause != tokens.CauseUnreachable && f.Cause != tokens.CauseOutage && f.Cause != tokens.CauseThrottled {
+		switch f.Cause { // whose fix names a client, a scope or a table
+		case tokens.CausePolicy, tokens.CauseClientDeleted, tokens.CauseClient, tokens.CauseDelegation:
 			s.Detail = advice.Fix
 		}
 	}
