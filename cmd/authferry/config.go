@@ -16,6 +16,7 @@ import (
 	"authferry/alert"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/web"
 )
 
 // config is a configuration file that has passed every check.
@@ -35,6 +36,8 @@ type config struct {
 	log      logConfig
 	alert    alert.Config
 	audit    int64 // how big the record of logins may grow; 0: none
+	console  consoleConfig
+	keys     []web.Setting // all of it, for people
 	warnings []string
 
 	nameMailboxes bool // in metrics
@@ -107,7 +110,7 @@ func loadConfig(file string) (*config, error) {
 	if err := doc.err(); err != nil {
 		return nil, err
 	}
-	c.warnings = doc.warnings
+	c.warnings, c.keys = doc.warnings, doc.keys
 	if w := exposedSecret(doc.file, root); w != "" {
 		c.warnings = append(c.warnings, w)
 	}
@@ -165,9 +168,7 @@ func readConfig(t *table) *config {
 	c.settings.Providers = readProviders(providers)
 	c.settings.Domains = readDomains(t.table("domain"), c.settings.Providers, providers)
 	c.settings.Aliases = readAliases(t.table("alias"))
-	if t.text("console", "") != "" {
-		t.complain("console", "this version has no console", `remove the key, or set it to ""`)
-	}
+	c.console = readConsole(t, c.hostname)
 	t.done()
 	return c
 }

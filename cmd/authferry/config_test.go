@@ -87,8 +87,8 @@ func TestExample(t *testing.T) {
 	if e := full.settings.Providers["example"]; e.SMTP.Host != "smtp.example.org" || e.AuthParams["prompt"] != "consent" {
 		t.Errorf("example: %+v", e)
 	}
-	full.file, full.settings = asIs.file, asIs.settings
-	if diff := cmp.Diff(asIs, full, cmp.AllowUnexported(config{}, listenURL{}, listenOptions{}, tlsConfig{}, acmeConfig{}, logConfig{})); diff != "" {
+	full.file, full.settings, full.keys = asIs.file, asIs.settings, asIs.keys
+	if diff := cmp.Diff(asIs, full, cmp.AllowUnexported(config{}, listenURL{}, listenOptions{}, tlsConfig{}, acmeConfig{}, logConfig{}, consoleConfig{}, consoleAccess{})); diff != "" {
 		t.Errorf("the defaults in force and the defaults shown: %s", diff)
 	}
 }

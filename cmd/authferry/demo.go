@@ -99,11 +99,12 @@ type show struct {
 	service  *service
 	level    zap.AtomicLevel
 	password tokens.Secret // of demoMailbox
+	console  bool          // there is one
 }
 
 // startShow starts both, and connects the mailbox as a person would.
 func startShow(ctx context.Context, dir string, logTo io.Writer, usualPorts bool) (_ *show, err error) {
-	s := &show{dir: dir}
+	s := &show{dir: dir, console: true}
 	log, level := newLogger(logConfig{level: zap.WarnLevel, format: "console"}, logTo)
 	s.level = level
 	gmailLog := log.Named("gmail")
@@ -139,9 +140,12 @@ func (s *show) configure(usualPorts bool) (*config, error) {
 		return nil, err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Made by authferry demo; gone when it ends.\nlisten = [%q, %q, %q]\nstore = \"file:state\"\n\n",
+	fmt.Fprintf(&b, "# Made by authferry demo; gone when it ends.\nlisten = [%q, %q, %q]\nstore = \"file:state\"\n",
 		"imap://"+demoAddress(1143, usualPorts), "pop3://"+demoAddress(1110, usualPorts), "smtp://"+demoAddress(1587, usualPorts))
-	fmt.Fprintf(&b, "[provider.gmail]\nauth_url = %q\ntoken_url = %q\nclient_id = %q\nclient_secret = %q\n",
+	if s.console {
+		fmt.Fprintf(&b, "console = %q\n", "http://"+demoAddress(8025, usualPorts))
+	}
+	fmt.Fprintf(&b, "\n[provider.gmail]\nauth_url = %q\ntoken_url = %q\nclient_id = %q\nclient_secret = %q\n",
 		s.gmail.AuthURL, s.gmail.TokenURL, s.gmail.ClientID, s.gmail.ClientSecret)
 	fmt.Fprintf(&b, "revoke_url = %q\nuserinfo_url = %q\ndevice_url = %q\n",
 		s.gmail.RevokeURL, s.gmail.UserInfoURL, s.gmail.DeviceURL)

@@ -41,6 +41,7 @@ func (c *config) effective() []zap.Field {
 		zap.String("admin", c.admin),
 		zap.String("monitor", c.monitor),
 		zap.String("hostname", c.hostname),
+		zap.String("console", c.console.written),
 		zap.Duration("drain", c.drain),
 		zap.String("certificate", certificate),
 		zap.Strings("providers", providers),

@@ -69,7 +69,8 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	byFile.file = byEnvironment.file
-	if diff := cmp.Diff(byFile, byEnvironment, cmp.AllowUnexported(config{}, listenURL{}, listenOptions{}, tlsConfig{}, acmeConfig{}, logConfig{}),
+	byFile.keys = byEnvironment.keys // which say where each comes from
+	if diff := cmp.Diff(byFile, byEnvironment, cmp.AllowUnexported(config{}, listenURL{}, listenOptions{}, tlsConfig{}, acmeConfig{}, logConfig{}, consoleConfig{}, consoleAccess{}),
 		cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("the file, and the environment: %s", diff)
 	}

@@ -42,6 +42,7 @@ func program() *cobra.Command {
 		mailboxCommand(),
 		passwordCommand(),
 		settingsCommand(),
+		consoleCommand(),
 	)
 	section(root, "What is wrong, and who is in:",
 		checkCommand(),

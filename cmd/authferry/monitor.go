@@ -37,12 +37,17 @@ func (s *service) openMonitor(c *config) error {
 	return nil
 }
 
-// openDoors opens what is not for mail programs: both doors, or none.
+// openDoors opens what is not for mail programs: all doors, or none.
 func (s *service) openDoors(c *config) error {
 	if err := s.openMonitor(c); err != nil {
 		return err
 	}
 	err := s.openAdmin(c)
+	if err == nil {
+		if err = s.openConsole(c); err != nil && s.admin != nil {
+			err = errors.Join(err, s.admin.Close())
+		}
+	}
 	if err != nil {
 		err = errors.Join(err, s.closeMonitor())
 	}

@@ -48,6 +48,7 @@ func needRestart(old, now *config) error {
 		{"store", old.store != now.store},
 		{"seal", old.seal != now.seal},
 		{"admin", old.admin != now.admin},
+		{"console", old.console.written != now.console.written},
 		{"monitor", old.monitor != now.monitor},
 		{"hostname", old.hostname != now.hostname},
 		{"limits", old.limits != now.limits},

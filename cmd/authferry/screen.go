@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"strings"
+	"time"
+
+	"authferry/web"
 )
 
 // screen shows all that is needed to try the demo, on one screen of 80x24.
@@ -19,16 +23,21 @@ func (s *show) screen(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s  %-10s  %-5s  %-15s  %-19s  none\n", p.name, host, port, demoMailbox, s.password.Reveal())
 	}
 	user := demoMailbox + ":" + strings.ReplaceAll(s.password.Reveal(), " ", "")
-	b.WriteString("\nPaste into another terminal, to send, to list, and to read twice:\n\n")
+	b.WriteString("\nPaste into another terminal, to send, to list, and to read twice:\n")
 	fmt.Fprintf(&b, "printf 'Subject: Hello\\n\\nSent by curl.\\n' | curl -s --crlf -T - \\\n")
 	fmt.Fprintf(&b, "  -u %s \\\n  --mail-from %s --mail-rcpt %s smtp://%s\n", user, demoMailbox, demoMailbox, smtp)
 	fmt.Fprintf(&b, "curl -s -u %s imap://%s\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s \\\n  'imap://%s/INBOX;MAILINDEX=*'\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s pop3://%s/1\n", user, pop3)
-	fmt.Fprintf(&b, "\nConnect a second mailbox, by the simulated consent page in your browser:\n\n")
+	link, _, err := web.NewLink(context.Background(), s.service.vault, web.SignIn{Name: "demo", Lasts: 24 * time.Hour, Access: s.service.access()})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&b, "\nThe web console, in your browser:\n%s\n", link.Reveal())
+	fmt.Fprintf(&b, "\nConnect a second mailbox, by the simulated consent page in your browser:\n")
 	fmt.Fprintf(&b, "%s connect %s \\\n  --config %s\n", startedAs(), demoSecond, s.configPath())
-	fmt.Fprintf(&b, "\nWhat happens is logged here. Ctrl-C ends it all.\n\n")
-	_, err := io.WriteString(w, b.String())
+	fmt.Fprintf(&b, "\nWhat happens is logged here. Ctrl-C ends it all.\n")
+	_, err = io.WriteString(w, b.String())
 	return err
 }
 

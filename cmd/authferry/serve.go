@@ -46,6 +46,7 @@ the configuration; a second one ends them at once.`,
 			if err != nil {
 				return err
 			}
+			s.welcome(cmd.ErrOrStderr())
 			return s.run(signals)
 		},
 	}
@@ -134,6 +135,7 @@ const vaultClose = 5 * time.Second
 // shutdown ends everything. Sessions have until ctx is done.
 func (s *service) shutdown(ctx context.Context) error {
 	s.closeListeners()
+	s.closeConsole()
 	if s.admin != nil {
 		defer s.admin.Close() // sessions that drain can be looked at
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,9 @@ type service struct {
 	monitor     *web.Monitor
 	monitored   *web.Server // nil: nowhere
 	started     time.Time
+	console     *http.Server // nil: none
+	pages       *web.Console
+	consoleAt   string       // where it listens, with the port it got
 	release     func() error // gives the store back to whoever serves next
 	tending     func()       // ends what looks after the certificate, and waits for its end
 	watcher     *alert.Watcher

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"authferry/web"
 )
 
 // A document is a TOML file being read: where its keys are, which were asked
@@ -23,6 +25,7 @@ type document struct {
 	asked       map[string]bool // every key asked for, as a dotted path
 	complaints  complaints
 	warnings    []string
+	keys        []web.Setting // the values asked for
 }
 
 // complaint is one thing wrong with a configuration file.
@@ -159,12 +162,14 @@ func typed[T any](t *table, key, kind string, otherwise T) T {
 	_, isTable := any(otherwise).(map[string]any)
 	v, ok := t.look(key, !isTable)
 	if !ok {
+		t.note(key, otherwise, false)
 		return otherwise
 	}
 	if g, ok := v.(envText); ok {
 		v, _ = g.as(any(otherwise))
 	}
 	if v, ok := v.(T); ok {
+		t.note(key, v, true)
 		return v
 	}
 	t.complain(key, "must be "+kind, "")
@@ -201,6 +206,7 @@ func (t *table) texts(key string) []string {
 func (t *table) duration(key string, otherwise time.Duration) time.Duration {
 	v, ok := t.get(key)
 	if !ok {
+		t.note(key, otherwise, false)
 		return otherwise
 	}
 	if g, ok := v.(envText); ok {
@@ -214,6 +220,7 @@ func (t *table) duration(key string, otherwise time.Duration) time.Duration {
 	case d <= 0:
 		t.complain(key, "must be more than nothing", `such as "30s"`)
 	default:
+		t.note(key, s, true)
 		return d
 	}
 	return otherwise

@@ -20,7 +20,7 @@ import (
 // mailbox and a password. The log, at level debug, is returned too.
 func newShow(t *testing.T) (*show, *transcript) {
 	t.Helper()
-	s := &show{dir: t.TempDir()}
+	s := &show{dir: t.TempDir(), console: true}
 	var err error
 	if s.gmail, err = demo.Start(demo.Options{Mailboxes: []string{demoMailbox, demoSecond}}); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"authferry/audit"
+	"authferry/tokens"
+	"authferry/web"
+)
+
+func consoleCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "console",
+		Short: "Let people in to the web console",
+		Long: `Let people in to the web console, which shows the mailboxes and hands out their
+passwords in a browser. It is there if the configuration has it: console = "http://127.0.0.1:8025".`,
+		Example: `  authferry console link
+  authferry console link --owner you@gmail.com`,
+	}, consoleLinkCommand())
+}
+
+func consoleLinkCommand() *cobra.Command {
+	var l web.SignIn
+	cmd := &cobra.Command{
+		Use:   "link",
+		Short: "Print a link that lets one person in, once",
+		Long: `Print a link that signs its bearer in to the console, once: as an administrator,
+or with --owner as the owner of a mailbox, who sees that mailbox only. Whoever
+it is can set a password then, to come back without a link.`,
+		Example: `  authferry console link
+  authferry console link --name anna
+  authferry console link --owner you@gmail.com --expires 24h`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if l.Lasts <= 0 {
+				return misused(errors.New("the link would be over already"), "--expires takes a time such as 15m or 24h")
+			}
+			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+				return printLink(ctx, cmd, c, vault, l)
+			})
+		},
+	}
+	cmd.Flags().StringSliceVar(&l.Owner, "owner", nil, "for the owner of this `MAILBOX`; may be given several times")
+	cmd.Flags().StringVar(&l.Name, "name", "", "what to call them (default admin, or the mailbox)")
+	cmd.Flags().DurationVar(&l.Lasts, "expires", web.LinkLife, "how long the link is good for")
+	return cmd
+}
+
+func printLink(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, l web.SignIn) error {
+	if c.console.written == "" {
+		return misused(errors.New("there is no console"), `add console = "http://127.0.0.1:8025" to %s and restart authferry`, c.file)
+	}
+	for i, user := range l.Owner {
+		a, err := vault.Account(ctx, user)
+		if err != nil {
+			return err
+		}
+		l.Owner[i] = a.Mailbox
+	}
+	l.Access.URL = c.console.url(c.console.address, c.hostname)
+	link, expires, err := web.NewLink(ctx, vault, l)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), link.Reveal())
+	fmt.Fprintf(cmd.ErrOrStderr(), "Good once, until %s. Whoever opens it is signed in.\n", moment(&expires))
+	return nil
+}
+
+// openConsole serves the console, if there is to be one.
+func (s *service) openConsole(c *config) error {
+	if c.console.written == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", c.console.address)
+	if err != nil {
+		return failed(fmt.Errorf("the console: %w", err), `console = "http://127.0.0.1:PORT" in the configuration puts it elsewhere, "" does without`)
+	}
+	s.consoleAt = ln.Addr().String()
+	if c.console.tls {
+		ln = tls.NewListener(ln, &tls.Config{
+			MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load().get(hello) },
+		})
+	}
+	s.pages = web.NewConsole(s.backing())
+	s.console = &http.Server{
+		Handler: s.pages, ErrorLog: zap.NewStdLog(s.log.Named("console")),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+	s.log.Info("console", zap.String("url", s.access().URL))
+	s.serving.Go(func() {
+		if err := s.console.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case s.failures <- fmt.Errorf("the console on %s: %w", s.consoleAt, err):
+			default: // one is enough to stop
+			}
+		}
+	})
+	return nil
+}
+
+// consoleDrain is how long requests may go on when authferry stops.
+const consoleDrain = 3 * time.Second
+
+func (s *service) closeConsole() {
+	if s.console == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), consoleDrain)
+	defer cancel()
+	if err := s.console.Shutdown(ctx); err != nil {
+		s.console.Close() // whoever is still being answered has to do without
+	}
+}
+
+// welcome says how the first administrator gets in. The link itself is for the
+// person at the terminal; a log is read by others, and kept.
+func (s *service) welcome(w io.Writer) {
+	if s.pages == nil {
+		return
+	}
+	ctx := context.Background()
+	some, err := s.pages.HasAdministrator(ctx)
+	switch {
+	case err != nil:
+		s.log.Error("the console cannot tell who may sign in", zap.Error(err))
+	case some:
+	case !isTerminal(w):
+		s.log.Warn("nobody can sign in to the console yet: `authferry console link` prints a link for the first administrator")
+	default:
+		link, _, err := web.NewLink(ctx, s.vault, web.SignIn{Access: s.access()})
+		if err != nil {
+			s.log.Error("the console cannot let the first administrator in", zap.Error(err))
+			return
+		}
+		fmt.Fprintf(w, "\nTo sign in to the console as its first administrator, within 15 minutes:\n\n%s\n\n", link.Reveal())
+	}
+}
+
+// access is how the console is reached under the configuration in force.
+func (s *service) access() web.Access {
+	c := s.config.Load()
+	a := c.console.access
+	return web.Access{
+		URL: c.console.url(s.consoleAt, c.hostname), Names: slices.Concat(a.names, c.tls.acme.hosts),
+		Header: a.header, Trusted: a.trusted, Administrators: a.administrators,
+	}
+}
+
+// backing is what the console works on.
+func (s *service) backing() web.Backing {
+	b := web.Backing{
+		Version: thisBuild().Version, Log: s.log, Vault: s.vault, Providers: s.providers, Access: s.access,
+		Servers: s.mailServers, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep,
+		Settings: func() (string, []web.Setting) { c := s.config.Load(); return c.file, c.keys },
+	}
+	b.Logins = func(q web.LoginQuery) ([]web.LoginAttempt, error) { return readLogins(s.config.Load(), q) }
+	return b
+}
+
+// mailServers are where mail programs may come in, with the ports there are.
+func (s *service) mailServers() []web.MailServer {
+	c := s.config.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []web.MailServer
+	for _, l := range c.listen {
+		ln := s.listeners[l.key()]
+		if ln == nil {
+			continue
+		}
+		host, text, err := net.SplitHostPort(ln.Addr().String())
+		if err != nil {
+			continue // a socket that is none of TCP: nothing that a mail program could be told
+		}
+		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsLoopback() {
+			host = c.hostname
+		}
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			continue
+		}
+		list = append(list, web.MailServer{Protocol: l.protocol, Host: host, Port: port, Security: securityName(l.security)})
+	}
+	return list
+}
+
+// readLogins reads the record of logins for the console, the newest first.
+func readLogins(c *config, q web.LoginQuery) ([]web.LoginAttempt, error) {
+	which := q.Mailboxes
+	if len(which) == 0 {
+		which = []string{""}
+	}
+	list := []web.LoginAttempt{}
+	for _, mailbox := range which {
+		entries, err := audit.Read(audit.DirIn(c.store), audit.Query{Mailbox: mailbox, Failed: q.Failed, Last: q.Last})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			list = append(list, web.LoginAttempt{
+				At: e.Time, Protocol: e.Protocol, From: withoutPort(e.Client), User: e.User, Mailbox: e.Mailbox, Password: e.Password,
+				Program: e.Program, OK: e.OK(), Result: e.Result, Cause: e.Cause, Times: e.Times(),
+			})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b web.LoginAttempt) int { return b.At.Compare(a.At) })
+	return list[:min(len(list), q.Last)], nil
+}
+
+// withoutPort is an address as people tell them apart.
+func withoutPort(client string) string {
+	if at, err := netip.ParseAddrPort(client); err == nil {
+		return at.Addr().String()
+	}
+	return client
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// consoleConfig is where the web console is, and how people reach it.
+type consoleConfig struct {
+	written string // as in the configuration; empty: there is none
+	address string // host:port for net.Listen
+	tls     bool
+	access  consoleAccess
+}
+
+// consoleAccess is what of it can change while serving.
+type consoleAccess struct {
+	publicURL      string // without a slash at its end; empty: as it listens
+	names          []string
+	header         string
+	trusted        []netip.Prefix
+	administrators []string
+}
+
+// consolePort is the console's where its URL names none.
+const consolePort = 8025
+
+const consoleExample = `such as "http://127.0.0.1:8025" or "https://:8443"; "" is none`
+
+// readConsole reads console, and the table [web] about it.
+func readConsole(t *table, hostname string) consoleConfig {
+	c := consoleConfig{written: t.text("console", "")}
+	c.access = readWeb(t.table("web"))
+	c.access.names = []string{hostname}
+	if c.written == "" {
+		return c
+	}
+	hint, err := c.parse()
+	if err != nil {
+		t.complain("console", err.Error(), hint)
+	}
+	return c
+}
+
+// parse reads where the console listens. The hint says what to write instead.
+func (c *consoleConfig) parse() (hint string, err error) {
+	scheme, rest, found := strings.Cut(c.written, "://")
+	plain := scheme == "http" || scheme == "http+insecure"
+	c.tls = scheme == "https"
+	if !found || !plain && !c.tls {
+		return consoleExample, errors.New("a console is reached over http:// or https://")
+	}
+	u, err := url.Parse("console://" + rest)
+	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "what people see of it otherwise is public_url under [web]", errors.New("the URL of the console has an address and a port, and nothing else")
+	}
+	host, port, err := listenAddress(u, consolePort)
+	if err != nil {
+		return consoleExample, err
+	}
+	c.address = net.JoinHostPort(host, strconv.Itoa(port))
+	if a, err := netip.ParseAddr(host); scheme == "http" && (err != nil || !a.IsLoopback()) {
+		return "use https://, or http+insecure:// behind a reverse proxy that has TLS", fmt.Errorf("passwords would cross the network in the clear at %s", c.address)
+	}
+	return "", nil
+}
+
+// readWeb reads [web].
+func readWeb(t *table) (a consoleAccess) {
+	defer t.done()
+	a.publicURL = strings.TrimRight(t.text("public_url", ""), "/")
+	if u, err := url.Parse(a.publicURL); a.publicURL != "" {
+		switch {
+		case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+			t.complain("public_url", "must be an https:// address", `such as "https://mail.example.org"`)
+		case u.Path != "":
+			t.complain("public_url", "the console cannot be below a path", `give it a name of its own, such as "https://mail.example.org"`)
+		}
+	}
+	a.header = t.text("trusted_header", "")
+	for i, text := range t.texts("trusted_networks") {
+		n, err := parseNetwork(text)
+		if err != nil {
+			t.complainAt("trusted_networks", i, err.Error(), `such as "127.0.0.1" or "10.0.0.0/24"`)
+			continue
+		}
+		a.trusted = append(a.trusted, n)
+	}
+	a.administrators = append(a.administrators, t.texts("administrators")...)
+	switch {
+	case a.header != "" && strings.ContainsAny(a.header, " :\t\r\n"):
+		t.complain("trusted_header", "is not the name of a header", `such as "X-Forwarded-User"`)
+	case a.header != "" && len(a.trusted) == 0:
+		t.complain("trusted_header", "anybody could send it", "name the addresses of your reverse proxy in trusted_networks")
+	case a.header == "" && len(a.administrators) > 0:
+		t.complain("administrators", "are named by a reverse proxy, and there is no trusted_header", "give the header it names people in; without one, `authferry console link` lets administrators in")
+	}
+	return a
+}
+
+// url is how people reach the console; address is where it listens, with the
+// port it got.
+func (c consoleConfig) url(address, hostname string) string {
+	if c.access.publicURL != "" {
+		return c.access.publicURL
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = hostname
+	}
+	scheme := "http"
+	if c.tls {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}

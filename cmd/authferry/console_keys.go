@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"authferry/web"
+)
+
+// note remembers the value of a key, given or by default, for people who want to
+// know what is in force. What may be a secret is not remembered at all.
+func (t *table) note(key string, value any, given bool) {
+	path := t.path + key
+	shown, ok := shownValue(key, value)
+	if !ok || slices.ContainsFunc(t.doc.keys, func(s web.Setting) bool { return s.Key == path }) {
+		return
+	}
+	s := web.Setting{Key: path, Value: shown}
+	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
+		s.Line = t.doc.positions.line(path)
+	}
+	if !given {
+		s.Variable = ""
+	}
+	t.doc.keys = append(t.doc.keys, s)
+}
+
+// hiddenKeys hold secrets; runKeys are programs whose arguments may.
+var (
+	hiddenKeys = []string{"client_secret", "webhook"}
+	runKeys    = []string{"token_command", "command"}
+)
+
+const hiddenValue = "•••"
+
+// shownValue is a value as the file would have it; ok is false for tables, whose
+// keys speak for themselves.
+func shownValue(key string, value any) (shown string, ok bool) {
+	switch value := value.(type) {
+	case string:
+		switch {
+		case slices.Contains(hiddenKeys, key) && value != "":
+			return hiddenValue, true
+		case strings.Contains(value, "://"):
+			return fmt.Sprintf("%q", withoutUser(value)), true
+		}
+		return fmt.Sprintf("%q", value), true
+	case []any:
+		var parts []string
+		for i, v := range value {
+			s, ok := shownValue("", v)
+			if !ok {
+				return "", false // a list of tables
+			}
+			if slices.Contains(runKeys, key) && i > 0 {
+				s = hiddenValue
+			}
+			parts = append(parts, s)
+		}
+		return "[" + strings.Join(parts, ", ") + "]", true
+	case time.Duration:
+		return fmt.Sprintf("%q", shortDuration(value)), true
+	case bool, int64, int, float64:
+		return fmt.Sprint(value), true
+	}
+	return "", false
+}
+
+// withoutUser is an address without the user and password that may be in it.
+func withoutUser(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil && strings.Contains(address, "@"):
+		return hiddenValue
+	case err != nil || u.User == nil:
+		return address
+	}
+	u.User = nil
+	return strings.Replace(u.String(), "://", "://"+hiddenValue+"@", 1)
+}
+
+// shortDuration is a time span without the zeros at its end.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
