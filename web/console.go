@@ -24,6 +24,10 @@ type Backing struct {
 
 	// Servers are what mail programs are told to connect to.
 	Servers func() []MailServer
+	// Cards say how each program is set up for a mailbox, in a language.
+	Cards func(mailbox, language string) []Card
+	// MailSettings answer programs that ask for their settings; nil: nobody does.
+	MailSettings *MailSettings
 	// Settings are the configuration in force, without its secrets, and its file.
 	Settings func() (file string, settings []Setting)
 
@@ -66,7 +70,8 @@ type MailServer struct {
 type Console struct {
 	Backing
 	mux       *http.ServeMux
-	patterns  []string // of all pages
+	programs  *http.ServeMux // for mail programs, which come by names of their own
+	patterns  []string       // of all pages
 	crossing  *http.CrossOriginProtection
 	guesses   *guesses
 	verifying chan struct{} // bounds the verifications at a time
@@ -80,8 +85,11 @@ const maxVerifying = 2
 // NewConsole returns a console.
 func NewConsole(b Backing) *Console {
 	c := &Console{
-		Backing: b, mux: http.NewServeMux(), crossing: http.NewCrossOriginProtection(),
+		Backing: b, mux: http.NewServeMux(), programs: http.NewServeMux(), crossing: http.NewCrossOriginProtection(),
 		guesses: newGuesses(), verifying: make(chan struct{}, maxVerifying), now: time.Now,
+	}
+	if b.MailSettings != nil {
+		b.MailSettings.Mount(c.programs)
 	}
 	for _, mount := range parts {
 		mount(c)
@@ -171,6 +179,10 @@ func (c *Console) mountFrame() {
 const maxForm = 64 << 10
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h, pattern := c.programs.Handler(r); pattern != "" {
+		h.ServeHTTP(w, r)
+		return
+	}
 	protect(w.Header())
 	access := c.Access()
 	switch {

@@ -31,15 +31,24 @@ type mailboxData struct {
 	Form     passwordForm
 	Sessions []proxy.SessionInfo
 	Servers  []MailServer
+	Cards    []Card
 	Actions  []navItem
 	Logins   []LoginAttempt
 	Recorded bool // logins are
 }
 
+// cards say how each program is set up, in the language of the page.
+func (v *visit) cards(mailbox string) []Card {
+	if v.Cards == nil {
+		return nil
+	}
+	return v.Cards(mailbox, v.language)
+}
+
 // mailboxPage shows a mailbox, with the form for another password as it was
 // filled in.
 func (v *visit) mailboxPage(status int, form passwordForm) error {
-	page := mailboxData{Form: form, Servers: v.Servers(), Actions: v.actions(mailboxActions), Recorded: v.Logins != nil}
+	page := mailboxData{Form: form, Servers: v.Servers(), Cards: v.cards(v.mailbox), Actions: v.actions(mailboxActions), Recorded: v.Logins != nil}
 	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
 	switch {
 	case errors.Is(err, tokens.ErrNoMailbox):

@@ -150,6 +150,7 @@ type madePassword struct {
 	Mailbox, Name string
 	Secret        tokens.Secret
 	Servers       []MailServer // that it is good for
+	Cards         []Card
 }
 
 // Reveal is the password itself, for the page that shows it.
@@ -161,7 +162,7 @@ func (v *visit) showPassword(mailbox string, spec tokens.PasswordSpec, secret to
 	servers := slices.DeleteFunc(v.Servers(), func(s MailServer) bool {
 		return len(spec.Protocols) > 0 && !slices.Contains(spec.Protocols, s.Protocol) || spec.ReadOnly && s.Protocol == "smtp"
 	})
-	return v.show("password", madePassword{mailbox, spec.Name, secret, servers})
+	return v.show("password", madePassword{mailbox, spec.Name, secret, servers, v.cards(mailbox)})
 }
 
 // revokePassword makes a password useless; its sessions end at once.

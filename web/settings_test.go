@@ -233,3 +233,30 @@ func TestReachable(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestConsoleTellsMailPrograms: programs come by names that the console does not
+// go by, such as autoconfig.example.org; only what is for them is told there.
+func TestConsoleTellsMailPrograms(t *testing.T) {
+	c := NewConsole(Backing{
+		Log:    zap.NewNop(),
+		Access: func() Access { return Access{URL: "https://mail.example.org", Names: []string{"mail.example.org"}} },
+		MailSettings: &MailSettings{
+			Services: func() []MailService {
+				return []MailService{{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit}}
+			},
+			Domains: func(context.Context) (map[string]bool, error) { return map[string]bool{"example.org": true}, nil },
+			Log:     zap.NewNop(),
+		},
+	})
+	ask := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://autoconfig.example.org"+path, nil))
+		return w
+	}
+	if w := ask("/mail/config-v1.1.xml?emailaddress=you@example.org"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<hostname>mail.example.org</hostname>") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := ask("/signin"); w.Code != http.StatusMisdirectedRequest {
+		t.Errorf("the console itself answers by another name: %d", w.Code)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -169,33 +168,18 @@ func (s *service) backing() web.Backing {
 		Servers: s.mailServers, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep,
 		Settings: func() (string, []web.Setting) { c := s.config.Load(); return c.file, c.keys },
 	}
+	b.Cards = func(mailbox, language string) []web.Card {
+		return web.Cards(cardMailbox(s.config.Load(), mailbox), s.mailServices(), language)
+	}
+	b.MailSettings = s.mailSettings()
 	b.Logins = func(q web.LoginQuery) ([]web.LoginAttempt, error) { return readLogins(s.config.Load(), q) }
 	return b
 }
 
-// mailServers are where mail programs may come in, with the ports there are.
-func (s *service) mailServers() []web.MailServer {
-	c := s.config.Load()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []web.MailServer
-	for _, l := range c.listen {
-		ln := s.listeners[l.key()]
-		if ln == nil {
-			continue
-		}
-		host, text, err := net.SplitHostPort(ln.Addr().String())
-		if err != nil {
-			continue // a socket that is none of TCP: nothing that a mail program could be told
-		}
-		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsLoopback() {
-			host = c.hostname
-		}
-		port, err := strconv.Atoi(text)
-		if err != nil {
-			continue
-		}
-		list = append(list, web.MailServer{Protocol: l.protocol, Host: host, Port: port, Security: securityName(l.security)})
+// mailServers is what people are told of mailServices.
+func (s *service) mailServers() (list []web.MailServer) {
+	for _, m := range s.mailServices() {
+		list = append(list, web.MailServer{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: securityName(m.Security)})
 	}
 	return list
 }

@@ -71,17 +71,20 @@ func publicName(c *config) string {
 	return names[0]
 }
 
+// mailServices are where mail programs may come in, with the ports there are.
+func (s *service) mailServices() []web.MailService {
+	bound := map[string]string{}
+	for _, l := range s.status().Listeners {
+		bound[l.URL] = l.Address
+	}
+	return mailServices(s.config.Load(), bound)
+}
+
 // mailSettings answers programs that ask for their settings; whatever listens
 // for HTTP mounts it.
 func (s *service) mailSettings() *web.MailSettings {
 	return &web.MailSettings{
-		Services: func() []web.MailService {
-			bound := map[string]string{}
-			for _, l := range s.status().Listeners {
-				bound[l.URL] = l.Address
-			}
-			return mailServices(s.config.Load(), bound)
-		},
+		Services: s.mailServices,
 		Domains: func(ctx context.Context) (map[string]bool, error) {
 			return mailDomains(ctx, s.config.Load(), s.vault)
 		},
