@@ -23,6 +23,7 @@ import (
 
 	"authferry/check"
 	"authferry/demo"
+	"authferry/proxy"
 	"authferry/tokens"
 )
 
@@ -76,7 +77,11 @@ func newFerry(t *testing.T) *ferry {
 		Servers: func() []MailServer {
 			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}
 		},
-		Check: func(ctx context.Context, mailbox string, report func(check.Step)) { f.check(ctx, mailbox, report) },
+		Settings: func() (string, []Setting) { return "config.toml", nil },
+		Sessions: func() []proxy.SessionInfo { return nil },
+		Kick:     func(func(proxy.SessionInfo) bool) int { return 0 },
+		Sweep:    func() {},
+		Check:    func(ctx context.Context, mailbox string, report func(check.Step)) { f.check(ctx, mailbox, report) },
 	})
 	f.console.now = func() time.Time { return time.Now().Add(time.Duration(f.late.Load())) }
 	f.server.Config.Handler = f.console

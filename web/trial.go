@@ -122,6 +122,7 @@ func (l *trials) find(mailbox string) *trial {
 
 // trialView is a trial on a page.
 type trialView struct {
+	Mailbox string
 	Steps   []check.Step
 	Known   bool // there was a trial
 	Running bool
@@ -166,6 +167,7 @@ func (l *trials) page(v *visit) error {
 	if t := l.find(v.mailbox); t != nil {
 		view = t.seen(v.user.administrator())
 	}
+	view.Mailbox = v.mailbox
 	return v.show("trial", view)
 }
 
