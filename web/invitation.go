@@ -72,11 +72,11 @@ func (o Offer) Kind() string {
 	sends := len(o.Protocols) == 0 || slices.Contains(o.Protocols, "smtp")
 	switch {
 	case sends && len(o.Protocols) == 1:
-		return "send"
+		return "maysend"
 	case sends:
-		return "both"
+		return "mayboth"
 	}
-	return "read"
+	return "mayread"
 }
 
 // spec is the password to make now.
