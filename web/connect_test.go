@@ -104,8 +104,8 @@ func simulated(g *demo.Provider) *tokens.Provider {
 	return p
 }
 
-// browser is somebody's.
-type browser struct {
+// caller is somebody's.
+type caller struct {
 	*ferry
 	client *http.Client
 	status int
@@ -114,18 +114,18 @@ type browser struct {
 	path   string // of the last page
 }
 
-func (f *ferry) browser() *browser {
+func (f *ferry) browser() *caller {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return &browser{ferry: f, client: &http.Client{Jar: jar}}
+	return &caller{ferry: f, client: &http.Client{Jar: jar}}
 }
 
 // administrator is the browser of somebody who is signed in.
-func (f *ferry) administrator() *browser { return f.signedIn(SignIn{Name: "Ada"}) }
+func (f *ferry) administrator() *caller { return f.signedIn(SignIn{Name: "Ada"}) }
 
-func (f *ferry) signedIn(as SignIn) *browser {
+func (f *ferry) signedIn(as SignIn) *caller {
 	f.t.Helper()
 	as.Access = Access{URL: f.server.URL}
 	link, _, err := NewLink(f.t.Context(), f.vault, as)
@@ -139,7 +139,7 @@ func (f *ferry) signedIn(as SignIn) *browser {
 }
 
 // do follows redirects within the console only.
-func (b *browser) do(r *http.Request) {
+func (b *caller) do(r *http.Request) {
 	b.t.Helper()
 	answer, err := b.client.Do(r)
 	if err != nil {
@@ -162,7 +162,7 @@ func (b *browser) do(r *http.Request) {
 	}
 }
 
-func (b *browser) get(address string) {
+func (b *caller) get(address string) {
 	b.t.Helper()
 	if strings.HasPrefix(address, "/") {
 		address = b.server.URL + address
@@ -174,7 +174,7 @@ func (b *browser) get(address string) {
 	b.do(r)
 }
 
-func (b *browser) post(path string, form ...string) {
+func (b *caller) post(path string, form ...string) {
 	b.t.Helper()
 	values := url.Values{}
 	for i := 0; i+1 < len(form); i += 2 {
@@ -189,14 +189,14 @@ func (b *browser) post(path string, form ...string) {
 	b.do(r)
 }
 
-func (b *browser) want(status int, text string) {
+func (b *caller) want(status int, text string) {
 	b.t.Helper()
 	if b.status != status || !strings.Contains(b.body, text) {
 		b.t.Fatalf("%s answers %d, want %d and %q:\n%s", b.path, b.status, status, text, b.body)
 	}
 }
 
-func (b *browser) find(pattern string) string {
+func (b *caller) find(pattern string) string {
 	b.t.Helper()
 	m := regexp.MustCompile(pattern).FindStringSubmatch(b.body)
 	if m == nil {
@@ -206,7 +206,7 @@ func (b *browser) find(pattern string) string {
 }
 
 // consentPage is where the page of an errand sends the browser.
-func (b *browser) consentPage() string {
+func (b *caller) consentPage() string {
 	b.t.Helper()
 	_, page, ok := strings.Cut(b.header.Get("Refresh"), "url=")
 	if !ok {
@@ -216,7 +216,7 @@ func (b *browser) consentPage() string {
 }
 
 // consents allows the access as somebody, and comes back.
-func (b *browser) consents(as string) {
+func (b *caller) consents(as string) {
 	b.t.Helper()
 	back, err := b.gmail.Consent(b.consentPage(), as)
 	if err != nil {
@@ -228,7 +228,7 @@ func (b *browser) consents(as string) {
 const passwordPattern = `<code>([a-z]{4}( [a-z]{4}){3})</code>`
 
 // invitation makes one, and returns its link.
-func (b *browser) invitation(whom string, more ...string) string {
+func (b *caller) invitation(whom string, more ...string) string {
 	b.t.Helper()
 	form := []string{"for", whom, "provider", "gmail", "hours", "72", "password", "yes", "name", "Livespace CRM"}
 	if len(more) == 0 {
@@ -328,7 +328,7 @@ func TestErrandBelongsToItsBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, other := range []*browser{f.browser(), f.administrator()} {
+	for _, other := range []*caller{f.browser(), f.administrator()} {
 		other.get(back)
 		other.want(http.StatusBadRequest, "begun in another browser")
 		other.get(errand)
@@ -382,7 +382,7 @@ func TestDeviceCode(t *testing.T) {
 }
 
 // ended waits until the errand of a page has come to its end, and shows it.
-func (f *ferry) ended(b *browser) {
+func (f *ferry) ended(b *caller) {
 	f.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		b.get(b.path)
@@ -438,7 +438,7 @@ func TestOwnersConnectTheirOwn(t *testing.T) {
 }
 
 // wantsSession has it that nobody posts there without a session.
-func (b *browser) wantsSession(paths ...string) {
+func (b *caller) wantsSession(paths ...string) {
 	b.t.Helper()
 	for _, path := range paths {
 		b.post(path, "mailbox", owner, "provider", "gmail")

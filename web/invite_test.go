@@ -63,7 +63,7 @@ func TestInvitation(t *testing.T) {
 	if strings.Contains(guest.body, password) {
 		t.Error("it is shown")
 	}
-	for _, late := range []*browser{guest, f.browser()} {
+	for _, late := range []*caller{guest, f.browser()} {
 		late.get(link)
 		late.want(http.StatusGone, "has been used")
 	}

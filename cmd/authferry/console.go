@@ -121,6 +121,7 @@ func (s *service) closeConsole() {
 	if s.console == nil {
 		return
 	}
+	defer s.pages.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), consoleDrain)
 	defer cancel()
 	if err := s.console.Shutdown(ctx); err != nil {
@@ -169,6 +170,7 @@ func (s *service) backing() web.Backing {
 		Servers: s.mailServers, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep,
 		Settings: func() (string, []web.Setting) { c := s.config.Load(); return c.file, c.keys },
 	}
+	b.Check = s.checkMailbox
 	b.Logins = func(q web.LoginQuery) ([]web.LoginAttempt, error) { return readLogins(s.config.Load(), q) }
 	return b
 }
