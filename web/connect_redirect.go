@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -33,17 +34,17 @@ func withoutHint(page, domain string, p *tokens.Provider) string {
 // which has to be registered with the client; a client that takes loopback
 // addresses only has its answer pasted back.
 func redirectTo(a Access, p *tokens.Provider, w way) (address string, paste bool) {
-	host := p.RedirectHost
-	if host == "" {
-		host = "127.0.0.1"
-	}
+	host := cmp.Or(p.RedirectHost, "127.0.0.1")
 	u, err := url.Parse(a.URL)
 	local := err == nil && u.Scheme == "http" && isLoopbackName(u.Hostname())
 	switch {
 	case w == byPaste || p.LoopbackOnly && !local:
 		return "http://" + net.JoinHostPort(host, pastePort), true
 	case local:
-		return "http://" + net.JoinHostPort(host, u.Port()), false
+		if host != "localhost" && u.Hostname() != "localhost" {
+			host = u.Hostname() // where it listens: [::1], say
+		}
+		return "http://" + strings.TrimSuffix(net.JoinHostPort(host, u.Port()), ":"), false
 	}
 	return a.URL + callbackPath, false
 }
