@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"authferry/check"
+	"authferry/tokens"
 )
 
 // TestConsoleChecksAMailbox: the test of a mailbox goes all the way, on the store
@@ -25,5 +26,19 @@ func TestConsoleChecksAMailbox(t *testing.T) {
 	}
 	if v, err := s.login("imap", s.password.Reveal()); v != welcomed {
 		t.Errorf("afterwards: %s, %v", v, err)
+	}
+}
+
+// TestClientOfADesktop: Google's file tells whether its client takes redirects to
+// loopback addresses only, which decides how the console has people come back.
+func TestClientOfADesktop(t *testing.T) {
+	for content, want := range map[string]bool{
+		`{"installed":{"client_id":"id","client_secret":"s"}}`: true,
+		`{"web":{"client_id":"id","client_secret":"s"}}`:       false,
+	} {
+		p := &tokens.Provider{LoopbackOnly: !want}
+		if err := parseClientFile([]byte(content), p); err != nil || p.LoopbackOnly != want {
+			t.Errorf("%s: %v, %v", content, p.LoopbackOnly, err)
+		}
 	}
 }
