@@ -21,6 +21,9 @@ type Provider struct {
 	UserInfoURL  string // tells whose an access token is; only asked to find the words for a refusal
 	ClientID     string
 	ClientSecret Secret // empty for public clients
+	// LoopbackOnly says that the client is known to take no redirect but to a
+	// loopback address (Google's type "Desktop app").
+	LoopbackOnly bool
 	Scopes       []string
 	// AuthParams are added to the consent URL (Google: access_type=offline).
 	AuthParams map[string]string
@@ -75,6 +78,17 @@ type Endpoint struct {
 	Host     string // for the certificate; empty: the provider does not serve this protocol
 	Port     int
 	StartTLS bool // TLS after STARTTLS or STLS; otherwise from the first byte
+}
+
+// FirstProtocol is the one to try a login over: "imap", if it is served.
+func (p *Provider) FirstProtocol() string {
+	switch {
+	case p.IMAP.Host == "" && p.POP3.Host != "":
+		return "pop3"
+	case p.IMAP.Host == "" && p.SMTP.Host != "":
+		return "smtp"
+	}
+	return "imap"
 }
 
 // DefaultRefreshAhead is the share of a token's life a login starts with at least.

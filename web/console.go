@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/check"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -36,6 +37,9 @@ type Backing struct {
 	Sessions func() []proxy.SessionInfo
 	Kick     func(match func(proxy.SessionInfo) bool) int
 	Sweep    func()
+
+	// Check walks the way of a login for a mailbox, and reports each step.
+	Check func(ctx context.Context, mailbox string, report func(check.Step))
 
 	// Logins returns the logins that were tried, the newest first; nil where no
 	// record of them is kept.
@@ -76,6 +80,7 @@ type Console struct {
 	guesses   *guesses
 	verifying chan struct{} // bounds the verifications at a time
 	now       func() time.Time
+	closers   []func() // end what the parts have under way
 }
 
 // maxVerifying bounds the verifications of passwords at a time, each of which
@@ -107,12 +112,15 @@ var parts = []func(*Console){
 	(*Console).mountLogins,
 	(*Console).mountPeople,
 	(*Console).mountConfiguration,
+	(*Console).mountConnect,
+	(*Console).mountTrial,
 }
 
 // navigation is the menu, in its order. Those who may not open a page do not
 // see it there.
 var navigation = []navItem{
 	{"/", "nav.mailboxes", signedIn},
+	{"/invitations", "nav.invitations", administrators},
 	{"/logins", "nav.logins", signedIn},
 	{"/people", "nav.people", administrators},
 	{"/configuration", "nav.configuration", administrators},
@@ -196,7 +204,14 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	c.mux.ServeHTTP(w, r)
+	c.mux.ServeHTTP(w, atCallback(r))
+}
+
+// Close ends what is under way beside requests, and waits for it.
+func (c *Console) Close() {
+	for _, end := range c.closers {
+		end()
+	}
 }
 
 // HasAdministrator tells whether an administrator has ever been let in. Where one comes by

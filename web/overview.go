@@ -204,7 +204,16 @@ func (v *visit) overview() error {
 // overviewActions are buttons on the overview, and mailboxActions on the page of
 // a mailbox, where the path follows the mailbox's own; parts add theirs. The
 // first of a mailbox's is the one that connects it again.
-var overviewActions, mailboxActions []navItem
+var (
+	overviewActions = []navItem{
+		{"/connect", "connect.title", administrators},
+		{"/invitations", "invitations.new", administrators},
+	}
+	mailboxActions = []navItem{
+		{"connect", "connect.action", signedIn},
+		{"test", "trial.button", signedIn},
+	}
+)
 
 // actions are those that the visitor may use.
 func (v *visit) actions(all []navItem) []navItem {

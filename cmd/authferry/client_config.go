@@ -26,7 +26,7 @@ func readClient(t *table, p *tokens.Provider) {
 	}
 	if id := t.text("client_id", ""); id != "" {
 		if id != p.ClientID {
-			p.ClientSecret, p.Certificate = "", nil // of the client that another table has
+			p.ClientSecret, p.Certificate, p.LoopbackOnly = "", nil, false // of the client that another table has
 		}
 		p.ClientID = id
 	}
@@ -90,6 +90,7 @@ func parseClientFile(content []byte, p *tokens.Provider) error {
 		return errors.New("has no OAuth client in it")
 	}
 	p.ClientID, p.ClientSecret = c.ID, tokens.Secret(c.Secret)
+	p.LoopbackOnly = file.Installed != nil
 	if p.AuthURL == "" && p.TokenURL == "" { // what is known of gmail is newer than such files
 		p.AuthURL, p.TokenURL = c.Auth, c.Token
 	}

@@ -34,15 +34,15 @@ func (v *visit) byItself(ctx context.Context) error {
 func tellEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *tokens.Provider) {
 	errs := cmd.ErrOrStderr()
 	fmt.Fprintf(errs, "\nEnrolled %s: [provider.%s] opens the mailboxes of its domain.\n", mailbox, p.Name)
-	var protocol, hint string
+	var hint string
 	token, err := p.Mint(ctx, mailbox)
 	if err != nil {
 		hint = adviceHint(tokens.CauseOf(err), mailbox, p)
-	} else if protocol, err = tryGrant(ctx, p, mailbox, token); errors.Is(err, proxy.ErrLoginRefused) {
-		hint = openedByNobody(mailbox, p)
+	} else if err = proxy.Prove(ctx, proxy.Claim{Mailbox: mailbox, Provider: p, Token: token}); errors.As(err, new(*proxy.NotGood)) {
+		hint, err = openedByNobody(mailbox, p), errors.Unwrap(err)
 	}
 	if err == nil {
-		fmt.Fprintf(errs, "A login to it over %s was let in.\n", strings.ToUpper(protocol))
+		fmt.Fprintf(errs, "A login to it over %s was let in.\n", strings.ToUpper(p.FirstProtocol()))
 		return
 	}
 	fmt.Fprintf(errs, "authferry: warning: the password is kept, but the mailbox cannot be opened now: %v\n", err)

@@ -120,6 +120,7 @@ func (s *service) closeConsole() {
 	if s.console == nil {
 		return
 	}
+	defer s.pages.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), consoleDrain)
 	defer cancel()
 	if err := s.console.Shutdown(ctx); err != nil {
@@ -172,6 +173,7 @@ func (s *service) backing() web.Backing {
 		return web.Cards(cardMailbox(s.config.Load(), mailbox), s.mailServices(), language)
 	}
 	b.MailSettings = s.mailSettings()
+	b.Check = s.checkMailbox
 	b.Logins = func(q web.LoginQuery) ([]web.LoginAttempt, error) { return readLogins(s.config.Load(), q) }
 	return b
 }

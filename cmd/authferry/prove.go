@@ -5,66 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"authferry/proxy"
 	"authferry/tokens"
 )
 
-// prove logs in with a grant as the mailbox. A person may have signed in as
-// somebody else; such a grant would be refused at every login to come.
+// prove logs in with a grant as the mailbox.
 func (v *visit) prove(ctx context.Context, t *tokens.Token) error {
-	protocol, err := tryGrant(ctx, v.provider, v.mailbox, t)
+	err := proxy.Prove(ctx, proxy.Claim{Mailbox: v.mailbox, SignIn: v.signIn, Provider: v.provider, Token: t})
+	bad := (*proxy.NotGood)(nil)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return errInterrupted
-	case errors.Is(err, proxy.ErrLoginRefused):
-		return v.explain(ctx, t, protocol, err)
+	case errors.As(err, &bad):
+		return v.explain(bad)
 	}
 	fmt.Fprintf(v.cmd.ErrOrStderr(), "authferry: warning: the grant could not be tried out: %v\n", err)
 	return nil
 }
 
-// tryGrant logs in with a token over the first protocol there is.
-func tryGrant(ctx context.Context, p *tokens.Provider, mailbox string, t *tokens.Token) (protocol string, err error) {
-	protocol = "imap"
-	for _, e := range []struct {
-		protocol string
-		endpoint tokens.Endpoint
-	}{{"smtp", p.SMTP}, {"pop3", p.POP3}, {"imap", p.IMAP}} {
-		if e.endpoint.Host != "" {
-			protocol = e.protocol
-		}
-	}
-	grant := &tokens.Grant{Mailbox: mailbox, User: mailbox, Provider: p, AccessToken: t.Access, Minted: true, Expiry: t.Expiry}
-	return protocol, proxy.TryLogin(ctx, grant, protocol)
-}
-
-// explain says why a grant is not good for the mailbox: first of all, whose it is.
-func (v *visit) explain(ctx context.Context, t *tokens.Token, protocol string, refusal error) error {
-	upper := strings.ToUpper(protocol)
-	if !v.flow.NeedsPerson() {
-		return failed(fmt.Errorf("%s does not open %s, which is not kept: %w", v.provider.Name, v.mailbox, refusal), "%s", openedByNobody(v.mailbox, v.provider))
-	}
-	whose, err := v.provider.WhoIs(ctx, t)
-	known := err == nil && printable(whose)
+// explain says what to do about a grant that is not good for the mailbox:
+// first of all, whose it is.
+func (v *visit) explain(bad *proxy.NotGood) error {
+	upper := strings.ToUpper(bad.Protocol)
 	switch {
-	case ctx.Err() != nil:
-		return errInterrupted
-	case known && !strings.EqualFold(whose, v.person()):
-		return failed(fmt.Errorf("you signed in as %s, expected %s: %w", whose, v.person(), refusal),
-			"open the page again and choose the right account; nothing was kept of this one")
-	case known && v.signIn != "":
-		return failed(fmt.Errorf("the grant of %s is not good for %s, and is not kept: %w", v.signIn, v.mailbox, refusal),
-			"give %s full access to the mailbox at the provider, and see whether it may use %s", v.signIn, upper)
-	case known:
-		return failed(fmt.Errorf("the grant is not good for %s, and is not kept: %w", v.mailbox, refusal),
-			"see whether the account may use %s", upper)
+	case !v.flow.NeedsPerson():
+		return failed(bad, "%s", openedByNobody(v.mailbox, v.provider))
+	case bad.WrongPerson():
+		return failed(bad, "open the page again and choose the right account; nothing was kept of this one")
+	case bad.Whose != "" && v.signIn != "":
+		return failed(bad, "give %s full access to the mailbox at the provider, and see whether it may use %s", v.signIn, upper)
+	case bad.Whose != "":
+		return failed(bad, "see whether the account may use %s", upper)
 	}
-	return failed(fmt.Errorf("the grant is not good for %s, and is not kept: %w", v.mailbox, refusal),
-		"did you sign in as another account than %s, or leave a box unticked? Otherwise see whether the account may use %s", v.person(), upper)
+	return failed(bad, "did you sign in as another account than %s, or leave a box unticked? Otherwise see whether the account may use %s", v.person(), upper)
 }
 
 // openedByNobody is what to do where a token for a mailbox is not let in, and
@@ -84,10 +60,4 @@ func adviceHint(c tokens.Cause, mailbox string, p *tokens.Provider) string {
 		return advice.Fix
 	}
 	return advice.Fix + ": " + advice.Page
-}
-
-// printable tells whether an address that a provider names can be shown as it is.
-func printable(address string) bool {
-	return len(address) <= 254 && checkMailbox(address) == nil &&
-		!strings.ContainsFunc(address, func(r rune) bool { return !unicode.IsGraphic(r) })
 }
