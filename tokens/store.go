@@ -1,8 +1,10 @@
 package tokens
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 )
 
 // ErrNoMailbox is returned by a [Store] for a mailbox it does not hold.
@@ -41,4 +43,29 @@ type Store interface {
 	// it. An error from edit leaves it as it was and is returned. ctx bounds the
 	// wait for the lock and the reading, and not the writing.
 	UpdateDocument(ctx context.Context, name string, edit func(old []byte) (new []byte, err error)) error
+}
+
+// editAccount calls edit and seals what became of the account, unless it was
+// held and is as it was.
+func (s *Seal) editAccount(a *Account, held bool, edit func(*Account) error) (sealed []byte, changed bool, err error) {
+	mailbox := a.Mailbox
+	before, err := encodeRecord(a)
+	if err != nil {
+		return nil, false, fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+	}
+	if err := edit(a); err != nil {
+		return nil, false, err
+	}
+	a.Mailbox = mailbox
+	plain, err := encodeRecord(a)
+	if err != nil {
+		return nil, false, fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+	}
+	if held && bytes.Equal(before, plain) {
+		return nil, false, nil
+	}
+	if sealed, err = s.close(plain); err != nil {
+		return nil, false, fmt.Errorf("sealing the account of %s: %w", quote(mailbox), err)
+	}
+	return sealed, true, nil
 }

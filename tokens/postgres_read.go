@@ -1,0 +1,151 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Mailboxes lists the addresses in alphabetical order.
+func (s *PostgresStore) Mailboxes(ctx context.Context) ([]string, error) {
+	versions, err := s.versions(ctx, s.reads)
+	if err != nil {
+		return nil, fmt.Errorf("listing the mailboxes: %w", err)
+	}
+	mailboxes := make([]string, 0, len(versions))
+	for mailbox := range versions {
+		mailboxes = append(mailboxes, mailbox)
+	}
+	slices.Sort(mailboxes) // bytewise, as everywhere else, and not as the database would
+	return mailboxes, nil
+}
+
+// querier is a connection or a pool of them.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (s *PostgresStore) versions(ctx context.Context, q querier) (map[string]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	rows, err := q.Query(ctx, `SELECT name, version FROM `+string(mailboxShelf))
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string]int64{}
+	var name string
+	var version int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &version}, func() error {
+		versions[name] = version
+		return nil
+	})
+	return versions, err
+}
+
+// Get returns an account: from memory where it is known to be as last written,
+// or where nobody can tell; see [PostgresOptions].
+func (s *PostgresStore) Get(ctx context.Context, mailbox string) (*Account, error) {
+	if a := s.cache.look(mailbox); a != nil {
+		return a, nil
+	}
+	a, err := s.read(ctx, mailbox)
+	if errors.Is(err, errDatabase) {
+		if a := s.cache.lastKnown(mailbox); a != nil {
+			return a, nil
+		}
+	}
+	return a, err
+}
+
+// Latest is Get past all memory, for an account that would be answered for
+// wrongly if it were not the latest. nil if a is.
+func (s *PostgresStore) Latest(ctx context.Context, a *Account) (*Account, error) {
+	version, ok := s.cache.version(a)
+	if !ok {
+		return nil, nil // it was read for the caller
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	var now int64
+	err := s.reads.QueryRow(ctx, `SELECT version FROM `+string(mailboxShelf)+` WHERE name = $1`, a.Mailbox).Scan(&now)
+	switch {
+	case err == nil && now == version:
+		return nil, nil
+	case err == nil || errors.Is(err, pgx.ErrNoRows):
+		return s.read(ctx, a.Mailbox)
+	}
+	return nil, fmt.Errorf("reading the account of %s: %w", quote(a.Mailbox), err)
+}
+
+// errDatabase: the database did not answer, as opposed to an answer that is no
+// good.
+var errDatabase = errors.New("PostgreSQL does not answer")
+
+// read reads an account from the database.
+func (s *PostgresStore) read(ctx context.Context, mailbox string) (*Account, error) {
+	if !isName(mailbox) {
+		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+	}
+	era := s.cache.now()
+	found, err := fetch(ctx, s.reads, mailboxShelf, mailbox)
+	if err != nil {
+		return nil, fmt.Errorf("reading the account of %s: %w: %w", quote(mailbox), errDatabase, err)
+	}
+	if found.sealed == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+	}
+	a, err := s.openAccount(mailbox, found.sealed)
+	if err != nil {
+		return nil, err
+	}
+	s.cache.keep(mailbox, a, found.version, era)
+	return a, nil
+}
+
+// fetch reads a row as it is.
+func fetch(ctx context.Context, pool *pgxpool.Pool, on shelf, name string) (row, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	var found row
+	err := pool.QueryRow(ctx, `SELECT sealed, version FROM `+string(on)+` WHERE name = $1`, name).Scan(&found.sealed, &found.version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row{}, nil
+	}
+	return found, err
+}
+
+// openAccount opens what is kept of a mailbox.
+func (s *PostgresStore) openAccount(mailbox string, sealed []byte) (*Account, error) {
+	plain, err := s.seal.open(sealed)
+	if err != nil {
+		return nil, fmt.Errorf("the row of %s in PostgreSQL is %w", quote(mailbox), err)
+	}
+	a, err := decodeRecord(plain)
+	if err != nil {
+		return nil, fmt.Errorf("reading the row of %s in PostgreSQL: %w", quote(mailbox), err)
+	}
+	// As with files: one row put in the place of another lends it nothing.
+	if a.Mailbox != mailbox {
+		return nil, fmt.Errorf("the row of %s in PostgreSQL holds the account of %s: put it back as it was", quote(mailbox), quote(a.Mailbox))
+	}
+	return a, nil
+}
+
+// Document returns a document as last written, by whichever process.
+func (s *PostgresStore) Document(ctx context.Context, name string) ([]byte, error) {
+	if err := checkDocumentName(name); err != nil {
+		return nil, err
+	}
+	found, err := fetch(ctx, s.reads, documentShelf, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the document %s: %w", name, err)
+	}
+	if found.sealed == nil {
+		return nil, nil
+	}
+	return s.seal.openDocument(name, found.sealed)
+}
