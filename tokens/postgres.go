@@ -64,6 +64,7 @@ type PostgresStore struct {
 	locks        keyLocks
 	cache        accountCache
 	heartbeat    time.Duration
+	writeTime    time.Duration
 }
 
 // PostgresOptions say which database, and how.
@@ -89,7 +90,7 @@ func OpenPostgresStore(ctx context.Context, o PostgresOptions) (*PostgresStore, 
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	s := &PostgresStore{seal: o.Seal, log: o.Log, config: config.ConnConfig, heartbeat: heartbeat}
+	s := &PostgresStore{seal: o.Seal, log: o.Log, config: config.ConnConfig, heartbeat: heartbeat, writeTime: writeTime}
 	s.cache.outage = cmp.Or(o.Outage, DefaultOutage)
 	if err := s.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("opening the store in PostgreSQL at %s: %w", placeOf(config.ConnConfig), err)

@@ -120,7 +120,7 @@ func (s *PostgresStore) edit(ctx context.Context, on shelf, name, what string, c
 	if err != nil || !changed {
 		return row{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.writeTime)
 	defer cancel()
 	version, err := h.put(ctx, on, name, next)
 	if err != nil && h.conn.Conn().IsClosed() {
@@ -135,18 +135,26 @@ func (s *PostgresStore) edit(ctx context.Context, on shelf, name, what string, c
 	return row{next, version}, nil
 }
 
-// hold takes a connection and locks a row on it, whether it is there or not.
+// hold takes a connection and locks a row on it, whether it is there or not. A
+// server that was restarted leaves dead connections in the pool; those are not
+// taken twice.
 func (s *PostgresStore) hold(ctx context.Context, on shelf, name string) (*held, error) {
-	conn, err := s.edits.Acquire(ctx)
-	if err != nil {
-		return nil, byContext(ctx, err)
-	}
-	h := &held{conn: conn}
-	if err := h.lock(ctx, on, name); err != nil {
+	for again := false; ; again = true {
+		conn, err := s.edits.Acquire(ctx)
+		if err != nil {
+			return nil, byContext(ctx, err)
+		}
+		h := &held{conn: conn}
+		if err = h.lock(ctx, on, name); err == nil {
+			return h, nil
+		}
+		dead := conn.Conn().IsClosed()
 		h.release(ctx)
-		return nil, byContext(ctx, err)
+		if again || !dead || ctx.Err() != nil {
+			return nil, byContext(ctx, err)
+		}
+		s.edits.Reset()
 	}
-	return h, nil
 }
 
 func (h *held) lock(ctx context.Context, on shelf, name string) (err error) {

@@ -5,14 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
 func (s *PostgresStore) Mailboxes(ctx context.Context) ([]string, error) {
-	versions, err := s.versions(ctx, s.reads)
+	var versions map[string]int64
+	err := s.reading(ctx, func(ctx context.Context) (err error) {
+		versions, err = allVersions(ctx, s.reads)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the mailboxes: %w", err)
 	}
@@ -24,14 +29,32 @@ func (s *PostgresStore) Mailboxes(ctx context.Context) ([]string, error) {
 	return mailboxes, nil
 }
 
+// reading bounds a read, and does it again where the connection was dead: a
+// server that was restarted leaves such in the pool.
+func (s *PostgresStore) reading(ctx context.Context, read func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	err := read(ctx)
+	answer, none := (*pgconn.PgError)(nil), (*pgconn.ConnectError)(nil)
+	if err == nil || ctx.Err() != nil || errors.Is(err, pgx.ErrNoRows) || errors.As(err, &none) ||
+		errors.As(err, &answer) && !strings.HasPrefix(answer.Code, shutdownClass) {
+		return err
+	}
+	s.reads.Reset()
+	return read(ctx)
+}
+
+// shutdownClass begins the codes of a server that ends connections: what it
+// said last is the answer to what is asked first.
+const shutdownClass = "57P"
+
 // querier is a connection or a pool of them.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func (s *PostgresStore) versions(ctx context.Context, q querier) (map[string]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTime)
-	defer cancel()
+// allVersions are those of the mailboxes there are.
+func allVersions(ctx context.Context, q querier) (map[string]int64, error) {
 	rows, err := q.Query(ctx, `SELECT name, version FROM `+string(mailboxShelf))
 	if err != nil {
 		return nil, err
@@ -68,10 +91,10 @@ func (s *PostgresStore) Latest(ctx context.Context, a *Account) (*Account, error
 	if !ok {
 		return nil, nil // it was read for the caller
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTime)
-	defer cancel()
 	var now int64
-	err := s.reads.QueryRow(ctx, `SELECT version FROM `+string(mailboxShelf)+` WHERE name = $1`, a.Mailbox).Scan(&now)
+	err := s.reading(ctx, func(ctx context.Context) error {
+		return s.reads.QueryRow(ctx, `SELECT version FROM `+string(mailboxShelf)+` WHERE name = $1`, a.Mailbox).Scan(&now)
+	})
 	switch {
 	case err == nil && now == version:
 		return nil, nil
@@ -91,7 +114,7 @@ func (s *PostgresStore) read(ctx context.Context, mailbox string) (*Account, err
 		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
 	}
 	era := s.cache.now()
-	found, err := fetch(ctx, s.reads, mailboxShelf, mailbox)
+	found, err := s.fetch(ctx, mailboxShelf, mailbox)
 	if err != nil {
 		return nil, fmt.Errorf("reading the account of %s: %w: %w", quote(mailbox), errDatabase, err)
 	}
@@ -107,11 +130,11 @@ func (s *PostgresStore) read(ctx context.Context, mailbox string) (*Account, err
 }
 
 // fetch reads a row as it is.
-func fetch(ctx context.Context, pool *pgxpool.Pool, on shelf, name string) (row, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTime)
-	defer cancel()
+func (s *PostgresStore) fetch(ctx context.Context, on shelf, name string) (row, error) {
 	var found row
-	err := pool.QueryRow(ctx, `SELECT sealed, version FROM `+string(on)+` WHERE name = $1`, name).Scan(&found.sealed, &found.version)
+	err := s.reading(ctx, func(ctx context.Context) error {
+		return s.reads.QueryRow(ctx, `SELECT sealed, version FROM `+string(on)+` WHERE name = $1`, name).Scan(&found.sealed, &found.version)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return row{}, nil
 	}
@@ -140,7 +163,7 @@ func (s *PostgresStore) Document(ctx context.Context, name string) ([]byte, erro
 	if err := checkDocumentName(name); err != nil {
 		return nil, err
 	}
-	found, err := fetch(ctx, s.reads, documentShelf, name)
+	found, err := s.fetch(ctx, documentShelf, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the document %s: %w", name, err)
 	}

@@ -147,9 +147,8 @@ func TestPostgresMemory(t *testing.T) {
 		t.Error("what was written is read again")
 	}
 	ask(t, url, `DELETE FROM authferry_mailboxes`)
-	<-changes
-	if _, err := b.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox) {
-		t.Errorf("removed by hand: %v", err)
+	for _, err := b.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox); _, err = b.Get(context.Background(), me) {
+		<-changes // that of the edit before may be one
 	}
 }
 
