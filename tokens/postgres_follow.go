@@ -94,7 +94,7 @@ func (s *PostgresStore) listen(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `LISTEN authferry`); err != nil {
 		return err
 	}
-	versions, err := allVersions(ctx, conn)
+	versions, err := allVersions(ctx, conn, mailboxShelf)
 	if err != nil {
 		return err
 	}

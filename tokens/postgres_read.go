@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,20 +14,25 @@ import (
 
 // Mailboxes lists the addresses in alphabetical order.
 func (s *PostgresStore) Mailboxes(ctx context.Context) ([]string, error) {
+	return s.names(ctx, mailboxShelf, "mailboxes")
+}
+
+// Documents lists the names of documents in alphabetical order.
+func (s *PostgresStore) Documents(ctx context.Context) ([]string, error) {
+	return s.names(ctx, documentShelf, "documents")
+}
+
+func (s *PostgresStore) names(ctx context.Context, on shelf, what string) ([]string, error) {
 	var versions map[string]int64
 	err := s.reading(ctx, func(ctx context.Context) (err error) {
-		versions, err = allVersions(ctx, s.reads)
+		versions, err = allVersions(ctx, s.reads, on)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing the mailboxes: %w", err)
+		return nil, fmt.Errorf("listing the %s: %w", what, err)
 	}
-	mailboxes := make([]string, 0, len(versions))
-	for mailbox := range versions {
-		mailboxes = append(mailboxes, mailbox)
-	}
-	slices.Sort(mailboxes) // bytewise, as everywhere else, and not as the database would
-	return mailboxes, nil
+	// Bytewise, as everywhere else, and not as the database would.
+	return slices.Sorted(maps.Keys(versions)), nil
 }
 
 // reading bounds a read, and does it again where the connection was dead: a
@@ -53,9 +59,9 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// allVersions are those of the mailboxes there are.
-func allVersions(ctx context.Context, q querier) (map[string]int64, error) {
-	rows, err := q.Query(ctx, `SELECT name, version FROM `+string(mailboxShelf))
+// allVersions are those of what stands on a shelf, by name.
+func allVersions(ctx context.Context, q querier, on shelf) (map[string]int64, error) {
+	rows, err := q.Query(ctx, `SELECT name, version FROM `+string(on))
 	if err != nil {
 		return nil, err
 	}

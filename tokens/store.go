@@ -33,6 +33,8 @@ type Store interface {
 	// Delete forgets a mailbox. ErrNoMailbox if there is none.
 	Delete(ctx context.Context, mailbox string) error
 
+	// Documents lists the names of documents in alphabetical order.
+	Documents(ctx context.Context) ([]string, error)
 	// Document returns what is kept under a name, of 1 to 64 of a-z, 0-9 and -,
 	// as last written by whichever process, and nil if there is nothing. The
 	// result is the caller's own.
