@@ -11,14 +11,17 @@ import (
 
 // follower is a store that other machines write to, and that has to be told.
 type follower interface {
-	Follow(ctx context.Context, back, changed func())
+	// Follow keeps up until ctx is done. It calls well when the store answers
+	// after a time away, and now and then while it does, and changed when another
+	// machine has changed an account. Both return at once.
+	Follow(ctx context.Context, well, changed func())
 	// Latest returns an account as last written, nil if a is that.
 	Latest(ctx context.Context, a *Account) (*Account, error)
 }
 
-// sweepPause comes between two calls of what Follow was given: every refresh of
-// a token is a change.
-const sweepPause = 500 * time.Millisecond
+// workPause comes between two rounds of what is done for changes: every refresh
+// of a token is one.
+const workPause = 500 * time.Millisecond
 
 // Follow keeps up with what other machines write to the store, until ctx is
 // done; where there are none it returns at once. It calls changed, soon after
@@ -29,30 +32,40 @@ func (v *Vault) Follow(ctx context.Context, changed func()) {
 	if !ok {
 		return
 	}
-	news := make(chan struct{}, 1)
-	done := make(chan struct{})
+	write, written := worker(ctx, workPause, func() {
+		if err := v.writeUnwritten(ctx); err != nil && ctx.Err() == nil {
+			v.log.Error("tokens could not be written down", zap.Error(err))
+		}
+	})
+	tell, told := worker(ctx, workPause, changed)
+	f.Follow(ctx, write, tell)
+	written()
+	told()
+}
+
+// worker does something soon after each kick, in a goroutine of its own, and for
+// many kicks at one time once, with a pause after it. end waits for it.
+func worker(ctx context.Context, pause time.Duration, do func()) (kick, end func()) {
+	kicks, done := make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		for range news {
-			changed()
+		for range kicks {
+			do()
 			select {
-			case <-time.After(sweepPause):
+			case <-time.After(pause):
 			case <-ctx.Done():
 			}
 		}
 	}()
-	f.Follow(ctx, func() {
-		if err := v.writeUnwritten(ctx); err != nil {
-			v.log.Error("tokens could not be written down", zap.Error(err))
+	return func() {
+			select {
+			case kicks <- struct{}{}:
+			default: // there is one that it has not come to
+			}
+		}, func() {
+			close(kicks)
+			<-done
 		}
-	}, func() {
-		select {
-		case news <- struct{}{}:
-		default: // there is one that it has not looked at
-		}
-	})
-	close(news)
-	<-done
 }
 
 // verifyLatest looks again before a login is refused: the password may have been

@@ -157,6 +157,26 @@ func (c *accountCache) changed(mailbox string, version int64) (news bool) {
 	return news
 }
 
+// behind tells whether memory has an account of another version.
+func (c *accountCache) behind(mailbox string, version int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.accounts[mailbox]
+	return k == nil || k.account == nil || k.version < version
+}
+
+// outdated are the mailboxes in memory that have changed.
+func (c *accountCache) outdated() (mailboxes []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for mailbox, k := range c.accounts {
+		if k.account != nil && !k.current() {
+			mailboxes = append(mailboxes, mailbox)
+		}
+	}
+	return mailboxes
+}
+
 // attend begins an era in which every change is told of, with the versions
 // there are.
 func (c *accountCache) attend(versions map[string]int64) {

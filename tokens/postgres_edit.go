@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,6 +34,7 @@ func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*A
 		return fmt.Errorf("%s cannot be the address of a mailbox: write it as you@example.com", quote(mailbox))
 	}
 	var edited *Account
+	era := s.cache.now()
 	written, err := s.edit(ctx, mailboxShelf, mailbox, "the account of "+quote(mailbox), func(was row) ([]byte, bool, error) {
 		edited = &Account{Mailbox: mailbox}
 		if was.sealed != nil {
@@ -40,6 +42,7 @@ func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*A
 			if edited, err = s.openAccount(mailbox, was.sealed); err != nil {
 				return nil, false, err
 			}
+			s.seen(mailbox, was, era)
 		}
 		return s.seal.editAccount(edited, was.sealed != nil, edit)
 	})
@@ -47,6 +50,18 @@ func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*A
 		s.cache.wrote(mailbox, edited, written.version)
 	}
 	return err
+}
+
+// seen remembers what an edit found where memory is behind: who comes second to a
+// refresh leaves the account as it is, and has the next login find it so.
+func (s *PostgresStore) seen(mailbox string, was row, era int) {
+	if !s.cache.behind(mailbox, was.version) {
+		return
+	}
+	// A copy of its own: the edit changes the other one.
+	if a, err := s.openAccount(mailbox, was.sealed); err == nil {
+		s.cache.keep(mailbox, a, was.version, era)
+	}
 }
 
 // Delete forgets a mailbox.
@@ -234,5 +249,29 @@ func byContext(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return err
+	return inOneLine(err)
 }
+
+// inOneLine is an error of the driver, which tells of every address it tried in
+// a line of its own, and twice where TLS is a choice.
+func inOneLine(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return &lineError{err, lines[0] + " " + strings.Join(lines[1:], "; ")}
+}
+
+type lineError struct {
+	error
+	line string
+}
+
+func (e *lineError) Error() string { return e.line }
+func (e *lineError) Unwrap() error { return e.error }

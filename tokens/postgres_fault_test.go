@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -391,7 +392,7 @@ func TestPostgresUnwritten(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	store := here.store.(*PostgresStore)
-	store.writeTime = 10 * time.Millisecond
+	store.writeTime = time.Second
 	var once sync.Once
 	endpoint.does(func(http.ResponseWriter, *http.Request) bool {
 		once.Do(func() { w.setDown(true) })
@@ -419,5 +420,29 @@ func TestPostgresUnwritten(t *testing.T) {
 	}
 	if n := endpoint.asked(); n != 1 {
 		t.Errorf("%d refreshes", n)
+	}
+}
+
+// TestPostgresAwayAfterChange: what another machine changed is served from
+// memory as it is now, though nobody asked for it before the database went away.
+func TestPostgresAwayAfterChange(t *testing.T) {
+	ctx := context.Background()
+	url, seal := freshPostgres(t), newSeal(t)
+	direct := openPostgres(t, url, seal)
+	put(t, direct, wholeAccount(me))
+	w := newWire(t, url)
+	s := openPostgres(t, w.url, seal)
+	changes := follow(t, s)
+	if _, err := s.Get(ctx, me); err != nil {
+		t.Fatal(err)
+	}
+	put(t, direct, &Account{Mailbox: me, Provider: "after"})
+	<-changes
+	for len(s.cache.outdated()) > 0 { // without anybody's Get
+		runtime.Gosched()
+	}
+	w.setDown(true)
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
+		t.Errorf("%v, %v", a, err)
 	}
 }

@@ -25,20 +25,26 @@ const (
 	mostReconnect  = time.Second
 )
 
-// Follow keeps memory up with what other processes write, until ctx is done. It
-// calls back when the database answers after a time away, and changed when
-// another process has changed an account.
-func (s *PostgresStore) Follow(ctx context.Context, back, changed func()) {
+// Follow keeps memory up with what other processes write; see follower. What is
+// in memory and has changed is read at once: the next to ask may come when the
+// database is away, and what is known to have changed is not served then.
+func (s *PostgresStore) Follow(ctx context.Context, well, changed func()) {
 	defer s.cache.lose(linkNone)
+	freshen, end := worker(ctx, 0, func() { s.freshen(ctx) })
+	defer end()
 	wait, since := leastReconnect, time.Time{}
 	for ctx.Err() == nil {
 		attended, err := s.follow(ctx, func() {
 			if !since.IsZero() {
 				s.log.Info("PostgreSQL answers again", zap.Duration("after", time.Since(since)))
 			}
-			back()
+			since = time.Time{}
+			freshen()
 			changed() // who knows
-		}, changed)
+		}, well, func() {
+			freshen()
+			changed()
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -59,13 +65,23 @@ func (s *PostgresStore) Follow(ctx context.Context, back, changed func()) {
 	}
 }
 
+// freshen reads what is in memory and has changed. What cannot be read now is
+// read when it is asked for.
+func (s *PostgresStore) freshen(ctx context.Context) {
+	for _, mailbox := range s.cache.outdated() {
+		if _, err := s.read(ctx, mailbox); errors.Is(err, errDatabase) {
+			return
+		}
+	}
+}
+
 // follow makes one connection, and hears what it tells until it is lost.
 // attended tells whether it came so far.
-func (s *PostgresStore) follow(ctx context.Context, back, changed func()) (attended bool, err error) {
+func (s *PostgresStore) follow(ctx context.Context, back, well, changed func()) (attended bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
 	if err != nil {
 		s.cache.lose(linkAway)
-		return false, err
+		return false, inOneLine(err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -78,6 +94,7 @@ func (s *PostgresStore) follow(ctx context.Context, back, changed func()) (atten
 	}
 	back()
 	for {
+		well()
 		if err := s.hear(ctx, conn, changed); err != nil {
 			return true, err
 		}

@@ -44,10 +44,10 @@ func (s *PostgresStore) reading(ctx context.Context, read func(context.Context) 
 	answer, none := (*pgconn.PgError)(nil), (*pgconn.ConnectError)(nil)
 	if err == nil || ctx.Err() != nil || errors.Is(err, pgx.ErrNoRows) || errors.As(err, &none) ||
 		errors.As(err, &answer) && !strings.HasPrefix(answer.Code, shutdownClass) {
-		return err
+		return inOneLine(err)
 	}
 	s.reads.Reset()
-	return read(ctx)
+	return inOneLine(read(ctx))
 }
 
 // shutdownClass begins the codes of a server that ends connections: what it

@@ -52,7 +52,7 @@ func (s *PostgresStore) migrate(ctx context.Context) error {
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
 	if err != nil {
-		return err
+		return inOneLine(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {

@@ -69,13 +69,12 @@ func openPostgres(t testing.TB, url string, seal *Seal) *PostgresStore {
 func follow(t testing.TB, s *PostgresStore) (changes <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	attended, done, news := make(chan struct{}, 100), make(chan struct{}), make(chan struct{}, 1000)
+	done, news := make(chan struct{}), make(chan struct{}, 1000)
 	go func() {
 		defer close(done)
-		s.Follow(ctx, func() { attended <- struct{}{} }, func() { news <- struct{}{} })
+		s.Follow(ctx, func() {}, func() { news <- struct{}{} })
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	<-attended
 	<-news // that of the beginning
 	return news
 }
@@ -160,7 +159,7 @@ func TestPostgresRefusals(t *testing.T) {
 		"nobody there": "postgres://u:CANARY@127.0.0.1:1/d",
 	} {
 		_, err := OpenPostgresStore(context.Background(), PostgresOptions{URL: Secret(url), Seal: newSeal(t)})
-		if err == nil || strings.Contains(err.Error(), "CAN") || strings.Contains(err.Error(), "ARY") {
+		if err == nil || strings.Contains(err.Error(), "CAN") || strings.Contains(err.Error(), "ARY") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
