@@ -132,7 +132,7 @@ func TestPostgresMemory(t *testing.T) {
 		}
 		return got
 	}
-	if get() != get() {
+	if first := get(); get() != first {
 		t.Error("read twice")
 	}
 	put(t, a, &Account{Mailbox: me, Provider: "other"})
