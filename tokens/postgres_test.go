@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const postgresEnv = "AUTHFERRY_TEST_POSTGRES"
+const postgresEnv = "TEST_POSTGRES"
 
 // freshPostgres is the URL of an empty place in the database of the tests.
 func freshPostgres(t testing.TB) string {

@@ -21,12 +21,12 @@ import (
 	"authferry/demo"
 )
 
-// What .ci/postgres sets: a database of its own, and a command that takes
+// What .ci/postgres sets (AUTHFERRY_... would be the configuration's): a database of its own, and a command that takes
 // "stop" and "start" to do so to its server.
 const (
-	postgresEnv    = "AUTHFERRY_TEST_POSTGRES"
-	postgresCtlEnv = "AUTHFERRY_TEST_POSTGRES_CTL"
-	replicasURL    = "AUTHFERRY_TEST_REPLICAS"
+	postgresEnv    = "TEST_POSTGRES"
+	postgresCtlEnv = "TEST_POSTGRES_CTL"
+	replicasURL    = "TEST_REPLICAS"
 )
 
 // replicas are several servers over one database, behind a balancer.

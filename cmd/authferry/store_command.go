@@ -39,7 +39,7 @@ Stop the servers of both first, and do not start one on FROM afterwards: where a
 provider replaces refresh tokens, the copy that is used first is the one that
 keeps working. What is in TO already stays; under the same name it is
 overwritten only with --force.`,
-		Example: `  authferry store copy file:/var/lib/authferry postgres:env:AUTHFERRY_DATABASE --to-seal file:/etc/authferry/seal.key
+		Example: `  authferry store copy file:/var/lib/authferry postgres:env:MAIL_DATABASE --to-seal file:/etc/authferry/seal.key
   authferry store copy postgres:file:/etc/authferry/database file:/var/lib/authferry --from-seal file:/etc/authferry/seal.key`,
 		Args: takes("FROM", "TO"),
 		RunE: func(cmd *cobra.Command, args []string) error {
