@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // begin counts a refresh, unless the vault is closed.
@@ -20,7 +21,8 @@ func (v *Vault) begin() bool {
 func (v *Vault) end() { v.working.Done() }
 
 // Close waits for refreshes under way, tries once more to write what the store
-// did not take, and writes down when passwords were last used.
+// did not take, writes down when passwords were last used, and closes a store
+// that has connections.
 func (v *Vault) Close(ctx context.Context) error {
 	v.mu.Lock()
 	v.closed = true
@@ -35,7 +37,11 @@ func (v *Vault) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for refreshes under way: %w", ctx.Err())
 	}
-	return errors.Join(v.writeUnwritten(ctx), v.uses.close(ctx))
+	err := errors.Join(v.writeUnwritten(ctx), v.uses.close(ctx))
+	if c, ok := v.store.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 // writeUnwritten writes the tokens that exist nowhere but in memory.

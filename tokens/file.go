@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +39,9 @@ type FileStore struct {
 	dir  string
 	seal *Seal
 
+	locks keyLocks
+
 	mu    sync.Mutex
-	locks map[string]*fileLock
 	cache map[string]cachedAccount
 }
 
@@ -56,8 +56,7 @@ type cachedAccount struct {
 // a store under two keys.
 func OpenFileStore(dir string, seal *Seal) (*FileStore, error) {
 	s := &FileStore{
-		dir: filepath.Join(dir, "mailboxes"), seal: seal,
-		locks: map[string]*fileLock{}, cache: map[string]cachedAccount{},
+		dir: filepath.Join(dir, "mailboxes"), seal: seal, cache: map[string]cachedAccount{},
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
@@ -239,24 +238,9 @@ func (s *FileStore) Update(ctx context.Context, mailbox string, edit func(*Accou
 	if err != nil {
 		return err
 	}
-	before, err := encodeRecord(a)
-	if err != nil {
-		return fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
-	}
-	if err := edit(a); err != nil {
+	sealed, changed, err := s.seal.editAccount(a, held, edit)
+	if err != nil || !changed {
 		return err
-	}
-	a.Mailbox = mailbox
-	plain, err := encodeRecord(a)
-	if err != nil {
-		return fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
-	}
-	if held && bytes.Equal(before, plain) {
-		return nil
-	}
-	sealed, err := s.seal.close(plain)
-	if err != nil {
-		return fmt.Errorf("sealing the account of %s: %w", quote(mailbox), err)
 	}
 	return replaceFile(s.path(mailbox, sealedSuffix), sealed)
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // A FileStore keeps documents beside the mailboxes, in files of the same kind:
@@ -19,6 +21,23 @@ func (s *FileStore) documents() string { return filepath.Join(filepath.Dir(s.dir
 
 func (s *FileStore) documentPath(name, suffix string) string {
 	return filepath.Join(s.documents(), name+suffix)
+}
+
+// Documents lists the names of documents in alphabetical order.
+func (s *FileStore) Documents(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(s.documents())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the documents: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), sealedSuffix)
+		if ok && checkDocumentName(name) == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names) // "a-b.age" comes before "a.age"
+	return names, nil
 }
 
 // Document returns a document as last written, by whichever process.

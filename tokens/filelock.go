@@ -15,13 +15,6 @@ const (
 	lockPoll = 10 * time.Millisecond
 )
 
-// fileLock excludes the goroutines of this process from each other: a lock of
-// the file system belongs to whoever opened the file.
-type fileLock struct {
-	held  chan struct{}
-	users int
-}
-
 // lock excludes all other goroutines and processes from editing a mailbox.
 func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), err error) {
 	if len(escapeName(mailbox)) > maxName {
@@ -30,38 +23,21 @@ func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), er
 	return s.lockFile(ctx, s.path(mailbox, lockSuffix), "the account of "+quote(mailbox))
 }
 
-// lockFile holds a lock until unlock is called; what says what it protects.
+// lockFile holds a lock until unlock is called; what says what it protects. A
+// lock of the file system belongs to whoever opened the file, so that
+// goroutines have to be told apart by another.
 func (s *FileStore) lockFile(ctx context.Context, path, what string) (unlock func(), err error) {
-	s.mu.Lock()
-	l := s.locks[path]
-	if l == nil {
-		l = &fileLock{held: make(chan struct{}, 1)}
-		s.locks[path] = l
-	}
-	l.users++
-	s.mu.Unlock()
-	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(s.locks, path)
-		}
-	}
-	select {
-	case l.held <- struct{}{}:
-	case <-ctx.Done():
-		leave()
-		return nil, fmt.Errorf("waiting to edit %s: %w", what, ctx.Err())
+	leave, err := s.locks.lock(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("waiting to edit %s: %w", what, err)
 	}
 	file := flock.New(path, flock.SetPermissions(0o600))
 	if _, err := file.TryLockContext(ctx, lockPoll); err != nil {
-		<-l.held
 		leave()
 		return nil, fmt.Errorf("locking %s: %w", what, err)
 	}
 	return func() {
 		file.Unlock()
-		<-l.held
 		leave()
 	}, nil
 }

@@ -1,8 +1,10 @@
 package tokens
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 )
 
 // ErrNoMailbox is returned by a [Store] for a mailbox it does not hold.
@@ -31,6 +33,8 @@ type Store interface {
 	// Delete forgets a mailbox. ErrNoMailbox if there is none.
 	Delete(ctx context.Context, mailbox string) error
 
+	// Documents lists the names of documents in alphabetical order.
+	Documents(ctx context.Context) ([]string, error)
 	// Document returns what is kept under a name, of 1 to 64 of a-z, 0-9 and -,
 	// as last written by whichever process, and nil if there is nothing. The
 	// result is the caller's own.
@@ -41,4 +45,29 @@ type Store interface {
 	// it. An error from edit leaves it as it was and is returned. ctx bounds the
 	// wait for the lock and the reading, and not the writing.
 	UpdateDocument(ctx context.Context, name string, edit func(old []byte) (new []byte, err error)) error
+}
+
+// editAccount calls edit and seals what became of the account, unless it was
+// held and is as it was.
+func (s *Seal) editAccount(a *Account, held bool, edit func(*Account) error) (sealed []byte, changed bool, err error) {
+	mailbox := a.Mailbox
+	before, err := encodeRecord(a)
+	if err != nil {
+		return nil, false, fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+	}
+	if err := edit(a); err != nil {
+		return nil, false, err
+	}
+	a.Mailbox = mailbox
+	plain, err := encodeRecord(a)
+	if err != nil {
+		return nil, false, fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+	}
+	if held && bytes.Equal(before, plain) {
+		return nil, false, nil
+	}
+	if sealed, err = s.close(plain); err != nil {
+		return nil, false, fmt.Errorf("sealing the account of %s: %w", quote(mailbox), err)
+	}
+	return sealed, true, nil
 }

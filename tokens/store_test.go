@@ -285,6 +285,9 @@ func storeDocuments(t *testing.T, a, b Store) {
 	ctx := context.Background()
 	put(t, a, wholeAccount(me))
 	wantDocument(t, "users", nil, a, b)
+	if got, err := a.Documents(ctx); err != nil || len(got) != 0 {
+		t.Errorf("Documents: %q, %v", got, err)
+	}
 	was := []byte(nil)
 	for i, next := range [][]byte{[]byte("one"), {}, []byte("two\x00\xff\n"), []byte("same"), []byte("same"), nil, []byte("back"), bytes.Repeat([]byte("x"), maxDocument)} {
 		writer := []Store{a, b}[i%2]
@@ -312,6 +315,12 @@ func storeDocuments(t *testing.T, a, b Store) {
 		wantDocument(t, "users", was, a, b)
 	}
 	wantDocument(t, "user", nil, a, b)
+	if err := b.UpdateDocument(ctx, "users-2", func([]byte) ([]byte, error) { return []byte("2"), nil }); err != nil {
+		t.Error(err)
+	}
+	if got, err := a.Documents(ctx); err != nil || !cmp.Equal(got, []string{"users", "users-2"}) {
+		t.Errorf("Documents: %q, %v", got, err)
+	}
 	if got, err := b.Mailboxes(ctx); err != nil || !cmp.Equal(got, []string{me}) {
 		t.Errorf("among the mailboxes: %q, %v", got, err)
 	}

@@ -150,6 +150,9 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	password, err := v.verifier.verify(ctx, a, l, v.now())
+	if errors.Is(err, ErrBadLogin) {
+		a, password, err = v.verifyLatest(ctx, a, l, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,8 @@ func configForAdmin(cmd *cobra.Command) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &config{file: doc.file, store: readStore(root), monitor: readMonitor(root)}
+	c := &config{file: doc.file, monitor: readMonitor(root)}
+	c.readStore(root)
 	c.admin = readAdmin(root, c.store)
 	return c, nil
 }

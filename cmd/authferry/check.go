@@ -65,7 +65,7 @@ func checkUp(ctx context.Context, cmd *cobra.Command, mailboxes []string, sendTo
 		}
 	}()
 	check.Run(ctx, check.Subject{
-		Config: c.file, Store: c.store, Seal: c.seal, Providers: c.settings.Providers, Hostname: c.hostname,
+		Config: c.file, Store: c.fileStore(), Seal: c.seal, Providers: c.settings.Providers, Hostname: c.hostname,
 		Mailboxes: mailboxes, SendTo: sendTo,
 		Open: func() (_ *tokens.Vault, err error) {
 			vault, err = openVaultAsOwner(c)

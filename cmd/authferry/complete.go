@@ -33,7 +33,7 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 	if err != nil {
 		return nil, nothing
 	}
-	if _, err := os.Stat(c.store); err != nil { // opening it would make one
+	if _, err := os.Stat(c.store); err != nil && c.fileStore() != "" { // opening it would make one
 		return nil, nothing
 	}
 	vault, err := openVaultAsOwner(c)

@@ -23,10 +23,13 @@ import (
 type config struct {
 	file     string
 	listen   []listenURL
-	store    string // the directory
-	seal     string // for tokens.LoadSeal
-	admin    string // the socket; empty: none
-	monitor  string // where monitors ask, host:port; empty: nowhere
+	store    string        // the directory: of the mailboxes, or of this server's own state
+	postgres tokens.Secret // where the mailboxes are instead, a URL
+	place    string        // the same without the password
+	outage   time.Duration // how long logins go on without it
+	seal     string        // for tokens.LoadSeal
+	admin    string        // the socket; empty: none
+	monitor  string        // where monitors ask, host:port; empty: nowhere
 	hostname string
 	drain    time.Duration
 	tls      tlsConfig
@@ -150,7 +153,6 @@ func openDocument(file string) (*document, *table, error) {
 func readConfig(t *table) *config {
 	c := &config{
 		listen:   readListeners(t),
-		store:    readStore(t),
 		seal:     readSeal(t),
 		monitor:  readMonitor(t),
 		hostname: readHostname(t),
@@ -161,6 +163,7 @@ func readConfig(t *table) *config {
 		alert:    readAlert(t.table("alert")),
 		audit:    readAudit(t.table("audit")),
 	}
+	c.readStore(t)
 	c.admin = readAdmin(t, c.store)
 	c.nameMailboxes = t.flag("monitor_mailboxes", true)
 	c.tls = readTLS(t.table("tls"), c.hostname)
@@ -171,18 +174,6 @@ func readConfig(t *table) *config {
 	c.console = readConsole(t, c.hostname)
 	t.done()
 	return c
-}
-
-func readStore(t *table) string {
-	text := t.text("store", defaultStore)
-	scheme, path, _ := strings.Cut(text, ":")
-	switch {
-	case scheme == "postgres" || scheme == "postgresql":
-		t.complain("store", "a store in PostgreSQL is not in this version", `use "file:DIRECTORY"`)
-	case scheme != "file" || path == "":
-		t.complain("store", "must name a directory", fmt.Sprintf("such as %q", defaultStore))
-	}
-	return t.doc.resolve(path)
 }
 
 func readSeal(t *table) string {
@@ -254,8 +245,9 @@ func checkMailbox(mailbox string) error {
 	return nil
 }
 
-// exposedSecret warns of a file that holds a client secret, a proxy's password or
-// the address of a webhook and can be read by everybody on the machine.
+// exposedSecret warns of a file that holds a client secret, a proxy's password,
+// the address of a webhook or of a database and can be read by everybody on the
+// machine.
 func exposedSecret(file string, root *table) string {
 	held := ""
 	for _, p := range root.table("provider").values {
@@ -271,6 +263,9 @@ func exposedSecret(file string, root *table) string {
 	}
 	if s, _ := root.table("alert").values["webhook"].(string); s != "" && held == "" {
 		held = "the address of a webhook and every user of this machine can read it; chmod 0640 it, or move the address to a webhook_file"
+	}
+	if s, _ := root.values["store"].(string); strings.Contains(s, "@") && isPostgres(s) && held == "" {
+		held = "the address of PostgreSQL and every user of this machine can read it; chmod 0640 it, or write postgres:file:PATH"
 	}
 	if held == "" || !readableByOthers(file) {
 		return ""

@@ -36,7 +36,7 @@ func (c *config) effective() []zap.Field {
 	return []zap.Field{
 		zap.String("file", c.file),
 		zap.Strings("listen", listen),
-		zap.String("store", "file:"+c.store),
+		zap.String("store", c.storePlace()),
 		zap.String("seal", seal),
 		zap.String("admin", c.admin),
 		zap.String("monitor", c.monitor),

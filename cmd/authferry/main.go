@@ -43,6 +43,7 @@ func program() *cobra.Command {
 		passwordCommand(),
 		settingsCommand(),
 		consoleCommand(),
+		storeCommand(),
 	)
 	section(root, "What is wrong, and who is in:",
 		checkCommand(),

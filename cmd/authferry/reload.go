@@ -45,7 +45,7 @@ func needRestart(old, now *config) error {
 		name    string
 		changed bool
 	}{
-		{"store", old.store != now.store},
+		{"store", old.store != now.store || old.postgres != now.postgres || old.outage != now.outage},
 		{"seal", old.seal != now.seal},
 		{"admin", old.admin != now.admin},
 		{"console", old.console.written != now.console.written},

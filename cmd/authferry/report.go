@@ -117,6 +117,7 @@ func (b *bundle) configuration(c *config) {
 	for _, alias := range slices.Sorted(maps.Keys(c.settings.Aliases)) {
 		b.mask.number(c.settings.Aliases[alias])
 	}
+	b.mask.hide(c.postgres)
 	for _, f := range c.effective() {
 		values := zapcore.NewMapObjectEncoder()
 		f.AddTo(values)
@@ -147,7 +148,7 @@ func (b *bundle) store(ctx context.Context, c *config) (err error) {
 	}()
 	b.section("check")
 	check.Run(ctx, check.Subject{
-		Config: c.file, Store: c.store, Seal: c.seal, Providers: c.settings.Providers, Hostname: c.hostname,
+		Config: c.file, Store: c.fileStore(), Seal: c.seal, Providers: c.settings.Providers, Hostname: c.hostname,
 		NoMailboxes: true,
 		Open: func() (_ *tokens.Vault, err error) {
 			vault, err = openVaultAsOwner(c)

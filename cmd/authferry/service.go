@@ -116,7 +116,7 @@ func startService(c *config, log *zap.Logger, level zap.AtomicLevel) (_ *service
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
-	s.rest = inBackground(vault.Tend, s.recallOwners, s.watcher.Run)
+	s.rest = inBackground(vault.Tend, s.recallOwners, s.watcher.Run, func(ctx context.Context) { vault.Follow(ctx, s.sweep) })
 	return s, nil
 }
 

@@ -26,13 +26,16 @@ func openVault(c *config, log *zap.Logger) (*tokens.Vault, error) {
 	if err != nil {
 		return nil, failed(err, storeHint)
 	}
+	if err := makeState(c); err != nil {
+		return nil, err
+	}
 	return openSealed(c, seal, log)
 }
 
 func openSealed(c *config, seal *tokens.Seal, log *zap.Logger) (*tokens.Vault, error) {
-	store, err := tokens.OpenFileStore(c.store, seal)
+	store, err := openStore(c, seal, log)
 	if err != nil {
-		return nil, failed(err, storeHint)
+		return nil, err
 	}
 	return tokens.NewVault(store, c.settings, log), nil
 }

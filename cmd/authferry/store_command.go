@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"authferry/admin"
+	"authferry/tokens"
+)
+
+func storeCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "store",
+		Short: "Move the mailboxes to another store",
+	}, storeCopyCommand())
+}
+
+func storeCopyCommand() *cobra.Command {
+	var fromSeal, toSeal string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "copy FROM TO",
+		Short: "Copy all mailboxes from one store to another",
+		Long: `Copy all mailboxes, with their grants and local passwords, and what the console
+keeps, from one store to another, and read the copy back. Stores are named as in
+the configuration: file:DIRECTORY, postgres:env:NAME, postgres:file:PATH,
+postgres:credential:NAME or postgres://... (which other users see in the list of
+processes). Each is sealed with its own key.
+
+Stop the servers of both first, and do not start one on FROM afterwards: where a
+provider replaces refresh tokens, the copy that is used first is the one that
+keeps working. What is in TO already stays; under the same name it is
+overwritten only with --force.`,
+		Example: `  authferry store copy file:/var/lib/authferry postgres:env:MAIL_DATABASE --to-seal file:/etc/authferry/seal.key
+  authferry store copy postgres:file:/etc/authferry/database file:/var/lib/authferry --from-seal file:/etc/authferry/seal.key`,
+		Args: takes("FROM", "TO"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, err := placeFor(args[0], fromSeal, "--from-seal")
+			if err != nil {
+				return err
+			}
+			to, err := placeFor(args[1], toSeal, "--to-seal")
+			if err != nil {
+				return err
+			}
+			return copyStore(cmd.Context(), from, to, force, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&fromSeal, "from-seal", "", "the seal key of FROM, as `KEY` in the configuration's seal (default for a directory: the key in it)")
+	cmd.Flags().StringVar(&toSeal, "to-seal", "", "the seal `KEY` of TO (default for a directory: the key in it, which is made)")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite mailboxes that are in TO with other content, and copy though a server is running")
+	return cmd
+}
+
+// placeFor is one of the two stores as a configuration has it.
+func placeFor(store, seal, flag string) (*config, error) {
+	resolve := func(path string) string {
+		if absolute, err := filepath.Abs(path); err == nil {
+			return absolute
+		}
+		return path
+	}
+	c := &config{seal: seal}
+	if strings.HasPrefix(seal, "credential:") {
+		borrowCredentials()
+	}
+	if !isPostgres(store) {
+		kind, path, _ := strings.Cut(store, ":")
+		if kind != "file" || path == "" {
+			return nil, misused(fmt.Errorf("%q does not name a store", store), "write file:DIRECTORY or postgres:env:NAME")
+		}
+		c.store = resolve(path)
+		return c, nil
+	}
+	if seal == "" {
+		return nil, misused(errors.New("a store in PostgreSQL needs the key that its servers have"), "name it with %s", flag)
+	}
+	var err error
+	if c.postgres, err = postgresURL(store, resolve); err != nil {
+		return nil, misused(err, "see `authferry store copy --help`")
+	}
+	if c.place, _, err = tokens.DescribePostgres(c.postgres); err != nil {
+		return nil, misused(err, "see `authferry store copy --help`")
+	}
+	return c, nil
+}
+
+// copyStore reads all of one store before it touches the other: root may have
+// to become the owner of that first.
+func copyStore(ctx context.Context, from, to *config, force bool, out io.Writer) error {
+	if from.storePlace() == to.storePlace() {
+		return misused(fmt.Errorf("%s is both FROM and TO", from.storePlace()), "name two stores")
+	}
+	for _, c := range []*config{from, to} {
+		if err := unused(ctx, c); err != nil && !force {
+			return err
+		}
+	}
+	whole, err := readPlace(ctx, from)
+	if err != nil {
+		return err
+	}
+	if mailboxes, documents := whole.Count(); mailboxes+documents == 0 {
+		return failed(fmt.Errorf("there is nothing in %s", from.storePlace()), "see whether it is the right one")
+	}
+	place := to.storePlace()
+	seal, err := sealOf(to)
+	if err != nil {
+		return err
+	}
+	err = atPlace(to, seal, func(s tokens.Store) error { return whole.Write(ctx, s, force) })
+	if errors.Is(err, tokens.ErrOccupied) {
+		return failed(fmt.Errorf("%s: %w", place, err), "nothing was copied; --force overwrites these")
+	}
+	if err != nil {
+		return failed(fmt.Errorf("copying to %s: %w", place, err), "what is written already is written again the next time")
+	}
+	// Opened anew: memory would vouch for itself.
+	if err := atPlace(to, seal, func(s tokens.Store) error { return whole.Verify(ctx, s) }); err != nil {
+		return failed(fmt.Errorf("reading back from %s: %w", place, err), "see that no server is at work there, and copy again")
+	}
+	mailboxes, documents := whole.Count()
+	_, err = fmt.Fprintf(out, "Copied to %s and read back: mailboxes %d, documents of the console %d.\n"+
+		"Now name it as the store, with its seal, in the configuration; %s is as it was, and no server should start on it again.\n",
+		place, mailboxes, documents, from.storePlace())
+	return err
+}
+
+// sealOf loads the seal of the store to write to, and becomes the owner of its
+// directory: after a key that the owner need not be able to read, and before one
+// that is kept, or made, in that directory.
+func sealOf(to *config) (seal *tokens.Seal, err error) {
+	const hint = "--to-seal says which key it is"
+	if to.seal != "" {
+		if seal, err = tokens.LoadSeal(to.seal, ""); err != nil {
+			return nil, failed(err, hint)
+		}
+	}
+	if dir := to.fileStore(); dir != "" {
+		if to.store, err = actAsOwner(dir); err != nil {
+			return nil, err
+		}
+	}
+	if to.seal == "" {
+		if seal, err = tokens.LoadSeal("", to.store); err != nil {
+			return nil, failed(err, hint)
+		}
+	}
+	return seal, nil
+}
+
+// unused refuses a directory that a server is at work in.
+func unused(ctx context.Context, c *config) error {
+	dir := c.fileStore()
+	if dir == "" {
+		return nil
+	}
+	if _, err := admin.NewClient(admin.PathIn(dir)).Status(ctx); err != nil {
+		return nil
+	}
+	return failed(fmt.Errorf("a server is at work on %s", c.storePlace()), "stop it first; --force copies all the same")
+}
+
+func readPlace(ctx context.Context, c *config) (whole *tokens.Contents, err error) {
+	if dir := c.fileStore(); dir != "" { // opening it would make one
+		if _, err := os.Stat(filepath.Join(dir, "mailboxes")); err != nil {
+			return nil, failed(fmt.Errorf("there is no store in %s: %w", dir, err), "name the directory that the configuration has as its store")
+		}
+	}
+	seal, err := tokens.LoadSeal(c.seal, c.store)
+	if err != nil {
+		return nil, failed(err, "--from-seal says which key it is")
+	}
+	err = atPlace(c, seal, func(s tokens.Store) error {
+		whole, err = tokens.ReadContents(ctx, s)
+		return err
+	})
+	if err != nil {
+		return nil, failed(fmt.Errorf("reading %s: %w", c.storePlace(), err), "nothing was copied: mend or remove what cannot be read first")
+	}
+	return whole, nil
+}
+
+// atPlace opens a store, does something with it, and closes it.
+func atPlace(c *config, seal *tokens.Seal, do func(tokens.Store) error) error {
+	store, err := openStore(c, seal, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	err = do(store)
+	if closer, ok := store.(io.Closer); ok {
+		err = errors.Join(err, closer.Close())
+	}
+	return err
+}
