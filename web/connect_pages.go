@@ -118,7 +118,8 @@ type errandView struct {
 	Going   bool // the browser is on its way to the provider
 	Trouble string
 	Servers []MailServer // for the password that was made
-	Follow  bool         // the page changes by itself
+	Cards   []Card
+	Follow  bool // the page changes by itself
 }
 
 // mine finds the errand of the page.
@@ -140,7 +141,7 @@ func (s *signIns) showErrand(v *visit, status int, e *errand, trouble string) er
 	switch {
 	case view.Outcome != nil:
 		if made := view.Outcome.Made; made != nil {
-			view.Servers = serversFor(v.Servers(), made)
+			view.Servers, view.Cards = serversFor(v.Servers(), made), v.cards(view.Outcome.Mailbox)
 		}
 		if view.Outcome.Mailbox != "" && e.Invitation != nil {
 			v.setLax(invitationCookie, "", 0)
