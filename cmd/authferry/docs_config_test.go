@@ -34,6 +34,7 @@ var (
 
 // TestDocumentedConfigurations: every block of TOML in the documents loads.
 func TestDocumentedConfigurations(t *testing.T) {
+	t.Setenv("MAIL_DATABASE", "postgres://authferry:CANARY-of-the-documents@127.0.0.1/mail")
 	seen := 0
 	for _, m := range manuals(t) {
 		for _, b := range m.blocks {
