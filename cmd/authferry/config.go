@@ -54,7 +54,6 @@ type logConfig struct {
 
 const (
 	systemConfig = "/etc/authferry/config.toml"
-	defaultStore = "file:/var/lib/authferry"
 )
 
 // configPath is where the configuration is: what --config said, or the first

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -14,27 +15,47 @@ import (
 	"authferry/tokens"
 )
 
-// stateDir is where a server keeps what is its own when the mailboxes are in
-// PostgreSQL: its certificates, the admin socket.
+// stateDir is where a server keeps its state unless it is told: the mailboxes,
+// or, when they are in PostgreSQL, its certificates and the admin socket.
 const stateDir = "/var/lib/authferry"
+
+// defaultState is stateDir for a service. A configuration that lies where
+// programs of one person have theirs, ~/.config or $XDG_CONFIG_HOME, is that of
+// a program on a desktop, whose state has its place beside that of the others. It
+// goes by the place of the file, so that commands and server agree whoever runs
+// them.
+func defaultState(file string) string {
+	dir := filepath.Dir(filepath.Dir(file)) // of all programs' configurations
+	switch {
+	case runtime.GOOS == "windows":
+		return filepath.Join(filepath.Dir(file), "state")
+	case filepath.Base(filepath.Dir(file)) != "authferry":
+	case os.Getenv("XDG_STATE_HOME") != "" && dir == userConfigDir():
+		return filepath.Join(os.Getenv("XDG_STATE_HOME"), "authferry")
+	case filepath.Base(dir) == ".config":
+		return filepath.Join(filepath.Dir(dir), ".local", "state", "authferry")
+	}
+	return stateDir
+}
 
 // readStore reads where the mailboxes are: in a directory, or in PostgreSQL,
 // with a directory for the rest.
 func (c *config) readStore(t *table) {
 	c.outage = t.duration("store_outage", tokens.DefaultOutage)
-	state, text := t.text("state", ""), t.text("store", defaultStore)
+	otherwise := defaultState(t.doc.file)
+	state, text := t.text("state", ""), t.text("store", "file:"+otherwise)
 	if !isPostgres(text) {
 		if state != "" {
 			t.complain("state", "is for a store in PostgreSQL", "with a directory as the store everything is in that")
 		}
 		kind, path, _ := strings.Cut(text, ":")
 		if kind != "file" || path == "" {
-			t.complain("store", "must name a directory or a PostgreSQL database", fmt.Sprintf(`such as %q, or "postgres:env:NAME"`, defaultStore))
+			t.complain("store", "must name a directory or a PostgreSQL database", fmt.Sprintf(`such as "file:%s", or "postgres:env:NAME"`, stateDir))
 		}
 		c.store = t.doc.resolve(path)
 		return
 	}
-	c.store = stateDir
+	c.store = otherwise
 	if state != "" {
 		c.store = t.doc.resolve(state)
 	}
