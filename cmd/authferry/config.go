@@ -52,9 +52,7 @@ type logConfig struct {
 	format string // "auto", "console" or "json"
 }
 
-const (
-	systemConfig = "/etc/authferry/config.toml"
-)
+const systemConfig = "/etc/authferry/config.toml"
 
 // configPath is where the configuration is: what --config said, or the first
 // of the usual places where there is one.
