@@ -166,6 +166,10 @@ func (f *readOnlyIMAP) command(line string, long bool) error {
 		f.refusal = tag + " BAD command cannot be read"
 	case !f.mayGoOn(verb, args):
 		f.refusal = f.reason(verb)
+	case verb == "IDLE" && args != "":
+		// A provider that reads no arguments here would say "+ idling" to the size
+		// of a literal, which is no consent to it: lines are read from then on.
+		f.refusal = tag + " BAD IDLE takes no arguments"
 	default:
 		if err := f.enlist(tag); err != nil {
 			return err
@@ -176,7 +180,7 @@ func (f *readOnlyIMAP) command(line string, long bool) error {
 		if verb == "SELECT" {
 			line = tag + " EXAMINE" + line[len(tag+" SELECT"):]
 		}
-		if verb == "IDLE" && !l.literal {
+		if verb == "IDLE" {
 			f.state = imapIdling
 			f.ask(true, true)
 			f.out = append(append(f.out, line...), "\r\n"...)

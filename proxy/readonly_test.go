@@ -229,3 +229,36 @@ func FuzzReadOnlyPOP3(f *testing.F) {
 		}
 	})
 }
+
+// TestIdleIsNoLiteral: "+ idling" is no consent to the literal of an IDLE: the
+// provider reads lines from then on, and would take the literal for commands.
+func TestIdleIsNoLiteral(t *testing.T) {
+	hidden := "DONE\r\nb DELETE Archive\r\n"
+	for _, size := range []string{"{24}", "{24+}"} {
+		idle := false
+		var buf string
+		read := func(b []byte, say func(string)) {
+			buf += string(b)
+			for line, rest, ok := strings.Cut(buf, "\r\n"); ok; line, rest, ok = strings.Cut(buf, "\r\n") {
+				buf = rest
+				switch words := strings.Fields(line + " x x"); {
+				case idle:
+					idle = false
+					say("a OK idle completed\r\n")
+				case words[1] == "IDLE":
+					idle = true
+					say("+ idling\r\n")
+				case words[1] == "DELETE":
+					t.Errorf("IDLE %s: the provider got %q", size, line)
+				default:
+					say(words[0] + " OK done\r\n")
+				}
+			}
+		}
+		r := newReadAlong("imap", readOnlyRules, read)
+		r.hear([]byte("a IDLE "+size+"\r\n"+hidden+"\r\n"), 1000)
+		if !strings.Contains(r.client.String(), "a BAD") {
+			t.Errorf("IDLE %s: the client heard %q", size, r.client.String())
+		}
+	}
+}

@@ -30,6 +30,12 @@ type smtpReference struct {
 var lenientEnd = regexp.MustCompile("(^|\r\n|\n|\r)\\.(\r\n|\n|\r)")
 
 func (p *smtpReference) read(b []byte, say func(string)) {
+	defer func() { // the rest of a reply comes by itself
+		if rest := p.half; rest != "" {
+			p.half = ""
+			say(rest)
+		}
+	}()
 	p.buf += string(b)
 	for p.buf != "" {
 		switch {
@@ -125,7 +131,7 @@ func (p *smtpReference) message(say func(string)) {
 	p.say("250 sent", say)
 }
 
-// say may hold half of a reply back for the next one.
+// say may hold half of a reply back for a while.
 func (p *smtpReference) say(text string, say func(string)) {
 	text = p.half + text + "\r\n"
 	p.half = ""
@@ -147,6 +153,7 @@ func FuzzSendLimit(f *testing.F) {
 		"MAIL FROM:<a>\r\nMAIL FROM:<a>\r\nRCPT TO:<1>\r\nRCPT TO:<2>\r\nMAIL FROM:<a>\r\nRCPT TO:<3>\r\nRCPT TO:<4>\r\nBDAT 4\r\nMAILBDAT 0 LAST\r\n" + mail + mail,
 		"MAIL FROM:<a>\r\nBDAT 6\r\nDATA\r\nRSET\r\nBDAT 5\r\n12345EHLO x\r\nDATA\r\n" + mail,
 		"MAIL FROM:<a>\nRCPT TO:<b>\nDATA\n.\nMAIL FROM:<b>\rDATA\r\n" + mail,
+		"HELO x\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 6 LAST\r\nDATA\r\n" + mail,
 	} {
 		f.Add([]byte(s), []byte{}, 100, false)
 		f.Add([]byte(s), []byte{0, 1, 0, 1, 2, 2, 0, 1}, 2, true)
@@ -203,6 +210,48 @@ func TestDataEnd(t *testing.T) {
 		e := dataBegins
 		if out, _, _, ok := e.pass(nil, []byte(said)); ok {
 			t.Errorf("%q is passed on as %q", said, out)
+		}
+	}
+}
+
+// TestLimitsOutliveAResetThatIsRefused: a provider that refuses an EHLO goes on
+// with the message under way, and so does the count.
+func TestLimitsOutliveAResetThatIsRefused(t *testing.T) {
+	for _, reset := range []string{"EHLO", "HELO", "R\u017fET"} {
+		inMail, data := false, false
+		var recipients, messages int
+		var buf string
+		read := func(b []byte, say func(string)) {
+			buf += string(b)
+			for line, rest, ok := strings.Cut(buf, "\r\n"); ok; line, rest, ok = strings.Cut(buf, "\r\n") {
+				buf = rest
+				switch {
+				case data && line != ".":
+				case data:
+					data, inMail = false, false
+					messages++
+					say("250 sent\r\n")
+				case strings.HasPrefix(line, "MAIL") && inMail:
+					say("503 nested\r\n")
+				case strings.HasPrefix(line, "MAIL"):
+					inMail, recipients = true, 0
+					say("250 ok\r\n")
+				case strings.HasPrefix(line, "RCPT"):
+					recipients++
+					say("250 ok\r\n")
+				case line == "DATA":
+					data = true
+					say("354 go\r\n")
+				default:
+					say("501 no\r\n")
+				}
+			}
+		}
+		r := newReadAlong("smtp", tokens.PasswordRules{MessagesPerHour: 1, Recipients: 2}, read)
+		two := "MAIL FROM:<a>\r\nRCPT TO:<x>\r\nRCPT TO:<y>\r\n"
+		r.hear([]byte(two+reset+"\r\n"+two+reset+"\r\n"+two+"DATA\r\nhi\r\n.\r\n"), 1000)
+		if recipients > 2 || messages > 1 {
+			t.Errorf("%q: %d messages, one to %d recipients; the client heard\n%s", reset, messages, recipients, r.client.String())
 		}
 	}
 }
