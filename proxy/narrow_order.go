@@ -65,6 +65,7 @@ func (o *inOrder) tellInOrder(b []byte) ([]byte, error) {
 		}
 		o.partial.reset()
 	}
+	o.turn.Broadcast()
 	return s.result(), nil
 }
 

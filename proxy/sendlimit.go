@@ -22,7 +22,8 @@ type sendLimit struct {
 	grant      *tokens.Grant
 	recipients int    // of one message; 0: any number
 	sender     string // who has to send, whatever the client says; empty: as it says
-	chunking   bool   // the provider takes BDAT
+	offered    bool   // the provider takes BDAT, after EHLO
+	chunking   bool   // and now
 
 	state  smtpState
 	mail   *transaction // from MAIL to the end of the data, RSET or EHLO
@@ -31,25 +32,27 @@ type sendLimit struct {
 	end    dataEnd
 
 	// Guarded by toClient.
-	verdict  verdict      // of the provider on DATA
+	verdict  verdict      // of the provider on DATA, or on what resets
 	body     *transaction // whose message is on its way behind DATA
 	answered bool         // the provider has answered it before its end
+	greeted  string       // the last of EHLO and HELO that the provider took
 	open     map[*transaction]struct{}
 }
 
 type smtpState int
 
 const (
-	smtpCommand smtpState = iota
-	smtpAsking            // DATA has gone to the provider
-	smtpData              // the message behind it
-	smtpChunk             // the bytes behind BDAT
+	smtpCommand   smtpState = iota
+	smtpAsking              // DATA has gone to the provider
+	smtpResetting           // RSET, EHLO or HELO has
+	smtpData                // the message behind it
+	smtpChunk               // the bytes behind BDAT
 )
 
 func newSendLimit(n *narrowing, v *tokens.Vault, g *tokens.Grant, chunking bool) {
 	f := &sendLimit{
 		inOrder: inOrder{narrowing: n, over: smtpOver}, vault: v, grant: g,
-		recipients: g.Password.Recipients, chunking: chunking, open: map[*transaction]struct{}{},
+		recipients: g.Password.Recipients, offered: chunking, chunking: chunking, open: map[*transaction]struct{}{},
 	}
 	if g.Trusted {
 		f.sender = g.Mailbox
@@ -68,6 +71,8 @@ func (f *sendLimit) hearSMTP(b []byte) error {
 		switch f.state {
 		case smtpAsking:
 			err = f.heed()
+		case smtpResetting:
+			err = f.heedReset()
 		case smtpData:
 			b, err = f.data(b)
 		case smtpChunk:
@@ -101,7 +106,7 @@ func (f *sendLimit) obey(line string, long bool) error {
 	case misread(line):
 		return f.answer("500 5.5.2 a line break in a command")
 	}
-	switch strings.ToUpper(verb) {
+	switch upperASCII(verb) {
 	case "MAIL":
 		return f.obeyMail(line)
 	case "RCPT":
@@ -111,14 +116,62 @@ func (f *sendLimit) obey(line string, long bool) error {
 	case "BDAT":
 		return f.obeyBdat(line, args)
 	case "RSET", "EHLO", "HELO":
-		f.withdraw()
-		return f.forward(line, nil)
+		return f.obeyReset(line, upperASCII(verb))
 	case "NOOP", "QUIT", "VRFY", "EXPN", "HELP":
 		return f.forward(line, nil)
 	case "AUTH":
 		return f.answer("503 5.5.1 you are logged in already")
 	}
 	return f.answer("502 5.5.1 not with " + f.password + ", which has limits")
+}
+
+// obeyReset asks the provider whether it forgets the message under way: one that
+// refuses an EHLO it cannot read goes on with it, and so must the count.
+func (f *sendLimit) obeyReset(line, verb string) error {
+	f.state = smtpResetting
+	return f.ask(line, func(code int) bool {
+		if code/100 == 2 && verb != "RSET" {
+			f.greeted = verb
+		}
+		return code/100 == 2
+	})
+}
+
+// heedReset waits for the answer.
+func (f *sendLimit) heedReset() error {
+	v, greeted := undecided, ""
+	if err := f.await(func() bool { v, greeted = f.verdict, f.greeted; return v != undecided }); err != nil {
+		return err
+	}
+	f.state = smtpCommand
+	if v == granted {
+		f.withdraw()
+		f.chunking = f.offered && greeted != "HELO"
+	}
+	return nil
+}
+
+// ask sends on a command whose answer decides how to read what follows.
+func (f *sendLimit) ask(line string, yes func(code int) bool) error {
+	f.toClient.Lock()
+	f.verdict = undecided
+	f.toClient.Unlock()
+	return f.forward(line, func(code int) {
+		f.verdict = denied
+		if yes(code) {
+			f.verdict = granted
+		}
+		f.turn.Broadcast()
+	})
+}
+
+// upperASCII is a command's name as servers compare it: they know nothing of
+// letters such as the long s, which Unicode takes for an S.
+func upperASCII(verb string) string {
+	if strings.ContainsFunc(verb, func(r rune) bool { return r > '~' }) {
+		return ""
+	}
+	return strings.ToUpper(verb)
 }
 
 // forward sends a command on; came is told of the reply.
@@ -181,7 +234,7 @@ const noMail = "503 5.5.1 MAIL first"
 // obeyRcpt counts the recipients of a message, without those that the provider
 // has refused by now: RFC 5321 §4.5.3.1.10 has the rest tried again later.
 func (f *sendLimit) obeyRcpt(line string) error {
-	t := f.mail
+	t := f.current()
 	if t == nil {
 		return f.answer(noMail)
 	}
@@ -200,21 +253,31 @@ func (f *sendLimit) obeyRcpt(line string) error {
 // obeyData asks the provider whether it takes data now: if it does not, what
 // follows are commands.
 func (f *sendLimit) obeyData(line string) error {
-	t := f.mail
+	t := f.current()
 	if t == nil {
 		return f.answer(noMail)
 	}
-	f.toClient.Lock()
-	f.verdict = undecided
-	f.toClient.Unlock()
 	f.state = smtpAsking
-	return f.forward(line, func(code int) {
-		f.verdict = denied
-		if code/100 == 3 {
-			f.verdict, f.body, f.answered = granted, t, false
+	return f.ask(line, func(code int) bool {
+		switch {
+		case code/100 != 3:
+			return false
+		case t.done: // its place is somebody else's by now
+			f.breakOff(errUnaskedForMore)
+			return false
 		}
-		f.turn.Broadcast()
+		f.body, f.answered = t, false
+		return true
 	})
+}
+
+// current is the message under way, nil if there is none that the provider may
+// know of.
+func (f *sendLimit) current() *transaction {
+	if f.mail == nil || f.settled(f.mail) {
+		return nil
+	}
+	return f.mail
 }
 
 // obeyBdat follows the chunks of RFC 3030, whose bytes come without asking. To
@@ -226,7 +289,12 @@ func (f *sendLimit) obeyBdat(line, args string) error {
 		f.answer("421 4.7.0 BDAT takes a size, and LAST")
 		return f.breakOff(errHalfACommand)
 	}
-	t := f.mail
+	t := f.current()
+	if t != nil && f.chunking {
+		if t, err = f.readyForChunks(t); err != nil {
+			return err
+		}
+	}
 	f.bdat, f.onward = int(n), f.chunking && t != nil
 	if n > 0 {
 		f.state = smtpChunk

@@ -16,6 +16,25 @@ type transaction struct {
 	place      *tokens.Message // in the hour; guarded by toClient, as are
 	done       bool            // that it is settled
 	sending    bool            // that all of its data has gone
+	chunks     bool            // the provider takes chunks for it; not guarded
+}
+
+// readyForChunks returns a message if the provider takes chunks for it now, nil
+// if not: one that refuses BDAT may do so without reading the chunk, which then
+// would be commands to it.
+func (f *sendLimit) readyForChunks(t *transaction) (*transaction, error) {
+	if t.chunks {
+		return t, nil
+	}
+	err := f.await(func() bool { return len(f.awaited) == 0 && !f.within })
+	if err != nil {
+		return nil, err
+	}
+	t.chunks = !f.settled(t) && t.mails.Load() > 0 && t.recipients.Load() > 0
+	if !t.chunks {
+		return nil, nil
+	}
+	return t, nil
 }
 
 // begin takes a place in the hour. It is given back when no message comes of
