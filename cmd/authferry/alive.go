@@ -17,7 +17,8 @@ import (
 type watched struct {
 	net.Listener
 	accepted atomic.Int64
-	seen     int64 // accepted at the last look; for alive only
+	seen     int64 // accepted at the last look; this and reached are alive's own
+	reached  bool  // a probe has been answered once
 
 	mu     sync.Mutex
 	probes map[netip.AddrPort]chan struct{} // by the address they come from
@@ -68,8 +69,11 @@ var errStuck = errors.New("connections are not accepted")
 
 // alive tells whether connections are accepted: some have been since the last
 // time, or one made for the purpose is. It says nothing against a listener that
-// cannot be reached from here, such as one behind a packet filter.
+// cannot be reached from here, such as one behind a packet filter: what no probe
+// has ever reached proves nothing by its silence.
 func (w *watched) alive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveTime)
+	defer cancel()
 	accepted := w.accepted.Load()
 	moved := accepted != w.seen
 	w.seen = accepted
@@ -96,13 +100,14 @@ func (w *watched) alive(ctx context.Context) error {
 	}()
 	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from)}
 	conn, err := dialer.DialContext(ctx, "tcp", to.String())
-	if err != nil && ctx.Err() == nil {
+	if err != nil && (ctx.Err() == nil || !w.reached) {
 		return nil
 	}
 	if err == nil {
 		defer conn.Close()
 		select {
 		case <-answered:
+			w.reached = true
 			return nil
 		case <-ctx.Done():
 		}
@@ -131,15 +136,13 @@ func probeAddress(a netip.Addr) (netip.AddrPort, error) {
 	return unmapped(ln.Addr().(*net.TCPAddr).AddrPort()), nil
 }
 
-// aliveTime bounds one look at the listeners.
+// aliveTime bounds one look at a listener.
 const aliveTime = 5 * time.Second
 
 // alive tells whether every listener accepts.
 func (s *service) alive(ctx context.Context) error {
 	s.looking.Lock() // one look at a time: watched.seen
 	defer s.looking.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, aliveTime)
-	defer cancel()
 	var errs []error
 	for _, ln := range s.watched() {
 		errs = append(errs, ln.alive(ctx))
