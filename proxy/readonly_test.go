@@ -87,13 +87,13 @@ func (p *imapReference) obey(line string, say func(string)) {
 		p.half = "* 1 FETCH (BODY[] {4}\r\n\r\n* X {4}\r\nNO\r\n)\r\n"
 		say(p.half[:int(d/4)%len(p.half)])
 		p.half = p.half[int(d/4)%len(p.half):]
+	case verb == "IDLE" && d%3 == 0: // whatever stands behind it, as Dovecot does
+		p.say("+ idling", say)
+		p.idling = true
+		return
 	case strings.HasSuffix(line, "}") && open >= 0 && d%3 == 0:
 		p.say("+ go on", say)
 		p.literal, _ = strconv.Atoi(line[open+1 : len(line)-1])
-		return
-	case verb == "IDLE" && d%3 == 0:
-		p.say("+ idling", say)
-		p.idling = true
 		return
 	case d%3 == 1:
 		p.say(p.tag+" BAD text for people {7}", say)
@@ -116,6 +116,7 @@ func FuzzReadOnlyIMAP(f *testing.F) {
 	seed(f, "imap", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 7, 2, 30, 0}, 1, true) })
 	for _, s := range []string{
 		"a SEARCH TEXT {20+}\r\nb STORE 1 FLAGS (X)\r\n\r\nc NOOP\r\n",
+		"a IDLE {24}\r\nDONE\r\nb DELETE Archive\r\n\r\nc NOOP\r\n",
 		"a NOOP {20}\r\nb STORE 1 FLAGS (X)\r\nc IDLE\r\nd STORE 1 X\r\nDONE\r\n",
 		"a SEARCH TEXT \"{3+}\r\nb NOOP\rc EXPUNGE\nd UID EXPUNGE 1\n",
 		"a SELECT {3}\r\nabc (X {2+}\r\nab)\r\na NOOP\r\na NOOP\r\na SEARCH {9}\r\na STORE 1 FLAGS X\r\n",
