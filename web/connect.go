@@ -115,10 +115,15 @@ const (
 var (
 	errTooMany = errors.New("too many sign-ins are under way")
 	errNoCodes = errors.New("the provider has no device codes")
+	errNoProof = errors.New("nobody signs in at the provider any more, so an invitation would prove nothing: " +
+		"revoke it, and enrol the mailbox as an administrator")
 )
 
 // begin begins an errand, and sends the browser to its page.
 func (s *signIns) begin(v *visit, e *errand, w way) error {
+	if e.Invitation != nil && !e.Provider.Flow.NeedsPerson() {
+		return errNoProof
+	}
 	e.from, e.browser = v.Access().from(v.r), v.bind()
 	if err := s.prepare(v, e, w); err != nil {
 		return err

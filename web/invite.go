@@ -178,6 +178,12 @@ func (s *signIns) held(v *visit) (*Invitation, *tokens.Provider, error) {
 	if p == nil {
 		return nil, nil, v.refuse(http.StatusServiceUnavailable, "invite.noprovider", "provider", i.Provider)
 	}
+	if !p.Flow.NeedsPerson() {
+		// Since the invitation was made, its provider has come to open mailboxes
+		// to authferry alone: whoever holds the link would prove nothing.
+		v.Log.Error("an invitation could not begin", zap.String("invitation", i.ID), zap.String("provider", p.Name), zap.Error(errNoProof))
+		return nil, nil, v.refuse(http.StatusServiceUnavailable, "invite.nobegin", "provider", p.Brand())
+	}
 	return i, p, nil
 }
 
