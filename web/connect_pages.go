@@ -100,6 +100,9 @@ func (s *signIns) connect(v *visit) error {
 	if e.Provider = s.chosen(f.Provider); e.Provider == nil {
 		return refuse("connect.bad.provider", nil)
 	}
+	if err := s.renews(v, e); err != nil {
+		return err
+	}
 	switch err := s.begin(v, e, way(form("way"))); {
 	case errors.Is(err, errTooMany):
 		return v.refuse(http.StatusTooManyRequests, "connect.busy")
@@ -107,6 +110,25 @@ func (s *signIns) connect(v *visit) error {
 		return refuse("connect.bad.codes", nil)
 	case err != nil:
 		return refuse("connect.bad.begin", err)
+	}
+	return nil
+}
+
+// renews refuses an owner all but a new grant in the place of the one there is:
+// what an administrator has removed stays removed, another provider answers for
+// other mailboxes, and where nobody signs in an owner would prove nothing.
+func (s *signIns) renews(v *visit, e *errand) error {
+	if v.user.administrator() {
+		return nil
+	}
+	a, err := s.vault.Account(v.r.Context(), e.Mailbox)
+	switch {
+	case errors.Is(err, tokens.ErrNoMailbox):
+		return v.refuse(http.StatusForbidden, "connect.bad.owner", "mailbox", e.Mailbox)
+	case err != nil:
+		return err
+	case s.vault.State(a) == tokens.StateDisconnected, a.Provider != e.Provider.Name, !e.Provider.Flow.NeedsPerson():
+		return v.refuse(http.StatusForbidden, "connect.bad.owner", "mailbox", e.Mailbox)
 	}
 	return nil
 }

@@ -197,10 +197,41 @@ func TestOwnersConnectTheirOwn(t *testing.T) {
 	b.want(http.StatusForbidden, "")
 	b.post("/invitations", "for", stranger)
 	b.want(http.StatusForbidden, "")
+	f.renewsAlone(b)
+	f.browser().wantsSession("/connect", "/invitations", "/invitations/x/revoke", "/mailboxes/"+owner+"/test", "/mailboxes/"+owner+"/test/cancel")
+}
+
+// renewsAlone has it that an owner renews the grant there is, and no more.
+func (f *ferry) renewsAlone(b *caller) {
+	f.t.Helper()
+	refused := func(provider string) {
+		f.t.Helper()
+		b.post("/connect", "mailbox", owner, "provider", provider)
+		b.want(http.StatusForbidden, "Only an administrator can connect "+owner)
+	}
+	refused("gmail") // it was never connected
+	admin := f.administrator()
+	admin.post("/connect", "mailbox", owner, "provider", "gmail")
+	admin.consents(owner)
+	admin.want(http.StatusOK, "is connected")
 	b.post("/connect", "mailbox", owner, "provider", "gmail")
 	b.consents(owner)
 	b.want(http.StatusOK, "is connected")
-	f.browser().wantsSession("/connect", "/invitations", "/invitations/x/revoke", "/mailboxes/"+owner+"/test", "/mailboxes/"+owner+"/test/cancel")
+
+	gmail := f.console.Providers()[0]
+	list := []*tokens.Provider{gmail}
+	f.console.Providers = func() []*tokens.Provider { return list }
+	other, alone := *gmail, *gmail
+	other.Name, alone.Flow = "other", tokens.FlowServiceAccount
+	list = []*tokens.Provider{gmail, &other}
+	refused("other")
+	list = []*tokens.Provider{&alone}
+	refused("gmail")
+	list = []*tokens.Provider{gmail}
+	if _, err := f.vault.Remove(f.t.Context(), owner, tokens.Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
+		f.t.Fatal(err)
+	}
+	refused("gmail")
 }
 
 // wantsSession has it that nobody posts there without a session.
