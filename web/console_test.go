@@ -203,6 +203,7 @@ func TestReverseProxy(t *testing.T) {
 	b.do(mailboxPath(theirs), nil).wants(t, http.StatusNotFound)
 	b.header.Set("X-Forwarded-User", "stranger")
 	b.do("/", nil).wants(t, http.StatusForbidden)
+	s.strangersOnlyKnock(b)
 
 	access := Access{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	for remote, want := range map[string]string{"10.0.0.1:5": "198.51.100.7", "192.0.2.1:5": "192.0.2.1"} {
@@ -210,6 +211,32 @@ func TestReverseProxy(t *testing.T) {
 		if got := access.from(r).String(); got != want {
 			t.Errorf("a request of %s is from %s, not %s", remote, got, want)
 		}
+	}
+}
+
+// strangersOnlyKnock: a name that is nobody's here opens what is for anyone, and
+// neither an alias nor one name of several makes somebody an owner.
+func (s *stage) strangersOnlyKnock(b *browser) {
+	s.Helper()
+	b.do("/signin", nil).wants(s.T, http.StatusOK)
+	b.do("/language", url.Values{"language": {"de"}, "next": {"/signin"}}).wants(s.T, http.StatusSeeOther)
+	b.do("/invitation/"+newToken().Reveal(), nil).wants(s.T, http.StatusNotFound)
+	b.do("/connect/callback?state=abc&code=4/x", nil).wants(s.T, http.StatusBadRequest)
+	b.do("/enter/"+s.link("eva"), nil).wants(s.T, http.StatusOK)
+	b.do(mailboxPath(mine), nil).wants(s.T, http.StatusForbidden)
+
+	s.Vault.Configure(tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": s.Providers()[0]}, Aliases: map[string]string{"stranger": mine, "short@example.org": mine}})
+	for _, alias := range []string{"stranger", "short@example.org"} {
+		b.header.Set("X-Forwarded-User", alias)
+		b.do("/", nil).wants(s.T, http.StatusForbidden)
+	}
+	b.header.Set("X-Forwarded-User", " ME@example.org ")
+	b.do("/", nil).wants(s.T, http.StatusOK, mine)
+	session := s.entered("eva").cookies
+	for _, several := range [][]string{{mine, "stranger"}, {"", mine}, {mine, mine}, {"anna", mine}} {
+		c := s.browser()
+		c.cookies, c.header["X-Forwarded-User"] = session, several
+		c.do("/", nil).wants(s.T, http.StatusForbidden, "X-Forwarded-User")
 	}
 }
 

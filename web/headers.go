@@ -105,7 +105,8 @@ func (a Access) trusts(addr netip.Addr) bool {
 
 // vouches tells whether a reverse proxy says who makes a request.
 func (a Access) vouches(r *http.Request) bool {
-	return a.Header != "" && r.Header.Get(a.Header) != "" && a.trusts(peer(r))
+	named := slices.ContainsFunc(r.Header.Values(a.Header), func(name string) bool { return name != "" })
+	return a.Header != "" && named && a.trusts(peer(r))
 }
 
 // from is where a browser is: the nearest address of X-Forwarded-For that no

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -74,22 +75,44 @@ func (v *visit) identify() error {
 }
 
 // believe takes a reverse proxy's word for who makes a request. Of those that
-// are no administrators, the owner of a mailbox is who goes by its address.
+// are no administrators, the owner of a mailbox is who goes by its address: no
+// alias, which the configuration gives to devices and which may well be the name
+// of somebody else at the reverse proxy.
 func (v *visit) believe(access Access) error {
-	name := v.r.Header.Get(access.Header)
+	names := v.r.Header.Values(access.Header)
+	if len(names) != 1 { // the proxy appends, and somebody has sent one before it
+		return v.refuse(http.StatusForbidden, "error.names", "header", access.Header)
+	}
+	name := names[0]
+	stranger := v.refuse(http.StatusForbidden, keyStranger, "name", quoteText(name))
 	if checkName(name) != nil {
-		return v.refuse(http.StatusForbidden, "error.stranger", "name", quoteText(name))
+		return stranger
 	}
 	if slices.ContainsFunc(access.Administrators, func(a string) bool { return foldName(a) == foldName(name) }) {
 		v.user = &user{Name: name, Role: roleAdministrator}
 		return nil
 	}
-	mailbox, _ := v.Vault.Canonical(name)
-	if _, err := v.Vault.Account(v.r.Context(), mailbox); err == nil {
-		v.user = &user{Name: name, Role: roleOwner, Mailboxes: []string{mailbox}}
-		return nil
+	mailbox := foldName(name)
+	if tokens.CheckAddress(mailbox) != nil {
+		return stranger
 	}
-	return v.refuse(http.StatusForbidden, "error.stranger", "name", quoteText(name))
+	a, err := v.Vault.Account(v.r.Context(), mailbox)
+	switch {
+	case errors.Is(err, tokens.ErrNoMailbox), err == nil && a.Mailbox != mailbox: // that of an alias
+		return stranger
+	case err != nil:
+		return err
+	}
+	v.user = &user{Name: name, Role: roleOwner, Mailboxes: []string{mailbox}}
+	return nil
+}
+
+const keyStranger = "error.stranger"
+
+// isStranger tells whether a reverse proxy names somebody who is nobody here.
+func isStranger(err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return ok && r.key == keyStranger
 }
 
 // signIn gives the browser a session of somebody, in place of the one it has: a

@@ -173,7 +173,7 @@ func (b *browser) do(path string, form url.Values) reply {
 		r.Header.Del(name)
 		if name == "Host" {
 			r.Host = values[0]
-		} else if values[0] != "" {
+		} else if len(values) > 1 || values[0] != "" {
 			r.Header[name] = values
 		}
 	}
