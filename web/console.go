@@ -79,6 +79,7 @@ type Console struct {
 	crossing  *http.CrossOriginProtection
 	guesses   *guesses
 	verifying chan struct{} // bounds the verifications at a time
+	queue     chan struct{} // bounds those and who waits for one
 	now       func() time.Time
 	closers   []func() // end what the parts have under way
 }
@@ -87,11 +88,17 @@ type Console struct {
 // takes tens of megabytes.
 const maxVerifying = 2
 
+// maxQueued bounds who waits for that; others are told to come back in queueWait.
+const (
+	maxQueued = 32
+	queueWait = 5 * time.Second
+)
+
 // NewConsole returns a console.
 func NewConsole(b Backing) *Console {
 	c := &Console{
 		Backing: b, mux: http.NewServeMux(), programs: http.NewServeMux(), crossing: http.NewCrossOriginProtection(),
-		guesses: newGuesses(), verifying: make(chan struct{}, maxVerifying), now: time.Now,
+		guesses: newGuesses(), verifying: make(chan struct{}, maxVerifying), queue: make(chan struct{}, maxQueued), now: time.Now,
 	}
 	if b.MailSettings != nil {
 		b.MailSettings.Mount(c.programs)

@@ -9,10 +9,27 @@ import (
 	"authferry/tokens"
 )
 
-// guesses counts failures to sign in, by network: wrong ones cost the guesser.
+// guesses counts failures to sign in, by network, and by network and name: wrong
+// ones cost the guesser.
 type guesses struct {
 	mu     sync.Mutex
-	counts map[netip.Prefix]*guessed
+	counts map[guesser]*guessed
+}
+
+// guesser is a network, or what comes from it for one name.
+type guesser struct {
+	near netip.Prefix
+	name string // hash of the folded name; empty: all of the network
+}
+
+// guessers are those that an attempt counts for. An attempt without a name, such
+// as one by a link, counts for its network alone.
+func guessers(from netip.Addr, name string) []guesser {
+	all := []guesser{{near: network(from)}}
+	if name != "" { // hashed, since it may be as long as a form
+		all = append(all, guesser{network(from), hashToken(tokens.Secret(foldName(name)))})
+	}
+	return all
 }
 
 type guessed struct {
@@ -30,7 +47,7 @@ const (
 	mostGuessers = 10_000
 )
 
-func newGuesses() *guesses { return &guesses{counts: map[netip.Prefix]*guessed{}} }
+func newGuesses() *guesses { return &guesses{counts: map[guesser]*guessed{}} }
 
 // network is what counts as one guesser: a single IPv4 address, and the /64 that
 // a network of IPv6 is at least.
@@ -44,41 +61,53 @@ func network(a netip.Addr) netip.Prefix {
 }
 
 // wait is how long to wait before the next attempt; 0: none.
-func (g *guesses) wait(from netip.Addr, now time.Time) time.Duration {
+func (g *guesses) wait(from netip.Addr, name string, now time.Time) (wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.counts[network(from)]
-	if c == nil || c.failures < freeGuesses {
-		return 0
+	for _, who := range guessers(from, name) {
+		if c := g.counts[who]; c != nil && !c.over(now) {
+			wait = max(wait, c.last.Add(c.pause()).Sub(now))
+		}
 	}
-	return max(0, c.last.Add(c.pause()).Sub(now))
+	return wait
 }
 
 func (c *guessed) pause() time.Duration {
+	if c.failures < freeGuesses {
+		return 0
+	}
 	return min(longestWait, firstWait<<min(c.failures-freeGuesses, 10))
 }
 
-// failed counts a failure.
-func (g *guesses) failed(from netip.Addr, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.counts) >= mostGuessers {
-		g.makeRoom(now)
-	}
-	c := g.counts[network(from)]
-	if c == nil {
-		c = &guessed{}
-		g.counts[network(from)] = c
-	}
-	c.failures++
-	c.last = now
+// over tells whether the failures no longer count: nothing failed for the longest
+// wait, though it might have been tried.
+func (c *guessed) over(now time.Time) bool {
+	return now.Sub(c.last) > c.pause()+longestWait
 }
 
-// makeRoom forgets those who have been quiet for longest wait, or, should that
+// failed counts a failure.
+func (g *guesses) failed(from netip.Addr, name string, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, who := range guessers(from, name) {
+		if len(g.counts) >= mostGuessers {
+			g.makeRoom(now)
+		}
+		c := g.counts[who]
+		if c == nil || c.over(now) {
+			c = &guessed{}
+			g.counts[who] = c
+		}
+		c.failures++
+		c.last = now
+	}
+}
+
+// makeRoom forgets those whose failures no longer count, or, should that
 // be nobody, everybody: a flood from so many networks is not what this stops.
 func (g *guesses) makeRoom(now time.Time) {
 	for n, c := range g.counts {
-		if now.Sub(c.last) > longestWait {
+		if c.over(now) {
 			delete(g.counts, n)
 		}
 	}
@@ -87,11 +116,20 @@ func (g *guesses) makeRoom(now time.Time) {
 	}
 }
 
-// forget is for who got it right in the end.
-func (g *guesses) forget(from netip.Addr) {
+// forget is for who got it right in the end: the failures for that name. Those
+// for others stay, or whoever has one password could go on guessing at the rest.
+func (g *guesses) forget(from netip.Addr, name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.counts, network(from))
+	who := guessers(from, name)
+	own, all := g.counts[who[len(who)-1]], g.counts[who[0]]
+	if len(who) == 1 || own == nil {
+		return
+	}
+	delete(g.counts, who[1])
+	if all != nil {
+		all.failures = max(0, all.failures-own.failures)
+	}
 }
 
 // retryAfter is a wait as HTTP writes it: in whole seconds.

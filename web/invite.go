@@ -141,7 +141,7 @@ func (s *signIns) openLink(v *visit) error {
 
 // heldOff turns away whoever brings one wrong link after the other.
 func (s *signIns) heldOff(v *visit) error {
-	wait := s.strangers.wait(v.Access().from(v.r), s.now())
+	wait := s.strangers.wait(v.Access().from(v.r), "", s.now())
 	if wait == 0 {
 		return nil
 	}
@@ -157,7 +157,7 @@ func (s *signIns) noInvitation(v *visit, err error) error {
 	if !errors.Is(err, errNoInvitation) {
 		return err
 	}
-	s.strangers.failed(v.Access().from(v.r), s.now())
+	s.strangers.failed(v.Access().from(v.r), "", s.now())
 	return v.refuse(http.StatusNotFound, "invite.unknown")
 }
 

@@ -138,18 +138,16 @@ func (v *visit) setPassword() error {
 	if n := len([]rune(chosen.Reveal())); n < leastChosen || len(chosen) > mostChosen {
 		return v.accountPage(http.StatusUnprocessableEntity, v.N("account.length", leastChosen))
 	}
-	from := v.Access().from(v.r)
 	if v.user.HasPassword() && !v.session.ByLink {
-		if wait := v.guesses.wait(from, v.now()); wait > 0 {
-			v.w.Header().Set("Retry-After", retryAfter(wait))
-			return v.accountPage(http.StatusTooManyRequests, v.T("signin.toomany", "span", v.Span(wait)))
-		}
-		right, err := v.verify(v.user.Password.Secret, tokens.Secret(v.r.PostFormValue("old")))
+		right, wait, err := v.verify(v.session.User, v.user.Password.Secret, tokens.Secret(v.r.PostFormValue("old")))
 		if err != nil {
 			return err
 		}
+		if wait > 0 {
+			v.w.Header().Set("Retry-After", retryAfter(wait))
+			return v.accountPage(http.StatusTooManyRequests, v.T("signin.toomany", "span", v.Span(wait)))
+		}
 		if !right {
-			v.guesses.failed(from, v.now())
 			return v.accountPage(http.StatusForbidden, v.T("account.wrong"))
 		}
 	}

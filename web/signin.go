@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -43,11 +44,6 @@ func (v *visit) signInPage() error {
 func (v *visit) signInByPassword() error {
 	form := signInForm{Name: strings.TrimSpace(v.r.PostFormValue("name")), Next: v.next()}
 	from := v.Access().from(v.r)
-	if wait := v.guesses.wait(from, v.now()); wait > 0 {
-		form.Trouble = v.T("signin.toomany", "span", v.Span(wait))
-		v.w.Header().Set("Retry-After", retryAfter(wait))
-		return v.showAs(http.StatusTooManyRequests, "signin", form)
-	}
 	reg, err := v.readRegister(v.r.Context())
 	if err != nil {
 		return err
@@ -57,12 +53,16 @@ func (v *visit) signInByPassword() error {
 	if who != nil && who.HasPassword() {
 		kept = who.Password.Secret
 	}
-	right, err := v.verify(kept, given)
+	right, wait, err := v.verify(form.Name, kept, given)
 	if err != nil {
 		return err
 	}
+	if wait > 0 {
+		form.Trouble = v.T("signin.toomany", "span", v.Span(wait))
+		v.w.Header().Set("Retry-After", retryAfter(wait))
+		return v.showAs(http.StatusTooManyRequests, "signin", form)
+	}
 	if !right || who == nil || !who.HasPassword() {
-		v.guesses.failed(from, v.now())
 		v.Log.Info("console sign-in refused", zap.String("client", from.String()), zap.String("user", quoteText(form.Name)))
 		form.Trouble = v.T("signin.wrong")
 		return v.showAs(http.StatusForbidden, "signin", form)
@@ -77,20 +77,42 @@ func (v *visit) signInByPassword() error {
 	if err != nil {
 		return err
 	}
-	v.guesses.forget(from)
 	v.Log.Info("console sign-in", zap.String("client", from.String()), zap.String("user", who.Name), zap.String("by", "password"))
 	return v.redirect(form.Next)
 }
 
-// verify verifies a password when its turn comes.
-func (v *visit) verify(kept, given tokens.Secret) (bool, error) {
+// verify verifies a password for a name when its turn comes, and counts a wrong
+// one. wait is how long to wait instead: nothing was verified then. It is asked
+// for in turn, and a failure counted in turn, so that many requests at once are
+// no more guesses than one after the other.
+func (v *visit) verify(name string, kept, given tokens.Secret) (right bool, wait time.Duration, err error) {
+	from := v.Access().from(v.r)
+	if wait := v.guesses.wait(from, name, v.now()); wait > 0 {
+		return false, wait, nil
+	}
+	select {
+	case v.queue <- struct{}{}:
+		defer func() { <-v.queue }()
+	default:
+		return false, queueWait, nil
+	}
 	select {
 	case v.verifying <- struct{}{}:
 		defer func() { <-v.verifying }()
 	case <-v.r.Context().Done():
-		return false, v.r.Context().Err()
+		return false, 0, v.r.Context().Err()
 	}
-	return tokens.MatchChosen(kept, given)
+	if wait := v.guesses.wait(from, name, v.now()); wait > 0 {
+		return false, wait, nil
+	}
+	switch right, err = tokens.MatchChosen(kept, given); {
+	case err != nil:
+	case right:
+		v.guesses.forget(from, name)
+	default:
+		v.guesses.failed(from, name, v.now())
+	}
+	return right, 0, err
 }
 
 // signOut ends the session.
@@ -135,7 +157,7 @@ func (v *visit) enterPage() error {
 // enter lets in the bearer of a link, once.
 func (v *visit) enter() error {
 	from := v.Access().from(v.r)
-	if wait := v.guesses.wait(from, v.now()); wait > 0 {
+	if wait := v.guesses.wait(from, "", v.now()); wait > 0 {
 		v.w.Header().Set("Retry-After", retryAfter(wait))
 		return v.refuse(http.StatusTooManyRequests, "signin.toomany", "span", v.Span(wait))
 	}
@@ -155,7 +177,7 @@ func (v *visit) enter() error {
 		return who, nil
 	})
 	if errors.Is(err, errLink) {
-		v.guesses.failed(from, v.now())
+		v.guesses.failed(from, "", v.now())
 		return v.refuse(http.StatusNotFound, "error.link")
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -168,27 +169,83 @@ func TestGuesses(t *testing.T) {
 	t.Parallel()
 	g, now := newGuesses(), time.Now()
 	for i := range freeGuesses {
-		if wait := g.wait(netip.MustParseAddr("2001:db8::1"), now); wait != 0 {
+		if wait := g.wait(netip.MustParseAddr("2001:db8::1"), "", now); wait != 0 {
 			t.Errorf("after %d guesses: wait %s", i, wait)
 		}
-		g.failed(netip.MustParseAddr("2001:db8::1"), now)
+		g.failed(netip.MustParseAddr("2001:db8::1"), "", now)
 	}
-	if wait := g.wait(netip.MustParseAddr("2001:db8::ffff:2"), now); wait != firstWait {
+	if wait := g.wait(netip.MustParseAddr("2001:db8::ffff:2"), "", now); wait != firstWait {
 		t.Errorf("a neighbour waits %s", wait)
 	}
-	if wait := g.wait(netip.MustParseAddr("2001:db8:1::1"), now); wait != 0 {
+	if wait := g.wait(netip.MustParseAddr("2001:db8:1::1"), "", now); wait != 0 {
 		t.Errorf("a stranger waits %s", wait)
 	}
 	for range 40 {
-		g.failed(netip.MustParseAddr("2001:db8::1"), now)
+		g.failed(netip.MustParseAddr("2001:db8::1"), "", now)
 	}
-	if wait := g.wait(netip.MustParseAddr("2001:db8::1"), now); wait != longestWait {
+	if wait := g.wait(netip.MustParseAddr("2001:db8::1"), "", now); wait != longestWait {
 		t.Errorf("at last: wait %s", wait)
 	}
 	for i := range mostGuessers + 10 {
-		g.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+		g.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "", now)
 	}
 	if n := len(g.counts); n > mostGuessers {
 		t.Errorf("%d are remembered", n)
 	}
+}
+
+// TestGuessesByName: who gets one name right goes on paying for the others, and
+// what is long past is forgotten.
+func TestGuessesByName(t *testing.T) {
+	t.Parallel()
+	g, now, from := newGuesses(), time.Now(), netip.MustParseAddr("192.0.2.1")
+	for range freeGuesses - 1 {
+		g.failed(from, "anna", now)
+	}
+	g.failed(from, "mallory", now)
+	g.forget(from, "Mallory ")
+	if wait := g.wait(from, "anna", now); wait != 0 {
+		t.Errorf("one's own failures still count: wait %s", wait)
+	}
+	g.failed(from, "ANNA", now)
+	g.forget(from, "mallory")
+	for _, name := range []string{"anna", "mallory", ""} {
+		if wait := g.wait(from, name, now); wait != firstWait {
+			t.Errorf("%q waits %s", name, wait)
+		}
+	}
+	now = now.Add(firstWait + longestWait + 1)
+	g.failed(from, "anna", now)
+	if wait := g.wait(from, "anna", now); wait != 0 {
+		t.Errorf("what is long past counts: wait %s", wait)
+	}
+}
+
+// TestGuessesAtOnce: many requests at a time are no more guesses than one after
+// the other, and only so many wait for their turn.
+func TestGuessesAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.verifying <- struct{}{} // one verifies at a time
+	var all sync.WaitGroup
+	var tried, held atomic.Int32
+	for range 3 * freeGuesses {
+		all.Go(func() {
+			switch s.browser().do("/signin", url.Values{"name": {"anna"}, "password": {"wrong"}}).StatusCode {
+			case http.StatusForbidden:
+				tried.Add(1)
+			case http.StatusTooManyRequests:
+				held.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if tried.Load() != freeGuesses || held.Load() != 2*freeGuesses {
+		t.Errorf("%d were verified, %d had to wait", tried.Load(), held.Load())
+	}
+	s.pass(3 * longestWait)
+	for range maxQueued {
+		s.queue <- struct{}{}
+	}
+	s.browser().do("/signin", url.Values{"name": {"anna"}, "password": {"wrong"}}).wants(t, http.StatusTooManyRequests)
 }
