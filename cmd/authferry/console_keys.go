@@ -69,12 +69,18 @@ func shownValue(key string, value any) (shown string, ok bool) {
 	return "", false
 }
 
-// withoutUser is an address without the user and password that may be in it.
+// withoutUser is an address without the user and password that may be in it. A
+// database's may have them among its parameters, too (password, sslpassword).
 func withoutUser(address string) string {
+	scheme, _, _ := strings.Cut(address, "://")
+	database := slices.Contains([]string{"postgres", "postgresql"}, strings.ToLower(scheme))
 	u, err := url.Parse(address)
 	switch {
-	case err != nil && strings.Contains(address, "@"):
+	case err != nil && (database || strings.Contains(address, "@")):
 		return hiddenValue
+	case database:
+		place := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+		return place.String()
 	case err != nil || u.User == nil:
 		return address
 	}
