@@ -129,6 +129,9 @@ func (e *errand) over(now time.Time) bool {
 	if e.outcome != nil {
 		return now.Sub(e.ended) > outcomeLife
 	}
+	if e.Device != nil { // as long as its code is good, and asked after
+		return now.After(e.Device.Expires.Add(finishTime))
+	}
 	return !e.answered && now.Sub(e.began) > errandLife
 }
 

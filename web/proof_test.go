@@ -3,9 +3,24 @@ package web
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"authferry/tokens"
 )
+
+// TestDeviceErrandLasts: as long as its code, be that longer than others or not.
+func TestDeviceErrandLasts(t *testing.T) {
+	now := time.Now()
+	for _, life := range []time.Duration{errandLife / 2, 2 * errandLife} {
+		e := &errand{began: now, Device: &tokens.Device{Expires: now.Add(life)}}
+		if e.over(now.Add(life + finishTime)) {
+			t.Errorf("a code good for %s: over while it is asked after", life)
+		}
+		if !e.over(now.Add(life + finishTime + 1)) {
+			t.Errorf("a code good for %s: never over", life)
+		}
+	}
+}
 
 // TestInvitationNeedsProof: where nobody signs in any more, a link opens nothing.
 func TestInvitationNeedsProof(t *testing.T) {
