@@ -240,6 +240,9 @@ func (s *FileStore) Update(ctx context.Context, mailbox string, edit func(*Accou
 		return err
 	}
 	sealed, changed, err := s.seal.editAccount(a, held, edit)
+	if errors.Is(err, errDelete) {
+		return s.remove(mailbox)
+	}
 	if err != nil || !changed {
 		return err
 	}
@@ -253,6 +256,11 @@ func (s *FileStore) Delete(ctx context.Context, mailbox string) error {
 		return err
 	}
 	defer unlock()
+	return s.remove(mailbox)
+}
+
+// remove is Delete, inside the lock.
+func (s *FileStore) remove(mailbox string) error {
 	defer s.forget(mailbox)
 	if err := os.Remove(s.path(mailbox, sealedSuffix)); err != nil {
 		return s.storeError(mailbox, err)
