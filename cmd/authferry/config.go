@@ -187,6 +187,7 @@ func readSeal(t *table) string {
 		return "file:" + t.doc.resolve(name)
 	case kind == "env":
 		t.doc.environment.use(name)
+		tokens.HideFromCommands(name)
 	}
 	return text
 }
