@@ -157,14 +157,22 @@ func sealOf(to *config) (seal *tokens.Seal, err error) {
 	return seal, nil
 }
 
-// unused refuses a directory that a server is at work in.
+// unused refuses a directory that a server is at work in: one whose admin socket
+// answers, or that holds the store, as it does while it starts, or without a
+// socket.
 func unused(ctx context.Context, c *config) error {
 	dir := c.fileStore()
 	if dir == "" {
 		return nil
 	}
 	if _, err := admin.NewClient(admin.PathIn(dir)).Status(ctx); err != nil {
-		return nil
+		held, err := isServed(dir)
+		if err != nil {
+			return failed(err, "run this as root, or as the user whose store it is; --force copies all the same")
+		}
+		if !held {
+			return nil
+		}
 	}
 	return failed(fmt.Errorf("a server is at work on %s", c.storePlace()), "stop it first; --force copies all the same")
 }
