@@ -183,7 +183,11 @@ func readPlace(ctx context.Context, c *config) (whole *tokens.Contents, err erro
 			return nil, failed(fmt.Errorf("there is no store in %s: %w", dir, err), "name the directory that the configuration has as its store")
 		}
 	}
-	seal, err := tokens.LoadSeal(c.seal, c.store)
+	key := c.seal
+	if key == "" { // by its name, since it is not to be made where it is missing
+		key = "file:" + filepath.Join(c.store, "seal.key")
+	}
+	seal, err := tokens.LoadSeal(key, "")
 	if err != nil {
 		return nil, failed(err, "--from-seal says which key it is")
 	}
