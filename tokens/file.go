@@ -133,12 +133,16 @@ func (s *FileStore) Mailboxes(ctx context.Context) ([]string, error) {
 }
 
 // Get returns an account as last written. While its file stays the same this
-// costs one stat.
+// costs one stat. A name that no file can have, which strangers send too, is a
+// mailbox that is not there and not a fault of the store.
 func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
-	info, err := s.stat(mailbox)
+	if len(escapeName(mailbox)) > maxName {
+		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+	}
+	info, err := os.Stat(s.path(mailbox, sealedSuffix))
 	if err != nil {
 		s.forget(mailbox)
-		return nil, storeError(mailbox, err)
+		return nil, s.storeError(mailbox, err)
 	}
 	s.mu.Lock()
 	c, ok := s.cache[mailbox]
@@ -153,15 +157,6 @@ func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
 	}
 	s.remember(a, info)
 	return a, nil
-}
-
-// stat looks at a mailbox's file. A name that no file can have, which strangers
-// send too, is a mailbox that is not there and not a fault of the store.
-func (s *FileStore) stat(mailbox string) (fs.FileInfo, error) {
-	if len(escapeName(mailbox)) > maxName {
-		return nil, fs.ErrNotExist
-	}
-	return os.Stat(s.path(mailbox, sealedSuffix))
 }
 
 func (c cachedAccount) same(info fs.FileInfo) bool {
@@ -188,16 +183,16 @@ func (s *FileStore) read(mailbox string) (*Account, fs.FileInfo, error) {
 	path := s.path(mailbox, sealedSuffix)
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, storeError(mailbox, err)
+		return nil, nil, s.storeError(mailbox, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, storeError(mailbox, err)
+		return nil, nil, s.storeError(mailbox, err)
 	}
 	sealed, err := io.ReadAll(io.LimitReader(f, maxSealed))
 	if err != nil {
-		return nil, nil, storeError(mailbox, err)
+		return nil, nil, s.storeError(mailbox, err)
 	}
 	plain, err := s.seal.open(sealed)
 	if err != nil {
@@ -215,12 +210,18 @@ func (s *FileStore) read(mailbox string) (*Account, fs.FileInfo, error) {
 	return a, info, nil
 }
 
-// storeError makes an error of the file system one of the store.
-func storeError(mailbox string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+// storeError makes an error of the file system one of the store. Where the whole
+// directory is gone, as with a volume that is not mounted, nobody knows which
+// mailboxes there are: passwords would be called wrong, and sessions ended, that
+// are good.
+func (s *FileStore) storeError(mailbox string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the account of %s: %w", quote(mailbox), err)
 	}
-	return fmt.Errorf("reading the account of %s: %w", quote(mailbox), err)
+	if _, err := os.Stat(s.dir); err != nil {
+		return fmt.Errorf("reading the account of %s: the store is not in its place: %w; see whether its volume is mounted", quote(mailbox), err)
+	}
+	return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
 }
 
 // Update edits an account under its lock; see [Store].
@@ -239,6 +240,9 @@ func (s *FileStore) Update(ctx context.Context, mailbox string, edit func(*Accou
 		return err
 	}
 	sealed, changed, err := s.seal.editAccount(a, held, edit)
+	if errors.Is(err, errDelete) {
+		return s.remove(mailbox)
+	}
 	if err != nil || !changed {
 		return err
 	}
@@ -252,9 +256,14 @@ func (s *FileStore) Delete(ctx context.Context, mailbox string) error {
 		return err
 	}
 	defer unlock()
+	return s.remove(mailbox)
+}
+
+// remove is Delete, inside the lock.
+func (s *FileStore) remove(mailbox string) error {
 	defer s.forget(mailbox)
 	if err := os.Remove(s.path(mailbox, sealedSuffix)); err != nil {
-		return storeError(mailbox, err)
+		return s.storeError(mailbox, err)
 	}
 	return disk.dir(s.dir)
 }

@@ -34,6 +34,7 @@ func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*A
 		return fmt.Errorf("%s cannot be the address of a mailbox: write it as you@example.com", quote(mailbox))
 	}
 	var edited *Account
+	deleted := false
 	era := s.cache.now()
 	written, err := s.edit(ctx, mailboxShelf, mailbox, "the account of "+quote(mailbox), func(was row) ([]byte, bool, error) {
 		edited = &Account{Mailbox: mailbox}
@@ -44,9 +45,21 @@ func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*A
 			}
 			s.seen(mailbox, was, era)
 		}
-		return s.seal.editAccount(edited, was.sealed != nil, edit)
+		sealed, changed, err := s.seal.editAccount(edited, was.sealed != nil, edit)
+		if !errors.Is(err, errDelete) {
+			return sealed, changed, err
+		}
+		if was.sealed == nil {
+			return nil, false, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		}
+		deleted = true
+		return nil, true, nil
 	})
-	if err == nil && written.sealed != nil {
+	switch {
+	case err != nil:
+	case deleted:
+		s.cache.gone(mailbox, written.version)
+	case written.sealed != nil:
 		s.cache.wrote(mailbox, edited, written.version)
 	}
 	return err

@@ -11,7 +11,7 @@ import (
 )
 
 // lockTime, and the time that a refresh may take, bound the wait for another
-// process that refreshes the same mailbox.
+// process that refreshes the same mailbox. The refresh itself has its own time.
 const lockTime = 10 * time.Second
 
 // minted is what a refresh came to.
@@ -131,7 +131,7 @@ func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 		if failure = v.leaveAlone(a, e); failure != nil {
 			return unless(taken)
 		}
-		next, err := e.provider.mint(ctx, a, v.now())
+		next, err := v.mint(ctx, e.provider, a)
 		v.refreshes.note(e.provider, err)
 		if err != nil {
 			failure = v.failed(a, e.provider, err)
@@ -149,6 +149,15 @@ func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 		return minted{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return got, failure
+}
+
+// mint asks for a token with the time of its own that a request has: one cut off
+// because the lock took long may have replaced the refresh token already, and
+// nobody would have read which is good now.
+func (v *Vault) mint(ctx context.Context, p *Provider, a *Account) (Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout())
+	defer cancel()
+	return p.mint(ctx, a, v.now())
 }
 
 // unless is the end of an edit that changed the account, or did not.

@@ -116,6 +116,26 @@ func TestRefreshRotates(t *testing.T) {
 	}
 }
 
+// TestRefreshAfterLongWait: a refresh that had to wait for its turn until its time
+// was over still hears the answer, which has the one good refresh token in it.
+func TestRefreshAfterLongWait(t *testing.T) {
+	r := newRig(t)
+	r.endpoint.rotate = true
+	before := r.account().Token.Refresh
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	got, err := r.refreshLocked(ctx, errand{mailbox: me, name: "fake", provider: r.provider, stale: func(Token) bool {
+		cancel() // the lock is held by now
+		return true
+	}})
+	if err != nil || !got.fresh {
+		t.Fatalf("fresh %v, %v", got.fresh, err)
+	}
+	if after := r.account().Token.Refresh; after == before || after != got.token.Refresh {
+		t.Error("the new refresh token is not kept")
+	}
+}
+
 func TestDeadGrant(t *testing.T) {
 	r := newRig(t)
 	refresh := r.account().Token.Refresh

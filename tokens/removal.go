@@ -47,7 +47,7 @@ func (v *Vault) Remove(ctx context.Context, mailbox string, r Removal) (*Removed
 			v.giveBack(ctx, a, out)
 		}
 		if !r.KeepPasswords || len(a.Passwords) == 0 {
-			return errAsIs // deleting it needs no room on the disk
+			return errDelete // here and now: who waits for the lock may be about to connect it again
 		}
 		*a = Account{Mailbox: mailbox, Passwords: a.Passwords, Created: a.Created}
 		out.Passwords = len(a.Passwords)
@@ -58,7 +58,7 @@ func (v *Vault) Remove(ctx context.Context, mailbox string, r Removal) (*Removed
 	if damaged && !r.KeepGrant && !r.KeepPasswords {
 		out.Left = fmt.Errorf("it could not be read here: %w", err)
 	}
-	if damaged && !r.KeepPasswords || errors.Is(err, errAsIs) {
+	if damaged && !r.KeepPasswords {
 		err = v.store.Delete(ctx, mailbox)
 	}
 	if err != nil && out.Revoked {

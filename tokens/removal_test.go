@@ -1,9 +1,11 @@
 package tokens
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,6 +49,43 @@ func TestRemoveGivesTheGrantBack(t *testing.T) {
 	if _, err := r.Remove(t.Context(), me, Removal{}); !errors.Is(err, ErrNoMailbox) {
 		t.Errorf("removed twice: %v", err)
 	}
+}
+
+// TestRemoveAndConnectedAgain: who connects a mailbox while it is being removed
+// comes after that, and what they were told is kept is.
+func TestRemoveAndConnectedAgain(t *testing.T) {
+	r := newRig(t)
+	connected := make(chan error, 1)
+	token := &Token{Access: "ya29.new", Refresh: r.endpoint.grant()}
+	r.provider.RevokeURL = r.endpoint.URL + "/revoke"
+	r.endpoint.does(func(w http.ResponseWriter, q *http.Request) bool {
+		go func() {
+			connected <- r.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: token})
+		}()
+		for r.files.users(me) < 2 {
+			runtime.Gosched() // until it waits for the lock
+		}
+		return true
+	})
+	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-connected; err != nil {
+		t.Fatal(err)
+	}
+	if got := r.account().Token.Refresh; got != token.Refresh {
+		t.Error("the new grant is not kept")
+	}
+}
+
+// users is how many hold the lock of a mailbox or wait for it.
+func (s *FileStore) users(mailbox string) int {
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	if l := s.locks.locks[s.path(mailbox, lockSuffix)]; l != nil {
+		return l.users
+	}
+	return 0
 }
 
 func TestRemoveKeepsTheGrant(t *testing.T) {

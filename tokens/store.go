@@ -10,6 +10,10 @@ import (
 // ErrNoMailbox is returned by a [Store] for a mailbox it does not hold.
 var ErrNoMailbox = errors.New("no such mailbox")
 
+// errDelete, returned by an edit, has [Store.Update] delete the account under the
+// lock that it holds.
+var errDelete = errors.New("to be deleted")
+
 // Store keeps accounts, and small documents of the programs that work with
 // them. Its methods may be called by any number of goroutines
 // and processes at once.
@@ -22,7 +26,7 @@ type Store interface {
 	// Update locks a mailbox against every other Update and Delete, in this
 	// and all other processes, reads it, calls edit, and makes the edited
 	// account durable before it returns. An error from edit leaves the account
-	// as it was and is returned. edit may take as long as it needs (it is where
+	// as it was and is returned; only errDelete deletes it. edit may take as long as it needs (it is where
 	// tokens are refreshed). A mailbox not held is edited from an Account with
 	// only Mailbox set. ctx bounds the wait for the lock and the reading; once
 	// edit has returned nil the account is written whatever becomes of ctx,

@@ -23,6 +23,7 @@ func testStore(t *testing.T, open func(*testing.T) (Store, Store)) {
 		"knows no mailbox it does not hold":   storeNoMailbox,
 		"lists in order":                      storeLists,
 		"leaves an account when an edit errs": storeEditErrs,
+		"deletes at the end of an edit":       storeEditDeletes,
 		"shows what another handle wrote":     storeSeesOther,
 		"edits one at a time":                 storeExcludes,
 		"waits no longer than its context":    storeWaits,
@@ -132,6 +133,49 @@ func storeLists(t *testing.T, a, b Store) {
 	}
 	if _, err := a.Get(context.Background(), "gone@x"); !errors.Is(err, ErrNoMailbox) {
 		t.Errorf("a mailbox that another handle deleted: %v", err)
+	}
+}
+
+// storeEditDeletes: whoever waits for the lock meanwhile begins anew, and what it
+// writes stays.
+func storeEditDeletes(t *testing.T, a, b Store) {
+	ctx := t.Context()
+	remove := func(*Account) error { return errDelete }
+	if err := a.Update(ctx, me, remove); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("of what is not there: %v, not ErrNoMailbox", err)
+	}
+	put(t, a, wholeAccount(me))
+	next := make(chan error, 1)
+	err := a.Update(ctx, me, func(x *Account) error {
+		go func() {
+			next <- b.Update(ctx, me, func(x *Account) error {
+				if x.held() {
+					return errors.New("it is still there")
+				}
+				x.Provider = "outlook"
+				return nil
+			})
+		}()
+		return errDelete
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-next; err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []Store{a, b} {
+		if got, err := s.Get(ctx, me); err != nil || got.Provider != "outlook" {
+			t.Errorf("what was written after it: %v", err)
+		}
+	}
+	if err := b.Update(ctx, me, remove); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []Store{a, b} {
+		if _, err := s.Get(ctx, me); !errors.Is(err, ErrNoMailbox) {
+			t.Errorf("deleted, and %v", err)
+		}
 	}
 }
 

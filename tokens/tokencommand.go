@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -84,8 +85,35 @@ func (p *Provider) commandError(kind error, words string, cause error) error {
 	return &endpointError{kind: kind, cause: cause, reason: fmt.Sprintf("the token_command %s of [provider.%s] %s", quote(p.TokenCommand[0]), p.Name, words)}
 }
 
+// hidden are the environment variables that no command inherits.
+var hidden = struct {
+	sync.Mutex
+	names []string
+}{names: []string{"CREDENTIALS_DIRECTORY"}}
+
+// HideFromCommands keeps environment variables, by their names, from the commands
+// that are run: they have secrets of this process in them. It holds for all
+// commands to come.
+func HideFromCommands(names ...string) {
+	hidden.Lock()
+	defer hidden.Unlock()
+	for _, name := range names {
+		if !slices.Contains(hidden.names, name) {
+			hidden.names = append(hidden.names, name)
+		}
+	}
+}
+
+// isHidden folds the case, as Windows does.
+func isHidden(name string) bool {
+	hidden.Lock()
+	defer hidden.Unlock()
+	return slices.ContainsFunc(hidden.names, func(h string) bool { return strings.EqualFold(h, name) })
+}
+
 // commandEnvironment is what a command inherits: not what is meant for this
-// process alone, such as our own settings, and the sockets of systemd.
+// process alone, such as our own settings, where its secrets are, and the sockets
+// of systemd.
 func commandEnvironment(own []string) []string {
 	return slices.DeleteFunc(slices.Clone(own), func(variable string) bool {
 		for _, prefix := range []string{"AUTHFERRY_", "NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_"} {
@@ -93,7 +121,8 @@ func commandEnvironment(own []string) []string {
 				return true
 			}
 		}
-		return false
+		name, _, _ := strings.Cut(variable, "=")
+		return isHidden(name)
 	})
 }
 

@@ -38,6 +38,23 @@ func TestTokenCommand(t *testing.T) {
 	}
 }
 
+// TestTokenCommandKnowsNoSecrets: where our own secrets are is not for programs of
+// others.
+func TestTokenCommandKnowsNoSecrets(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/CANARY")
+	t.Setenv("TEST_HIDDEN_DATABASE", "postgres://u:CANARY@db.example/d")
+	t.Setenv("TEST_HIDDEN", "shown")
+	HideFromCommands("TEST_HIDDEN_DATABASE", "TEST_HIDDEN_KEY")
+	p := shell(`printf '%s' "$CREDENTIALS_DIRECTORY$TEST_HIDDEN_DATABASE|$TEST_HIDDEN"`)
+	token, err := p.Mint(t.Context(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Access != "|shown" {
+		t.Errorf("%q", token.Access.Reveal())
+	}
+}
+
 // TestTokenCommandFails: every failure is a sentence without a secret.
 func TestTokenCommandFails(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -132,6 +132,30 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
+// TestStoreOutOfPlace: where the directory of the store is gone, no password is
+// wrong and no session ends.
+func TestStoreOutOfPlace(t *testing.T) {
+	r := newRig(t)
+	g := r.mustAuthorize()
+	if err := os.Rename(r.files.dir, r.files.dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	r.want(ErrUnavailable, "")
+	if r.Revoked(t.Context(), g) {
+		t.Error("the session is revoked")
+	}
+	if _, err := r.files.Get(t.Context(), me); errors.Is(err, ErrNoMailbox) || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("Get: %v", err)
+	}
+	if _, err := r.files.Get(t.Context(), strings.Repeat("x", maxName+1)); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("Get of a name that no file can have: %v", err)
+	}
+	if err := os.Rename(r.files.dir+".away", r.files.dir); err != nil {
+		t.Fatal(err)
+	}
+	r.mustAuthorize()
+}
+
 // TestConfigureKeepsLoginsGoing: settings change under way.
 func TestConfigureKeepsLoginsGoing(t *testing.T) {
 	r := newRig(t)

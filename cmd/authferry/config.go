@@ -24,6 +24,7 @@ type config struct {
 	file     string
 	listen   []listenURL
 	store    string        // the directory: of the mailboxes, or of this server's own state
+	storeDir string        // the same as a whole path, for people, where root has gone there; see openVaultAsOwner
 	postgres tokens.Secret // where the mailboxes are instead, a URL
 	place    string        // the same without the password
 	outage   time.Duration // how long logins go on without it
@@ -187,6 +188,7 @@ func readSeal(t *table) string {
 		return "file:" + t.doc.resolve(name)
 	case kind == "env":
 		t.doc.environment.use(name)
+		tokens.HideFromCommands(name)
 	}
 	return text
 }

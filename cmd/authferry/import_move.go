@@ -177,10 +177,13 @@ func (m *mover) writeSecrets(e *migrate.Entry) (err error) {
 	return err
 }
 
+// writeSecret puts a secret into a file, and returns the path that it has for
+// others: a command of root's has gone into the directory, whose path its owner
+// may not be able to walk.
 func (m *mover) writeSecret(name string, secret tokens.Secret) (path string, err error) {
-	path = filepath.Join(m.config.store, name)
+	path, here := filepath.Join(m.config.storeDir, name), filepath.Join(m.config.store, name)
 	content := secret.Reveal() + "\n"
-	old, err := os.ReadFile(path)
+	old, err := os.ReadFile(here)
 	switch {
 	case err == nil && string(old) == content:
 		return path, nil
@@ -189,7 +192,7 @@ func (m *mover) writeSecret(name string, secret tokens.Secret) (path string, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("looking whether a secret is there already: %w", err)
 	}
-	if err := replaceFile(path, []byte(content), 0o600); err != nil {
+	if err := replaceFile(here, []byte(content), 0o600); err != nil {
 		return "", failed(fmt.Errorf("putting a client's secret into the store: %w", err), "--print-config prints it instead")
 	}
 	return path, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"authferry/migrate"
 	"authferry/proxy"
@@ -48,13 +49,61 @@ func keepProved(ctx context.Context, v *visit, refresh tokens.Secret) error {
 	case err != nil:
 		return failed(fmt.Errorf("the grant could not be tried out, and is not kept: %w", err), "try again, or add --no-check to keep it untried")
 	}
-	err = v.keep(ctx, t)
-	if err != nil && t.Refresh != refresh {
-		fmt.Fprintf(v.cmd.ErrOrStderr(), "authferry: warning: %s renewed the grant of %s meanwhile; the program it is from may have to sign in anew\n", v.provider.Name, v.mailbox)
+	if t.Refresh == refresh {
+		return v.explainRefused(v.keep(ctx, t))
 	}
-	if errors.Is(err, proxy.ErrLoginRefused) {
-		return failed(err, "nothing was kept: see whether the file is that of %s, or sign in anew: authferry connect %s --provider %s", v.mailbox, v.mailbox, v.provider.Name)
+	return v.keepRenewed(ctx, t)
+}
+
+// explainRefused says what to do about an imported grant that is not good.
+func (v *visit) explainRefused(err error) error {
+	if !errors.Is(err, proxy.ErrLoginRefused) {
+		return err
 	}
+	return failed(err, "nothing was kept: see whether the file is that of %s, or sign in anew: authferry connect %s --provider %s", v.mailbox, v.mailbox, v.provider.Name)
+}
+
+// keepRenewed is keep for a grant whose refresh token the provider has replaced:
+// the one good token there is would be lost with this process. So it is kept
+// before it is tried out, unless a live one is in its place, and taken out again
+// only if it turns out to be somebody else's.
+func (v *visit) keepRenewed(ctx context.Context, t *tokens.Token) error {
+	fmt.Fprintf(v.cmd.ErrOrStderr(), "authferry: warning: %s renewed the grant of %s; the program it is from may have to sign in anew\n", v.provider.Name, v.mailbox)
+	was, err := v.vault.Account(ctx, v.mailbox)
+	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) || err == nil && was.Provider != "" && was.Dead == nil {
+		return v.explainRefused(v.keep(ctx, t))
+	}
+	// Whatever it lacks, it is the only one.
+	kept := tokens.Connection{Mailbox: v.mailbox, Provider: v.provider.Name, Token: t, Untried: true}
+	if err := v.vault.Connect(context.WithoutCancel(ctx), kept); err != nil {
+		return err
+	}
+	if err = v.provider.CheckGrant(t); err == nil {
+		err = v.prove(ctx, t)
+	}
+	bad := (*proxy.NotGood)(nil)
+	if errors.As(err, &bad) {
+		if bad.WrongPerson() {
+			return errors.Join(v.explainRefused(err), v.undo(context.WithoutCancel(ctx), was))
+		}
+		err = bad.Refusal
+	}
+	if err != nil {
+		return failed(fmt.Errorf("the grant is kept, since the one in the file may be good no more, but it did not open the mailbox: %w", err),
+			"see whether the account may use %s, or sign in anew: authferry connect %s --provider %s", strings.ToUpper(v.provider.FirstProtocol()), v.mailbox, v.provider.Name)
+	}
+	farewell(v.cmd, v.mailbox, t)
+	return nil
+}
+
+// undo puts a mailbox back as it was before a grant was kept, nil if there was
+// none. That grant is not given back: it is somebody's, and may be in use.
+func (v *visit) undo(ctx context.Context, was *tokens.Account) error {
+	if was != nil && was.Provider != "" {
+		old := was.Token
+		return v.vault.Connect(ctx, tokens.Connection{Mailbox: v.mailbox, SignIn: was.SignIn, Provider: was.Provider, Token: &old, Untried: true})
+	}
+	_, err := v.vault.Remove(ctx, v.mailbox, tokens.Removal{KeepGrant: true, KeepPasswords: true})
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -40,7 +41,10 @@ It is one text: read it before you send it.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			out := cmd.OutOrStdout()
-			if file != "" { // opened before root becomes the owner of the store
+			if file != "" { // opened, and found, before root becomes the owner of the store and goes there
+				if file, err = filepath.Abs(file); err != nil {
+					return err
+				}
 				f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 				if err != nil {
 					return failed(fmt.Errorf("writing the report: %w", err), "name a file that is not there yet")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,6 +40,25 @@ func holdStore(dir string) (release func() error, err error) {
 		}
 		return nil
 	}, nil
+}
+
+// isServed tells whether a server holds a store, and makes nothing there: the
+// store may be somebody else's. The lock is shared by those who only look, and
+// would be in the way of a server that starts this very moment.
+func isServed(dir string) (bool, error) {
+	path := filepath.Join(dir, serveLock)
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryRLock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // no server was ever there
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking whether a server is at work: locking %s: %w", path, err)
+	}
+	if free {
+		err = lock.Unlock()
+	}
+	return !free, err
 }
 
 // servedBy names the process that holds a lock, if it can be read: on Windows a

@@ -37,6 +37,8 @@ func (s *stage) fault(where, what string) {
 		s.gmail.Faults.GrantScopes(what)
 	case "delegation":
 		s.gmail.Faults.NoDelegation(what != "")
+	case "rotate":
+		s.gmail.Faults.Rotate(what != "")
 	default:
 		s.gmail.Faults.Mail(where, demo.MailFault(what))
 	}

@@ -157,14 +157,22 @@ func sealOf(to *config) (seal *tokens.Seal, err error) {
 	return seal, nil
 }
 
-// unused refuses a directory that a server is at work in.
+// unused refuses a directory that a server is at work in: one whose admin socket
+// answers, or that holds the store, as it does while it starts, or without a
+// socket.
 func unused(ctx context.Context, c *config) error {
 	dir := c.fileStore()
 	if dir == "" {
 		return nil
 	}
 	if _, err := admin.NewClient(admin.PathIn(dir)).Status(ctx); err != nil {
-		return nil
+		held, err := isServed(dir)
+		if err != nil {
+			return failed(err, "run this as root, or as the user whose store it is; --force copies all the same")
+		}
+		if !held {
+			return nil
+		}
 	}
 	return failed(fmt.Errorf("a server is at work on %s", c.storePlace()), "stop it first; --force copies all the same")
 }
@@ -175,7 +183,11 @@ func readPlace(ctx context.Context, c *config) (whole *tokens.Contents, err erro
 			return nil, failed(fmt.Errorf("there is no store in %s: %w", dir, err), "name the directory that the configuration has as its store")
 		}
 	}
-	seal, err := tokens.LoadSeal(c.seal, c.store)
+	key := c.seal
+	if key == "" { // by its name, since it is not to be made where it is missing
+		key = "file:" + filepath.Join(c.store, "seal.key")
+	}
+	seal, err := tokens.LoadSeal(key, "")
 	if err != nil {
 		return nil, failed(err, "--from-seal says which key it is")
 	}

@@ -99,6 +99,7 @@ func postgresURL(store string, resolve func(string) string) (tokens.Secret, erro
 	var path string
 	switch kind {
 	case "env":
+		tokens.HideFromCommands(name)
 		text, ok := os.LookupEnv(name)
 		if !ok {
 			return "", fmt.Errorf("the environment variable %s, which is to hold the address of PostgreSQL, is not set", name)

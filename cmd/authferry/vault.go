@@ -42,10 +42,12 @@ func openSealed(c *config, seal *tokens.Seal, log *zap.Logger) (*tokens.Vault, e
 
 // openVaultAsOwner opens it for a command, which root may run beside a service
 // that runs as somebody else.
-func openVaultAsOwner(c *config) (*tokens.Vault, error) {
+func openVaultAsOwner(c *config) (_ *tokens.Vault, err error) {
+	if c.storeDir, err = filepath.Abs(c.store); err != nil {
+		return nil, err
+	}
 	var seal *tokens.Seal
 	if c.seal != "" { // kept where the owner of the store need not be able to read it
-		var err error
 		borrowCredentials()
 		if seal, err = tokens.LoadSeal(c.seal, c.store); err != nil {
 			return nil, failed(err, storeHint)

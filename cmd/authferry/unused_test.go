@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestUnusedSeesTheLock: a server that has no socket, or none yet, is at work, too;
+// and looking for it leaves nothing behind.
+func TestUnusedSeesTheLock(t *testing.T) {
+	c := &config{store: t.TempDir()}
+	if err := unused(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(c.store, serveLock)); !os.IsNotExist(err) {
+		t.Errorf("looking made a lock: %v", err)
+	}
+	release, err := holdStore(c.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unused(t.Context(), c) == nil {
+		t.Error("a store that is held counts as unused")
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time shows that looking holds nothing
+		if err := unused(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	release, err = holdStore(c.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+}
