@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -16,6 +17,7 @@ import (
 
 func (c *Console) mountMailbox() {
 	c.handle("GET /mailboxes/{mailbox}", signedIn, func(v *visit) error { return v.mailboxPage(http.StatusOK, passwordForm{}) })
+	c.handle("GET /mailboxes/{mailbox}/profile.svg", signedIn, (*visit).profileCode)
 	c.handle("POST /mailboxes/{mailbox}/refresh", signedIn, (*visit).refreshNow)
 	c.handle("GET /mailboxes/{mailbox}/remove", signedIn, (*visit).removePage)
 	c.handle("POST /mailboxes/{mailbox}/remove", signedIn, (*visit).remove)
@@ -32,6 +34,7 @@ type mailboxData struct {
 	Sessions []proxy.SessionInfo
 	Servers  []MailServer
 	Cards    []Card
+	Profile  string // the address of a profile for Apple Mail; empty: none that a telephone could open
 	Actions  []navItem
 	Logins   []LoginAttempt
 	Recorded bool // logins are
@@ -45,10 +48,35 @@ func (v *visit) cards(mailbox string) []Card {
 	return v.Cards(mailbox, v.language)
 }
 
+// profile is where a telephone finds the settings of the mailbox; nowhere if it
+// could not reach the console.
+func (v *visit) profile() string {
+	at, err := url.Parse(v.Access().URL)
+	if err != nil || v.MailSettings == nil || isLocal(at.Hostname()) {
+		return ""
+	}
+	return v.Access().URL + "/email.mobileconfig?email=" + url.QueryEscape(v.mailbox)
+}
+
+// profileCode is the address of the profile for a camera.
+func (v *visit) profileCode() error {
+	address := v.profile()
+	if address == "" {
+		return v.refuse(http.StatusNotFound, "error.page")
+	}
+	picture, err := QRCode(address)
+	if err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "image/svg+xml")
+	_, err = v.w.Write(picture)
+	return err
+}
+
 // mailboxPage shows a mailbox, with the form for another password as it was
 // filled in.
 func (v *visit) mailboxPage(status int, form passwordForm) error {
-	page := mailboxData{Form: form, Servers: v.Servers(), Cards: v.cards(v.mailbox), Actions: v.actions(mailboxActions), Recorded: v.Logins != nil}
+	page := mailboxData{Form: form, Servers: v.Servers(), Cards: v.cards(v.mailbox), Profile: v.profile(), Actions: v.actions(mailboxActions), Recorded: v.Logins != nil}
 	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
 	switch {
 	case errors.Is(err, tokens.ErrNoMailbox):

@@ -262,3 +262,22 @@ func TestStatic(t *testing.T) {
 	}
 	b.do("/static/nothing.css", nil).wants(t, http.StatusNotFound)
 }
+
+// TestProfileForATelephone: one is shown the way to the settings, if it can get there.
+func TestProfileForATelephone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	admin := s.entered("admin")
+	if r := admin.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "Livespace", "mail.example.org"); strings.Contains(r.body, "profile.svg") {
+		t.Error("a profile at an address that no telephone can reach")
+	}
+	admin.do(mailboxPath(mine, "profile.svg"), nil).wants(t, http.StatusNotFound)
+	s.access.URL = "http://mail.example.org"
+	s.access.Names = append(s.access.Names, "mail.example.org")
+	page := admin.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "http://mail.example.org/email.mobileconfig?email="+url.QueryEscape(mine))
+	checkPage(t, "with a profile", "en", page.body)
+	code := admin.do(mailboxPath(mine, "profile.svg"), nil).wants(t, http.StatusOK, "<svg")
+	if got := code.Header.Get("Content-Type"); got != "image/svg+xml" {
+		t.Errorf("the code is %q", got)
+	}
+}

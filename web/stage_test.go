@@ -64,6 +64,12 @@ type stage struct {
 	swept    int
 }
 
+// staged are where mail programs come in.
+var staged = []MailService{
+	{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit},
+	{Protocol: "smtp", Host: "mail.example.org", Port: 465, Security: proxy.Implicit},
+}
+
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	dir := t.TempDir()
@@ -100,6 +106,8 @@ func newStage(t *testing.T) *stage {
 		Servers: func() []MailServer {
 			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}
 		},
+		Cards:        func(mailbox, language string) []Card { return Cards(CardMailbox{Address: mailbox}, staged, language) },
+		MailSettings: mailSettings(staged),
 		Settings: func() (string, []Setting) {
 			return "/etc/authferry/config.toml", []Setting{{Key: "store", Value: `"file:/s"`}, {Key: "provider.gmail.client_id", Value: `"id"`, Line: 7}, {Key: "log.level", Value: `"info"`, Variable: "AUTHFERRY_LOG_LEVEL"}}
 		},
