@@ -14,9 +14,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/alert"
+	"authferry/internal/console"
 	"authferry/proxy"
 	"authferry/tokens"
-	"authferry/web"
 )
 
 // config is a configuration file that has passed every check.
@@ -41,7 +41,7 @@ type config struct {
 	alert    alert.Config
 	audit    int64 // how big the record of logins may grow; 0: none
 	console  consoleConfig
-	keys     []web.Setting // all of it, for people
+	keys     []console.Setting // all of it, for people
 	warnings []string
 
 	nameMailboxes bool // in metrics

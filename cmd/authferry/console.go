@@ -16,8 +16,9 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/audit"
+	"authferry/internal/console"
+	"authferry/internal/mailsettings"
 	"authferry/tokens"
-	"authferry/web"
 )
 
 func consoleCommand() *cobra.Command {
@@ -32,7 +33,7 @@ passwords in a browser. It is there if the configuration has it: console = "http
 }
 
 func consoleLinkCommand() *cobra.Command {
-	var l web.SignIn
+	var l console.SignIn
 	cmd := &cobra.Command{
 		Use:   "link",
 		Short: "Print a link that lets one person in, once",
@@ -54,11 +55,11 @@ it is can set a password then, to come back without a link.`,
 	}
 	cmd.Flags().StringSliceVar(&l.Owner, "owner", nil, "for the owner of this `MAILBOX`; may be given several times")
 	cmd.Flags().StringVar(&l.Name, "name", "", "what to call them (default admin, or the mailbox)")
-	cmd.Flags().DurationVar(&l.Lasts, "expires", web.LinkLife, "how long the link is good for")
+	cmd.Flags().DurationVar(&l.Lasts, "expires", console.LinkLife, "how long the link is good for")
 	return cmd
 }
 
-func printLink(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, l web.SignIn) error {
+func printLink(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, l console.SignIn) error {
 	if c.console.written == "" {
 		return misused(errors.New("there is no console"), `add console = "http://127.0.0.1:8025" to %s and restart authferry`, c.file)
 	}
@@ -70,7 +71,7 @@ func printLink(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens
 		l.Owner[i] = a.Mailbox
 	}
 	l.Access.URL = c.console.url(c.console.address, c.hostname)
-	link, expires, err := web.NewLink(ctx, vault, l)
+	link, expires, err := console.NewLink(ctx, vault, l)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (s *service) openConsole(c *config) error {
 			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load().get(hello) },
 		})
 	}
-	s.pages = web.NewConsole(s.backing())
+	s.pages = console.NewConsole(s.backing())
 	s.console = &http.Server{
 		Handler: s.pages, ErrorLog: zap.NewStdLog(s.log.Named("console")),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
@@ -143,7 +144,7 @@ func (s *service) welcome(w io.Writer) {
 	case !isTerminal(w):
 		s.log.Warn("nobody can sign in to the console yet: `authferry console link` prints a link for the first administrator")
 	default:
-		link, _, err := web.NewLink(ctx, s.vault, web.SignIn{Access: s.access()})
+		link, _, err := console.NewLink(ctx, s.vault, console.SignIn{Access: s.access()})
 		if err != nil {
 			s.log.Error("the console cannot let the first administrator in", zap.Error(err))
 			return
@@ -153,59 +154,59 @@ func (s *service) welcome(w io.Writer) {
 }
 
 // access is how the console is reached under the configuration in force.
-func (s *service) access() web.Access {
+func (s *service) access() console.Access {
 	c := s.config.Load()
 	a := c.console.access
-	return web.Access{
+	return console.Access{
 		URL: c.console.url(s.consoleAt, c.hostname), Names: slices.Concat(a.names, c.tls.acme.hosts),
 		Header: a.header, Trusted: a.trusted, Administrators: a.administrators,
 	}
 }
 
 // backing is what the console works on.
-func (s *service) backing() web.Backing {
-	b := web.Backing{
+func (s *service) backing() console.Backing {
+	b := console.Backing{
 		Version: thisBuild().Version, Log: s.log, Vault: s.vault, Providers: s.providers, Access: s.access,
 		Servers: s.mailServers, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep,
-		Settings: func() (string, []web.Setting) { c := s.config.Load(); return c.file, c.keys },
+		Settings: func() (string, []console.Setting) { c := s.config.Load(); return c.file, c.keys },
 	}
-	b.Cards = func(mailbox, language string) []web.Card {
-		return web.Cards(cardMailbox(s.config.Load(), mailbox), s.mailServices(), language)
+	b.Cards = func(mailbox, language string) []mailsettings.Card {
+		return mailsettings.Cards(cardMailbox(s.config.Load(), mailbox), s.mailServices(), language)
 	}
 	b.MailSettings = s.mailSettings()
 	b.Check = s.checkMailbox
-	b.Logins = func(q web.LoginQuery) ([]web.LoginAttempt, error) { return readLogins(s.config.Load(), q) }
+	b.Logins = func(q console.LoginQuery) ([]console.LoginAttempt, error) { return readLogins(s.config.Load(), q) }
 	return b
 }
 
 // mailServers is what people are told of mailServices.
-func (s *service) mailServers() (list []web.MailServer) {
+func (s *service) mailServers() (list []console.MailServer) {
 	for _, m := range s.mailServices() {
-		list = append(list, web.MailServer{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: securityName(m.Security)})
+		list = append(list, console.MailServer{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: securityName(m.Security)})
 	}
 	return list
 }
 
 // readLogins reads the record of logins for the console, the newest first.
-func readLogins(c *config, q web.LoginQuery) ([]web.LoginAttempt, error) {
+func readLogins(c *config, q console.LoginQuery) ([]console.LoginAttempt, error) {
 	which := q.Mailboxes
 	if len(which) == 0 {
 		which = []string{""}
 	}
-	list := []web.LoginAttempt{}
+	list := []console.LoginAttempt{}
 	for _, mailbox := range which {
 		entries, err := audit.Read(audit.DirIn(c.store), audit.Query{Mailbox: mailbox, Failed: q.Failed, Last: q.Last})
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			list = append(list, web.LoginAttempt{
+			list = append(list, console.LoginAttempt{
 				At: e.Time, Protocol: e.Protocol, From: withoutPort(e.Client), User: e.User, Mailbox: e.Mailbox, Password: e.Password,
 				Program: e.Program, OK: e.OK(), Result: e.Result, Cause: e.Cause, Times: e.Times(),
 			})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b web.LoginAttempt) int { return b.At.Compare(a.At) })
+	slices.SortStableFunc(list, func(a, b console.LoginAttempt) int { return b.At.Compare(a.At) })
 	return list[:min(len(list), q.Last)], nil
 }
 

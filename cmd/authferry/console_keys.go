@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"authferry/web"
+	"authferry/internal/console"
 )
 
 // note remembers the value of a key, given or by default, for people who want to
@@ -15,10 +15,10 @@ import (
 func (t *table) note(key string, value any, given bool) {
 	path := t.path + key
 	shown, ok := shownValue(key, value)
-	if !ok || slices.ContainsFunc(t.doc.keys, func(s web.Setting) bool { return s.Key == path }) {
+	if !ok || slices.ContainsFunc(t.doc.keys, func(s console.Setting) bool { return s.Key == path }) {
 		return
 	}
-	s := web.Setting{Key: path, Value: shown}
+	s := console.Setting{Key: path, Value: shown}
 	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
 		s.Line = t.doc.positions.line(path)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"authferry/web"
+	"authferry/internal/console"
 )
 
 // TestKeysHideSecrets: what the console shows of a configuration says where each
@@ -30,14 +30,14 @@ webhook = "https://hooks.example.org/CANARY-4"
 command = ["/bin/true", "--token", "CANARY-5"]
 after = "90m"
 `)
-	found := map[string]web.Setting{}
+	found := map[string]console.Setting{}
 	for _, s := range c.keys {
 		found[s.Key] = s
 		if strings.Contains(s.Value, "CANARY") {
 			t.Errorf("%s shows a secret: %s", s.Key, s.Value)
 		}
 	}
-	for _, want := range []web.Setting{
+	for _, want := range []console.Setting{
 		{Key: "hostname", Value: `"mx.example.org"`, Line: 1},
 		{Key: "drain", Value: `"30s"`},
 		{Key: "gate.window", Value: `"10m"`},

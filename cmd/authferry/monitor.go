@@ -8,13 +8,13 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/web"
+	"authferry/internal/monitor"
 )
 
 // newMonitor makes what answers monitors about this service, on whichever address.
-func (s *service) newMonitor() *web.Monitor {
+func (s *service) newMonitor() *monitor.Monitor {
 	build := thisBuild()
-	return web.NewMonitor(web.Subject{
+	return monitor.NewMonitor(monitor.Subject{
 		Version: build.Version, Revision: build.Revision,
 		Alive: s.whyNotAlive, Ready: s.whyNotReady,
 		Proxy: s.metrics, Vault: s.vault, Alerts: s.watcher,
@@ -33,7 +33,7 @@ func (s *service) openMonitor(c *config) error {
 		return failed(fmt.Errorf("listening for monitors: %w", err), `monitor = "http://HOST:PORT" in the configuration names another address, monitor = "" does without`)
 	}
 	s.log.Info("monitors may ask", zap.Stringer("address", ln.Addr()))
-	s.monitored = web.Serve(ln, s.monitor, s.log)
+	s.monitored = monitor.Serve(ln, s.monitor, s.log)
 	return nil
 }
 

@@ -19,9 +19,10 @@ import (
 	"authferry/admin"
 	"authferry/alert"
 	"authferry/audit"
+	"authferry/internal/console"
+	"authferry/internal/monitor"
 	"authferry/proxy"
 	"authferry/tokens"
-	"authferry/web"
 )
 
 // service is authferry at work under a configuration.
@@ -36,11 +37,11 @@ type service struct {
 	audit       *audit.Log
 	certificate atomic.Pointer[certificateSource]
 	admin       *admin.Server // nil: none
-	monitor     *web.Monitor
-	monitored   *web.Server // nil: nowhere
+	monitor     *monitor.Monitor
+	monitored   *monitor.Server // nil: nowhere
 	started     time.Time
 	console     *http.Server // nil: none
-	pages       *web.Console
+	pages       *console.Console
 	consoleAt   string       // where it listens, with the port it got
 	release     func() error // gives the store back to whoever serves next
 	tending     func()       // ends what looks after the certificate, and waits for its end

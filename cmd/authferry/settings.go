@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/admin"
+	"authferry/internal/mailsettings"
 	"authferry/tokens"
-	"authferry/web"
 )
 
 // settingsFlags are what settings are asked for by on the command line.
@@ -57,10 +57,10 @@ No local password is in any of them; make one with "authferry password add".`,
 		},
 	}
 	cmd.Flags().StringVar(&f.program, "for", "", "one `PROGRAM`: "+strings.Join(settingsPrograms(), ", "))
-	cmd.Flags().StringVar(&f.language, "language", web.SettingsLanguages[0], "the language: "+strings.Join(web.SettingsLanguages, ", "))
+	cmd.Flags().StringVar(&f.language, "language", mailsettings.SettingsLanguages[0], "the language: "+strings.Join(mailsettings.SettingsLanguages, ", "))
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, for scripts")
 	cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(settingsPrograms(), cobra.ShellCompDirectiveNoFileComp))
-	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(web.SettingsLanguages, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(mailsettings.SettingsLanguages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -68,18 +68,18 @@ No local password is in any of them; make one with "authferry password add".`,
 // ask for them.
 var settingsFiles = []struct {
 	name string
-	make func(mailbox string, services []web.MailService, local bool) ([]byte, error)
+	make func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error)
 }{
-	{"autoconfig", func(mailbox string, services []web.MailService, local bool) ([]byte, error) {
-		return web.Autoconfig(foldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
+	{"autoconfig", func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error) {
+		return mailsettings.Autoconfig(foldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
 	}},
-	{"mobileconfig", web.Profile},
-	{"prf", web.OutlookProfile},
+	{"mobileconfig", mailsettings.Profile},
+	{"prf", mailsettings.OutlookProfile},
 }
 
 // settingsPrograms are all that --for takes.
 func settingsPrograms() []string {
-	programs := web.CardPrograms()
+	programs := mailsettings.CardPrograms()
 	for _, f := range settingsFiles {
 		programs = append(programs, f.name)
 	}
@@ -88,7 +88,7 @@ func settingsPrograms() []string {
 
 // programsWithFiles are those of them that are files.
 func programsWithFiles() []string {
-	programs := web.ReadyFiles()
+	programs := mailsettings.ReadyFiles()
 	for _, f := range settingsFiles {
 		programs = append(programs, f.name)
 	}
@@ -97,11 +97,11 @@ func programsWithFiles() []string {
 
 // check complains of programs and languages that nobody knows.
 func (f settingsFlags) check() error {
-	_, known := web.CardFor(f.program, web.CardMailbox{}, nil, f.language)
+	_, known := mailsettings.CardFor(f.program, mailsettings.CardMailbox{}, nil, f.language)
 	programs := settingsPrograms()
 	switch {
-	case !slices.Contains(web.SettingsLanguages, f.language):
-		return misused(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(web.SettingsLanguages, ", "))
+	case !slices.Contains(mailsettings.SettingsLanguages, f.language):
+		return misused(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.SettingsLanguages, ", "))
 	case f.program == "", known, slices.Contains(programs, f.program):
 		return nil
 	}
@@ -130,13 +130,13 @@ func showSettings(ctx context.Context, cmd *cobra.Command, c *config, mailbox st
 	}
 	m := cardMailbox(c, mailbox)
 	if f.program == "" {
-		cards := web.Cards(m, services, f.language)
+		cards := mailsettings.Cards(m, services, f.language)
 		if f.json {
 			return printJSON(out, cards)
 		}
 		return printCards(out, cards)
 	}
-	card, _ := web.CardFor(f.program, m, services, f.language)
+	card, _ := mailsettings.CardFor(f.program, m, services, f.language)
 	switch {
 	case f.json:
 		return printJSON(out, card)
@@ -149,11 +149,11 @@ func showSettings(ctx context.Context, cmd *cobra.Command, c *config, mailbox st
 		_, err := io.WriteString(out, card.Content)
 		return err
 	}
-	return printCards(out, []web.Card{card})
+	return printCards(out, []mailsettings.Card{card})
 }
 
 // printCards prints cards for people; of files it says only how to get them.
-func printCards(w io.Writer, cards []web.Card) error {
+func printCards(w io.Writer, cards []mailsettings.Card) error {
 	for i, card := range cards {
 		if i > 0 {
 			fmt.Fprintln(w)

@@ -9,15 +9,15 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/mailsettings"
 	"authferry/proxy"
 	"authferry/tokens"
-	"authferry/web"
 )
 
 // mailServices are the listeners of a configuration as mail programs see them.
 // bound says, by what is written in the configuration, where those are that are
 // open; ports that nobody knows without are left out.
-func mailServices(c *config, bound map[string]string) (services []web.MailService) {
+func mailServices(c *config, bound map[string]string) (services []mailsettings.MailService) {
 	name := publicName(c)
 	for _, l := range c.listen {
 		host, port := l.hostPort()
@@ -28,7 +28,7 @@ func mailServices(c *config, bound map[string]string) (services []web.MailServic
 		if err != nil || n == 0 {
 			continue
 		}
-		services = append(services, web.MailService{
+		services = append(services, mailsettings.MailService{
 			Protocol: l.protocol, Host: l.knownAs(host, name), Port: int(n), Security: l.security,
 			Reserved: l.options.allow != "" || l.oldTLS(),
 		})
@@ -72,7 +72,7 @@ func publicName(c *config) string {
 }
 
 // mailServices are where mail programs may come in, with the ports there are.
-func (s *service) mailServices() []web.MailService {
+func (s *service) mailServices() []mailsettings.MailService {
 	bound := map[string]string{}
 	for _, l := range s.status().Listeners {
 		bound[l.URL] = l.Address
@@ -82,8 +82,8 @@ func (s *service) mailServices() []web.MailService {
 
 // mailSettings answers programs that ask for their settings; whatever listens
 // for HTTP mounts it.
-func (s *service) mailSettings() *web.MailSettings {
-	return &web.MailSettings{
+func (s *service) mailSettings() *mailsettings.MailSettings {
+	return &mailsettings.MailSettings{
 		Services: s.mailServices,
 		Domains: func(ctx context.Context) (map[string]bool, error) {
 			return mailDomains(ctx, s.config.Load(), s.vault)
@@ -126,8 +126,8 @@ func mailDomains(ctx context.Context, c *config, vault *tokens.Vault) (map[strin
 }
 
 // cardMailbox is a mailbox as settings cards show it.
-func cardMailbox(c *config, mailbox string) web.CardMailbox {
-	m := web.CardMailbox{Address: mailbox, OwnAuthority: c.tls.cert == "" && !c.tls.acme.on}
+func cardMailbox(c *config, mailbox string) mailsettings.CardMailbox {
+	m := mailsettings.CardMailbox{Address: mailbox, OwnAuthority: c.tls.cert == "" && !c.tls.acme.on}
 	for alias, of := range c.settings.Aliases {
 		if of == mailbox && (m.Alias == "" || len(alias) < len(m.Alias) || len(alias) == len(m.Alias) && alias < m.Alias) {
 			m.Alias = alias

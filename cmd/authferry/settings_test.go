@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/internal/mailsettings"
 	"authferry/proxy"
-	"authferry/web"
 )
 
 // TestMailServices: what programs elsewhere are told to connect to, by the
@@ -24,22 +24,22 @@ func TestMailServices(t *testing.T) {
 		listen, hostname string
 		acme             []string
 		bound            string
-		want             web.MailService
+		want             mailsettings.MailService
 	}{
-		{"imaps://:993", "mail.example.com", nil, "", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-		{"imaps://[::]:993", "box", nil, "", web.MailService{Protocol: "imap", Host: "box", Port: 993, Security: proxy.Implicit}},
-		{"imaps://:993", "box", []string{"mail.example.com"}, "", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-		{"imaps://:993", "MAIL.example.com", []string{"a.example.com", "mail.example.com"}, "", web.MailService{Protocol: "imap", Host: "MAIL.example.com", Port: 993, Security: proxy.Implicit}},
-		{"smtp+starttls://192.0.2.1:587", "mail.example.com", nil, "", web.MailService{Protocol: "smtp", Host: "mail.example.com", Port: 587, Security: proxy.StartTLS}},
-		{"smtp+starttls://192.0.2.1:587", "box", nil, "", web.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 587, Security: proxy.StartTLS}},
-		{"smtp+insecure://192.0.2.1:2525", "mail.example.com", nil, "", web.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 2525}},
-		{"pop3://localhost:1110", "mail.example.com", nil, "", web.MailService{Protocol: "pop3", Host: "127.0.0.1", Port: 1110}},
-		{"imap://[::1]:0", "mail.example.com", nil, "[::1]:4711", web.MailService{Protocol: "imap", Host: "::1", Port: 4711}},
-		{"imap://127.0.0.1:0", "mail.example.com", nil, "", web.MailService{}},
-		{"imaps+systemd:mail:993", "mail.example.com", nil, "", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-		{"imap+systemd:mail:1143", "mail.example.com", nil, "", web.MailService{Protocol: "imap", Host: "127.0.0.1", Port: 1143}},
-		{"imaps+systemd:mail", "mail.example.com", nil, "", web.MailService{}},
-		{"imaps+systemd:mail", "mail.example.com", nil, "[::]:993", web.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imaps://:993", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imaps://[::]:993", "box", nil, "", mailsettings.MailService{Protocol: "imap", Host: "box", Port: 993, Security: proxy.Implicit}},
+		{"imaps://:993", "box", []string{"mail.example.com"}, "", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imaps://:993", "MAIL.example.com", []string{"a.example.com", "mail.example.com"}, "", mailsettings.MailService{Protocol: "imap", Host: "MAIL.example.com", Port: 993, Security: proxy.Implicit}},
+		{"smtp+starttls://192.0.2.1:587", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "smtp", Host: "mail.example.com", Port: 587, Security: proxy.StartTLS}},
+		{"smtp+starttls://192.0.2.1:587", "box", nil, "", mailsettings.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 587, Security: proxy.StartTLS}},
+		{"smtp+insecure://192.0.2.1:2525", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 2525}},
+		{"pop3://localhost:1110", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "pop3", Host: "127.0.0.1", Port: 1110}},
+		{"imap://[::1]:0", "mail.example.com", nil, "[::1]:4711", mailsettings.MailService{Protocol: "imap", Host: "::1", Port: 4711}},
+		{"imap://127.0.0.1:0", "mail.example.com", nil, "", mailsettings.MailService{}},
+		{"imaps+systemd:mail:993", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
+		{"imap+systemd:mail:1143", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "imap", Host: "127.0.0.1", Port: 1143}},
+		{"imaps+systemd:mail", "mail.example.com", nil, "", mailsettings.MailService{}},
+		{"imaps+systemd:mail", "mail.example.com", nil, "[::]:993", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
 	} {
 		l, _, err := parseListen(c.listen)
 		if err != nil {
@@ -51,7 +51,7 @@ func TestMailServices(t *testing.T) {
 		if c.bound != "" {
 			bound[c.listen] = c.bound
 		}
-		got := append(mailServices(config, bound), web.MailService{})
+		got := append(mailServices(config, bound), mailsettings.MailService{})
 		if got[0] != c.want {
 			t.Errorf("%s, %s: %+v instead of %+v", c.listen, c.hostname, got[0], c.want)
 		}
@@ -131,7 +131,7 @@ func TestReadyFilesAtWork(t *testing.T) {
 		bound[l.URL] = l.Address
 	}
 	for security, name := range map[proxy.Security]string{proxy.Plain: "plain", proxy.StartTLS: "starttls", proxy.Implicit: "tls"} {
-		services := slices.DeleteFunc(mailServices(c, bound), func(m web.MailService) bool { return m.Security != security })
+		services := slices.DeleteFunc(mailServices(c, bound), func(m mailsettings.MailService) bool { return m.Security != security })
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			newReadyPrograms(t, s, services).roundTrip(t, name)
@@ -143,10 +143,10 @@ func TestReadyFilesAtWork(t *testing.T) {
 // password and, where there is TLS, the authority to trust.
 type readyPrograms struct {
 	home, authority string
-	services        []web.MailService
+	services        []mailsettings.MailService
 }
 
-func newReadyPrograms(t *testing.T, s *show, services []web.MailService) *readyPrograms {
+func newReadyPrograms(t *testing.T, s *show, services []mailsettings.MailService) *readyPrograms {
 	p := &readyPrograms{home: t.TempDir(), authority: filepath.Join(s.dir, "state", "ca.pem"), services: services}
 	p.write(t, "password", s.password.Reveal()+"\n")
 	if err := os.Mkdir(filepath.Join(p.home, "Mail"), 0o700); err != nil {
@@ -167,7 +167,7 @@ func (p *readyPrograms) write(t *testing.T, name, content string) string {
 // file writes the ready file of a program, with a change.
 func (p *readyPrograms) file(t *testing.T, program, from, to string) string {
 	t.Helper()
-	card, _ := web.CardFor(program, web.CardMailbox{Address: demoMailbox}, p.services, "en")
+	card, _ := mailsettings.CardFor(program, mailsettings.CardMailbox{Address: demoMailbox}, p.services, "en")
 	if card.Content == "" || !strings.Contains(card.Content, from) {
 		t.Fatalf("%s: %+v", program, card)
 	}

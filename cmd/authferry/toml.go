@@ -12,7 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"authferry/web"
+	"authferry/internal/console"
 )
 
 // A document is a TOML file being read: where its keys are, which were asked
@@ -25,7 +25,7 @@ type document struct {
 	asked       map[string]bool // every key asked for, as a dotted path
 	complaints  complaints
 	warnings    []string
-	keys        []web.Setting // the values asked for
+	keys        []console.Setting // the values asked for
 }
 
 // complaint is one thing wrong with a configuration file.

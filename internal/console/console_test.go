@@ -1,0 +1,287 @@
+package console
+
+import (
+	"authferry/internal/mailsettings"
+	"authferry/proxy"
+	"authferry/tokens"
+	"context"
+	"encoding/json"
+	"go.uber.org/zap"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// state is all that a POST could have changed.
+func (s *stage) state() string {
+	s.Helper()
+	register, err := s.Vault.Document(s.Context(), registerDocument)
+	if err != nil {
+		s.Fatal(err)
+	}
+	state := string(register)
+	mailboxes, err := s.Vault.Mailboxes(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, m := range mailboxes {
+		a, err := s.Vault.Account(s.Context(), m)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, p := range a.Passwords {
+			state += "\n" + m + " " + p.ID
+		}
+	}
+	kicked, _ := json.Marshal(s.kicked)
+	return state + string(kicked)
+}
+
+// form is one that would change something, on whatever page it is sent to.
+func (s *stage) form() url.Values {
+	return url.Values{
+		"name": {"CRM"}, "protocol": {"imap"}, "id": {"2"}, "mailbox": {theirs}, "language": {"pl"},
+		"new": {"a password of my own"}, "token": {s.link("mallory")}, "password": {"x"},
+	}
+}
+
+// TestChangesAreRefused: no page that changes something can be reached from
+// another site, without a session, or by the owner of another mailbox.
+func TestChangesAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	admin, owner := s.entered("admin"), s.entered("", mine)
+	open := map[string]bool{"/signin": true, "/enter": true, "/language": true}
+	mustBeOwn := map[string]bool{"/account/password": true, "/account/sessions/end": true, "/signout": true}
+	posts := 0
+	for _, pattern := range s.patterns {
+		path, isPost := strings.CutPrefix(pattern, "POST ")
+		if !isPost {
+			continue
+		}
+		posts++
+		path = strings.ReplaceAll(path, "{mailbox}", url.PathEscape(theirs))
+		if strings.Contains(path, "{") {
+			continue // of a part that has tests of its own
+		}
+		refused := func(who string, b *browser, header http.Header) {
+			t.Helper()
+			form := s.form()
+			before := s.state()
+			b.header = header
+			if r := b.do(path, form); r.StatusCode != http.StatusForbidden && r.StatusCode != http.StatusNotFound && r.Header.Get("Location") != "/?done=session-gone" {
+				t.Errorf("%s: %s got %s", path, who, r.Status)
+			}
+			b.header = http.Header{}
+			if s.state() != before {
+				t.Errorf("%s: %s changed something", path, who)
+			}
+		}
+		refused("another site", admin, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}})
+		refused("a sibling site", admin, http.Header{"Sec-Fetch-Site": {"same-site"}})
+		refused("an older browser on another site", admin, http.Header{"Sec-Fetch-Site": {""}, "Origin": {"https://evil.example"}})
+		refused("a page without an origin", admin, http.Header{"Sec-Fetch-Site": {""}, "Origin": {"null"}})
+		if !open[path] {
+			refused("nobody", s.browser(), http.Header{})
+			forged := s.browser()
+			forged.cookies[sessionCookie] = newToken().Reveal()
+			refused("a forged session", forged, http.Header{})
+		}
+		if !open[path] && !mustBeOwn[path] {
+			refused("the owner of another mailbox", owner, http.Header{})
+		}
+	}
+	if posts < 10 {
+		t.Errorf("only %d pages that change something", posts)
+	}
+	// The same, for comparison, where nothing is wrong with it.
+	admin.do(mailboxPath(theirs)+"/passwords/revoke", url.Values{"name": {"CRM"}}).wants(t, http.StatusSeeOther, "done=revoked")
+	if s.swept != 1 {
+		t.Errorf("%d sweeps", s.swept)
+	}
+}
+
+// TestOwner: an owner sees what is theirs, and nothing else exists.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	b := s.entered("", mine)
+	for _, path := range []string{"/", mailboxPath(mine), "/logins", "/logins?mailbox=" + theirs, "/account"} {
+		if r := b.do(path, nil).wants(t, http.StatusOK, mine); strings.Contains(r.body, theirs) {
+			t.Errorf("%s shows another's mailbox", path)
+		}
+	}
+	for _, path := range []string{mailboxPath(theirs), mailboxPath(theirs, "remove"), mailboxPath("nobody@example.org")} {
+		b.do(path, nil).wants(t, http.StatusNotFound)
+	}
+	for _, path := range []string{"/people", "/configuration"} {
+		b.do(path, nil).wants(t, http.StatusForbidden)
+	}
+	b.do("/sessions/end", url.Values{"id": {"1"}}).wants(t, http.StatusSeeOther, "session-ended")
+	if len(s.kicked) != 1 || s.kicked[0] != 1 {
+		t.Errorf("ended: %v", s.kicked)
+	}
+}
+
+// TestPassword: a password is shown in the answer that made it, and nowhere else.
+func TestPassword(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	b := s.entered("", mine)
+	add := mailboxPath(mine, "passwords")
+	all := []string{"imap", "pop3", "smtp"}
+	for _, form := range []url.Values{
+		{"name": {""}, "protocol": all}, {"name": {"crm"}, "protocol": all}, {"name": {"A"}},
+		{"name": {"A"}, "protocol": all, "networks": {"192.0.2.1/24"}}, {"name": {"A"}, "protocol": all, "expires": {"2001-01-01"}},
+		{"name": {"A"}, "protocol": all, "messages": {"many"}}, {"name": {"A"}, "protocol": all, "length": {"8"}},
+		{"name": {"A"}, "protocol": {"smtp"}, "read-only": {"1"}}, {"name": {"A"}, "protocol": {"gopher"}},
+		{"name": {strings.Repeat("long", 30)}, "protocol": all},
+	} {
+		b.do(add, form).wants(t, http.StatusUnprocessableEntity, `role="alert"`)
+	}
+	r := b.do(add, url.Values{"name": {"Livespace CRM"}, "protocol": {"imap", "smtp"}, "networks": {"192.0.2.0/24, 2001:db8::1"}, "messages": {"50"}}).
+		wants(t, http.StatusOK, "mail.example.org", "993", "465")
+	found := madeSecret.FindStringSubmatch(r.body)
+	if found == nil || strings.Count(r.body, "<code>"+found[1]+"</code>") != 1 {
+		t.Fatalf("no password, or more than one, in %s", r.body)
+	}
+	g, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: tokens.Secret(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")})
+	if err != nil || g.PasswordName != "Livespace CRM" || g.Password.MessagesPerHour != 50 {
+		t.Errorf("the password is not what was asked for: %v", err)
+	}
+	for _, path := range []string{"/", mailboxPath(mine), "/logins", "/account"} {
+		body := b.do(path, nil).wants(t, http.StatusOK).body
+		for _, form := range []string{found[1], strings.ReplaceAll(found[1], " ", "")} {
+			if strings.Contains(body, form) || strings.Contains(s.log.String(), form) {
+				t.Errorf("%s, or the log, has the password", path)
+			}
+		}
+	}
+	for range 2 { // whoever presses twice hears no error
+		b.do(add+"/revoke", url.Values{"name": {"Livespace CRM"}}).wants(t, http.StatusSeeOther, "revoked")
+	}
+	if _, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: tokens.Secret(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")}); err == nil {
+		t.Error("a revoked password lets in")
+	}
+	if text := s.log.String(); strings.Contains(text, accessCanary) || strings.Contains(text, refreshCanary) || !strings.Contains(text, "console: password added") {
+		t.Error("the log has a token, or nothing")
+	}
+}
+
+// TestRemove: removing asks first, and keeps what it was told to keep.
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	b := s.entered("")
+	b.do(mailboxPath(mine, "remove"), nil).wants(t, http.StatusOK, "keep-passwords")
+	b.do(mailboxPath(mine, "remove"), url.Values{"keep-passwords": {"1"}, "keep-grant": {"1"}}).wants(t, http.StatusSeeOther, "disconnected")
+	b.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "Disconnected", "CRM")
+	b.do(mailboxPath(mine, "remove"), url.Values{}).wants(t, http.StatusSeeOther, "removed")
+	b.do(mailboxPath(mine), nil).wants(t, http.StatusNotFound)
+	// The provider has no address to give grants back at, which is said.
+	b.do(mailboxPath(theirs, "remove"), url.Values{}).wants(t, http.StatusOK, theirs, "myaccount.google.com")
+	b.do("/", nil).wants(t, http.StatusOK, "No mailbox is connected yet")
+}
+
+// TestReverseProxy: its word is taken from its own networks, and from nowhere else.
+func TestReverseProxy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.access.Header, s.access.Administrators = "X-Forwarded-User", []string{"Anna"}
+	b := s.browser()
+	b.header.Set("X-Forwarded-User", "anna")
+	b.do("/", nil).wants(t, http.StatusSeeOther, "/signin")
+	s.access.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	b.do("/people", nil).wants(t, http.StatusOK)
+	revoke := func() reply { return b.do(mailboxPath(mine, "passwords", "revoke"), url.Values{"name": {"CRM"}}) }
+	b.header["Sec-Fetch-Site"], b.header["Origin"] = []string{""}, []string{""}
+	revoke().wants(t, http.StatusForbidden) // no cookie of ours would be missing
+	b.header["Origin"] = []string{s.server.URL}
+	revoke().wants(t, http.StatusSeeOther)
+	b.header = http.Header{"X-Forwarded-User": {mine}}
+	b.do("/", nil).wants(t, http.StatusOK, mine)
+	b.do("/people", nil).wants(t, http.StatusForbidden)
+	b.do(mailboxPath(theirs), nil).wants(t, http.StatusNotFound)
+	b.header.Set("X-Forwarded-User", "stranger")
+	b.do("/", nil).wants(t, http.StatusForbidden)
+	s.strangersOnlyKnock(b)
+
+	access := Access{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	for remote, want := range map[string]string{"10.0.0.1:5": "198.51.100.7", "192.0.2.1:5": "192.0.2.1"} {
+		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {"203.0.113.9, 198.51.100.7", "10.0.0.2"}}}
+		if got := access.from(r).String(); got != want {
+			t.Errorf("a request of %s is from %s, not %s", remote, got, want)
+		}
+	}
+}
+
+// strangersOnlyKnock: a name that is nobody's here opens what is for anyone, and
+// neither an alias nor one name of several makes somebody an owner.
+func (s *stage) strangersOnlyKnock(b *browser) {
+	s.Helper()
+	b.do("/signin", nil).wants(s.T, http.StatusOK)
+	b.do("/language", url.Values{"language": {"de"}, "next": {"/signin"}}).wants(s.T, http.StatusSeeOther)
+	b.do("/invitation/"+newToken().Reveal(), nil).wants(s.T, http.StatusNotFound)
+	b.do("/connect/callback?state=abc&code=4/x", nil).wants(s.T, http.StatusBadRequest)
+	b.do("/enter/"+s.link("eva"), nil).wants(s.T, http.StatusOK)
+	b.do(mailboxPath(mine), nil).wants(s.T, http.StatusForbidden)
+
+	s.Vault.Configure(tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": s.Providers()[0]}, Aliases: map[string]string{"stranger": mine, "short@example.org": mine}})
+	for _, alias := range []string{"stranger", "short@example.org"} {
+		b.header.Set("X-Forwarded-User", alias)
+		b.do("/", nil).wants(s.T, http.StatusForbidden)
+	}
+	b.header.Set("X-Forwarded-User", " ME@example.org ")
+	b.do("/", nil).wants(s.T, http.StatusOK, mine)
+	session := s.entered("eva").cookies
+	for _, several := range [][]string{{mine, "stranger"}, {"", mine}, {mine, mine}, {"anna", mine}} {
+		c := s.browser()
+		c.cookies, c.header["X-Forwarded-User"] = session, several
+		c.do("/", nil).wants(s.T, http.StatusForbidden, "X-Forwarded-User")
+	}
+}
+
+// TestHost: a name that is not the console's is another site's.
+func TestHost(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.access.URL, s.access.Names = "https://mail.example.org", []string{"mx.example.org"}
+	for host, status := range map[string]int{
+		"mail.example.org": 303, "MAIL.example.org:443": 303, "mx.example.org": 303, "127.0.0.1:80": 303, "[::1]": 303, "localhost": 303,
+		"evil.example": 421, "127.0.0.1.evil.example": 421, "localhost.evil.example:80": 421,
+	} {
+		b := s.browser()
+		b.header["Host"] = []string{host}
+		b.do("/", nil).wants(t, status)
+	}
+}
+
+// TestConsoleTellsMailPrograms: programs come by names that the console does not
+// go by, such as autoconfig.example.org; only what is for them is told there.
+func TestConsoleTellsMailPrograms(t *testing.T) {
+	c := NewConsole(Backing{
+		Log:    zap.NewNop(),
+		Access: func() Access { return Access{URL: "https://mail.example.org", Names: []string{"mail.example.org"}} },
+		MailSettings: &mailsettings.MailSettings{
+			Services: func() []mailsettings.MailService {
+				return []mailsettings.MailService{{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit}}
+			},
+			Domains: func(context.Context) (map[string]bool, error) { return map[string]bool{"example.org": true}, nil },
+			Log:     zap.NewNop(),
+		},
+	})
+	ask := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://autoconfig.example.org"+path, nil))
+		return w
+	}
+	if w := ask("/mail/config-v1.1.xml?emailaddress=you@example.org"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<hostname>mail.example.org</hostname>") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := ask("/signin"); w.Code != http.StatusMisdirectedRequest {
+		t.Errorf("the console itself answers by another name: %d", w.Code)
+	}
+}

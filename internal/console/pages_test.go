@@ -1,0 +1,283 @@
+package console
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"authferry/tokens"
+)
+
+// element is a piece of a page: what it is, what it says, and where.
+type element struct {
+	name string
+	attr map[string]string
+	in   []*element // around it, the outermost first
+	text strings.Builder
+}
+
+func (e *element) inside(name string) bool {
+	return slices.ContainsFunc(e.in, func(o *element) bool { return o.name == name })
+}
+
+// parsePage reads a page as the judge of ours: our pages close what they open,
+// so that a reader of XML understands them.
+func parsePage(t *testing.T, page string) []*element {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(page))
+	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	var all, open []*element
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("the page cannot be read: %v", err)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			e := &element{name: token.Name.Local, attr: map[string]string{}, in: slices.Clone(open)}
+			for _, a := range token.Attr {
+				e.attr[a.Name.Local] = a.Value
+			}
+			all, open = append(all, e), append(open, e)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			for _, e := range open {
+				e.text.Write(token)
+			}
+		}
+	}
+}
+
+var unknownKey = regexp.MustCompile(`\b(?:frame|nav|signin|enter|error|done|time|overview|state|cause|mailbox|password|made|servers|remove|logins|result|people|link|account|configuration)\.[a-z-]+\b`)
+
+// checkPage holds a page to what people need who use no mouse, or see nothing.
+func checkPage(t *testing.T, name, language, page string) {
+	t.Helper()
+	all := parsePage(t, page)
+	ids, labelled, level, headings := map[string]int{}, map[string]bool{}, 0, 0
+	for _, e := range all {
+		if id := e.attr["id"]; id != "" {
+			ids[id]++
+		}
+		if e.name == "label" {
+			labelled[e.attr["for"]] = true
+		}
+	}
+	for id, n := range ids {
+		if n > 1 {
+			t.Errorf("%s: the id %s is there %d times", name, id, n)
+		}
+	}
+	for _, e := range all {
+		_, styled := e.attr["style"]
+		switch {
+		case styled || e.name == "style" || e.name == "script" && e.attr["src"] == "":
+			t.Errorf("%s: style or script within the page, which the policy stops", name)
+		case e.name == "html" && e.attr["lang"] != language:
+			t.Errorf("%s: in %s, it says %s", name, language, e.attr["lang"])
+		case e.name == "title" && strings.TrimSuffix(strings.TrimSpace(e.text.String()), "· authferry") == "":
+			t.Errorf("%s: no title", name)
+		case len(e.name) == 2 && e.name[0] == 'h' && e.name[1] >= '1' && e.name[1] <= '6':
+			now := int(e.name[1] - '0')
+			if now > level+1 {
+				t.Errorf("%s: %s follows h%d", name, e.name, level)
+			}
+			if level = now; now == 1 {
+				headings++
+			}
+			if strings.TrimSpace(e.text.String()) == "" {
+				t.Errorf("%s: an empty heading", name)
+			}
+		case e.name == "input" && e.attr["type"] != "hidden", e.name == "select", e.name == "textarea":
+			if !labelled[e.attr["id"]] && !e.inside("label") || e.attr["id"] == "" && !e.inside("label") {
+				t.Errorf("%s: no label for %v", name, e.attr)
+			}
+		case e.name == "button" || e.name == "a":
+			if strings.TrimSpace(e.text.String()) == "" && e.attr["aria-label"] == "" {
+				t.Errorf("%s: a %s that says nothing: %v", name, e.name, e.attr)
+			}
+			if strings.HasPrefix(e.attr["href"], "#") && ids[e.attr["href"][1:]] == 0 {
+				t.Errorf("%s: a link to %s, which is not there", name, e.attr["href"])
+			}
+		case e.name == "form" && e.attr["method"] == "":
+			t.Errorf("%s: a form without a method", name)
+		case e.name == "img" && !strings.Contains(page, `alt=`):
+			t.Errorf("%s: a picture without a text", name)
+		}
+		for _, list := range []string{"aria-describedby", "aria-labelledby"} {
+			if id := e.attr[list]; id != "" && ids[id] == 0 {
+				t.Errorf("%s: %s names %s, which is not there", name, list, id)
+			}
+		}
+	}
+	if headings != 1 {
+		t.Errorf("%s: %d headings of the first order", name, headings)
+	}
+	for _, key := range unknownKey.FindAllString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, " "), -1) {
+		if _, ok := texts()[english][key]; !ok && key != "mailbox.org" {
+			t.Errorf("%s: it shows the key %s", name, key)
+		}
+	}
+	if strings.Contains(page, "{n}") || strings.Contains(page, "{span}") || strings.Contains(page, "<no value>") || strings.Contains(page, "%!") {
+		t.Errorf("%s: something was not filled in", name)
+	}
+}
+
+// TestPages: every page, in every language, as people of all kinds see it.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before := s.browser().do("/signin", nil).wants(t, http.StatusOK)
+	checkPage(t, "first sign-in", "en", before.body)
+	token := s.link("", mine)
+	admin := s.entered("admin")
+	for _, l := range languages {
+		b := s.browser()
+		b.cookies[languageCookie] = l.Code
+		check := func(name string, r reply) {
+			t.Helper()
+			checkPage(t, l.Code+" "+name, l.Code, r.body)
+			if got := r.Header.Get("Content-Language"); got != l.Code {
+				t.Errorf("%s: the language is %q", name, got)
+			}
+		}
+		check("sign-in", b.do("/signin", nil).wants(t, http.StatusOK))
+		check("refused", b.do("/signin", url.Values{"name": {"x"}, "password": {"y"}, "next": {"/logins"}}))
+		check("link to enter", b.do("/enter/"+token, nil).wants(t, http.StatusOK))
+		check("nothing", b.do("/nothing", nil).wants(t, http.StatusNotFound))
+		b.cookies[sessionCookie] = admin.cookies[sessionCookie]
+		for _, path := range []string{
+			"/", mailboxPath(mine), mailboxPath(mine, "remove"), "/logins", "/logins?failed=1&mailbox=" + mine, "/people", "/account", "/configuration",
+			"/account?done=welcome", "/?done=nothing-of-the-kind",
+		} {
+			check(path, b.do(path, nil).wants(t, http.StatusOK))
+		}
+		check("wrong password", b.do(mailboxPath(mine, "passwords"), url.Values{"name": {""}}))
+		check("new password", b.do(mailboxPath(mine, "passwords"), url.Values{"name": {"for " + l.Code}, "protocol": mailProtocols}).wants(t, http.StatusOK))
+		check("new link", b.do("/people/link", url.Values{"name": {"anna"}}).wants(t, http.StatusOK))
+		check("no link", b.do("/people/link", url.Values{}).wants(t, http.StatusUnprocessableEntity))
+	}
+}
+
+// TestLanguages: a page is in the language that was chosen, or that the browser
+// asks for.
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for asked, want := range map[string]string{
+		"": "en", "pl": "pl", "ro-RO,ro;q=0.9,en;q=0.8": "ro", "fr, de-AT;q=0.5, en;q=0.3": "de", "fr": "en", "de;q=0, pl;q=0.1": "pl", "pl;q=x": "en",
+	} {
+		b := s.browser()
+		b.header.Set("Accept-Language", asked)
+		if got := b.do("/signin", nil).Header.Get("Content-Language"); got != want {
+			t.Errorf("who asks for %q gets %s, not %s", asked, got, want)
+		}
+	}
+	b := s.browser()
+	b.do("/language", url.Values{"language": {"pl"}, "next": {"/signin"}}).wants(t, http.StatusSeeOther, "/signin")
+	b.header.Set("Accept-Language", "de")
+	b.do("/signin", nil).wants(t, http.StatusOK, "Logowanie")
+	b.do("/language", url.Values{"language": {"tlh"}}).wants(t, http.StatusBadRequest)
+}
+
+// TestConditions: every state and cause has words of its own, the sick come
+// first, and a mailbox that needs somebody says what to do.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	v := &visit{Console: s.Console, language: "pl"}
+	a := func(change func(*tokens.Account)) *tokens.Account {
+		a := &tokens.Account{Mailbox: mine, Provider: "gmail", Connected: s.at, Token: tokens.Token{Access: "x", Refresh: "y", Minted: s.at, Expiry: s.at.Add(time.Hour)}}
+		change(a)
+		return a
+	}
+	seen := map[string]tokens.Cause{}
+	for _, cause := range []tokens.Cause{
+		tokens.CauseUnknown, tokens.CauseRevoked, tokens.CauseTesting, tokens.CauseSessionControl, tokens.CausePolicy, tokens.CauseClientDeleted,
+		tokens.CauseClient, tokens.CauseDelegation, tokens.CauseUnknownUser, tokens.CauseInteraction, tokens.CauseClock, tokens.CauseNoGrant,
+		tokens.CauseCommand, tokens.CauseThrottled, tokens.CauseOutage, tokens.CauseUnreachable,
+	} {
+		c := v.condition(a(func(a *tokens.Account) { a.Dead = &tokens.Failure{Cause: cause, At: s.at, Since: s.at} }), nil)
+		if c.Words == "" || c.Fix == "" || strings.Contains(c.Words+c.Fix, "cause.") || c.Level != "bad" {
+			t.Errorf("%q: %q, %q, %s", cause, c.Words, c.Fix, c.Level)
+		}
+		if other, twice := seen[c.Words]; twice {
+			t.Errorf("%q and %q say the same", cause, other)
+		}
+		seen[c.Words] = cause
+	}
+	for _, test := range []struct {
+		change func(*tokens.Account)
+		level  string
+	}{
+		{func(*tokens.Account) {}, "good"},
+		{func(a *tokens.Account) { a.Trouble = &tokens.Failure{Cause: tokens.CauseOutage} }, "warn"},
+		{func(a *tokens.Account) { a.Trouble = &tokens.Failure{Cause: tokens.CauseClient, Since: s.at} }, "bad"},
+		{func(a *tokens.Account) { a.Token.RefreshExpiry = s.at.Add(soon / 2) }, "warn"},
+		{func(a *tokens.Account) { a.Token.RefreshExpiry = s.at.Add(soon * 2) }, "good"},
+		{func(a *tokens.Account) { a.Provider = "" }, "off"},
+	} {
+		if c := v.condition(a(test.change), nil); c.Level != test.level || (c.Level == "good") != (c.Words == "") {
+			t.Errorf("%s, %q; want %s", c.Level, c.Words, test.level)
+		}
+	}
+	if _, err := s.Vault.Remove(t.Context(), mine, tokens.Removal{KeepPasswords: true, KeepGrant: true}); err != nil {
+		t.Fatal(err)
+	}
+	page := s.entered("admin").do("/", nil).wants(t, http.StatusOK).body
+	if strings.Index(page, theirs) > strings.Index(page, mine) {
+		t.Error("a mailbox that nobody misses comes first")
+	}
+	// A long use shows although the store has not heard of it.
+	if !strings.Contains(page, fmt.Sprintf("%d hour", 1)) {
+		t.Error("a live session counts for nothing")
+	}
+}
+
+// TestStatic: files are kept by browsers for as long as they stay the same.
+func TestStatic(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	b := s.browser()
+	for name, kind := range map[string]string{"style.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"} {
+		r := b.do(staticPath(name), nil).wants(t, http.StatusOK)
+		if !strings.HasPrefix(r.Header.Get("Content-Type"), kind) || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %v", name, r.Header)
+		}
+		if r := b.do("/static/"+name+"?v=old", nil); strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s is kept for a version that it is not", name)
+		}
+	}
+	b.do("/static/nothing.css", nil).wants(t, http.StatusNotFound)
+}
+
+// TestProfileForATelephone: one is shown the way to the settings, if it can get there.
+func TestProfileForATelephone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	admin := s.entered("admin")
+	if r := admin.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "Livespace", "mail.example.org"); strings.Contains(r.body, "profile.svg") {
+		t.Error("a profile at an address that no telephone can reach")
+	}
+	admin.do(mailboxPath(mine, "profile.svg"), nil).wants(t, http.StatusNotFound)
+	s.access.URL = "http://mail.example.org"
+	s.access.Names = append(s.access.Names, "mail.example.org")
+	page := admin.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "http://mail.example.org/email.mobileconfig?email="+url.QueryEscape(mine))
+	checkPage(t, "with a profile", "en", page.body)
+	code := admin.do(mailboxPath(mine, "profile.svg"), nil).wants(t, http.StatusOK, "<svg")
+	if got := code.Header.Get("Content-Type"); got != "image/svg+xml" {
+		t.Errorf("the code is %q", got)
+	}
+}

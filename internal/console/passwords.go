@@ -1,0 +1,220 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"authferry/internal/mailsettings"
+	"authferry/tokens"
+)
+
+func (c *Console) mountPasswords() {
+	c.handle("POST /mailboxes/{mailbox}/passwords", signedIn, (*visit).addPassword)
+	c.handle("POST /mailboxes/{mailbox}/passwords/revoke", signedIn, (*visit).revokePassword)
+}
+
+// mailProtocols are those that a password may be good for.
+var mailProtocols = []string{"imap", "pop3", "smtp"}
+
+// passwordForm is a password to be made, as it was typed.
+type passwordForm struct {
+	Name, Networks, Expires, Messages, Recipients, Length string
+
+	Protocols []string
+	ReadOnly  bool
+
+	Trouble string // what is wrong with it
+	Field   string // which field that is about
+}
+
+// For tells whether a protocol is chosen; all are, to begin with.
+func (f passwordForm) For(protocol string) bool {
+	return len(f.Protocols) == 0 && f.Trouble == "" || slices.Contains(f.Protocols, protocol)
+}
+
+// Special tells whether anything beyond the name was filled in.
+func (f passwordForm) Special() bool {
+	return f.Networks != "" || f.Expires != "" || f.Messages != "" || f.Recipients != "" || f.ReadOnly || f.Length != "" ||
+		f.Trouble != "" && f.Field != "name"
+}
+
+// MailProtocols are those to choose from.
+func (v *visit) MailProtocols() []string { return mailProtocols }
+
+func (v *visit) passwordForm() passwordForm {
+	text := func(key string) string { return strings.TrimSpace(v.r.PostFormValue(key)) }
+	return passwordForm{
+		Name: text("name"), Networks: text("networks"), Expires: text("expires"),
+		Messages: text("messages"), Recipients: text("recipients"), Length: text("length"),
+		Protocols: v.r.PostForm["protocol"], ReadOnly: text("read-only") != "",
+	}
+}
+
+// spec reads the form. What is wrong with it is in Trouble.
+func (f *passwordForm) spec(v *visit) (s tokens.PasswordSpec) {
+	wrong := func(field, key string, pairs ...any) {
+		if f.Trouble == "" {
+			f.Field, f.Trouble = field, v.T(key, pairs...)
+		}
+	}
+	s = tokens.PasswordSpec{Name: f.Name, ReadOnly: f.ReadOnly}
+	if f.Name == "" {
+		wrong("name", "password.noname")
+	}
+	switch {
+	case len(f.Protocols) == 0:
+		wrong("protocol", "password.noprotocol")
+	case len(f.Protocols) < len(mailProtocols):
+		s.Protocols = f.Protocols
+	}
+	for text := range strings.FieldsFuncSeq(f.Networks, func(r rune) bool { return strings.ContainsRune(", ;\r\n\t", r) }) {
+		n, err := parseNetwork(text)
+		if err != nil {
+			wrong("networks", "password.nonetwork", "text", text)
+		}
+		s.Networks = append(s.Networks, n)
+	}
+	if f.Expires != "" {
+		day, err := time.ParseInLocation(time.DateOnly, f.Expires, time.Local)
+		if s.Expires = day.AddDate(0, 0, 1); err != nil || !s.Expires.After(v.now()) {
+			wrong("expires", "password.noday")
+		}
+	}
+	for _, n := range []struct {
+		field, text string
+		least       int
+		into        *int
+	}{{"messages", f.Messages, 1, &s.MessagesPerHour}, {"recipients", f.Recipients, 1, &s.Recipients}, {"length", f.Length, 12, &s.Length}} {
+		if n.text == "" {
+			continue
+		}
+		number, err := strconv.Atoi(n.text)
+		if err != nil || number < n.least {
+			wrong(n.field, "password.nonumber", "least", n.least)
+		}
+		*n.into = number
+	}
+	if f.ReadOnly && (s.MessagesPerHour > 0 || s.Recipients > 0 || slices.Equal(f.Protocols, []string{"smtp"})) {
+		wrong("read-only", "password.sends")
+	}
+	return s
+}
+
+// parseNetwork reads a network or a single address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err == nil && p != p.Masked() {
+		err = fmt.Errorf("%s is an address within %s", p, p.Masked())
+	}
+	return p, err
+}
+
+// addPassword makes a password and shows it, this once: the answer is the only
+// place it ever appears in, and no cache keeps it.
+func (v *visit) addPassword() error {
+	if err := v.r.ParseForm(); err != nil {
+		return v.refuse(http.StatusBadRequest, "error.form")
+	}
+	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
+	if err != nil {
+		return err
+	}
+	form := v.passwordForm()
+	spec := form.spec(v)
+	if slices.ContainsFunc(a.Passwords, func(p tokens.Password) bool { return strings.EqualFold(p.Name, form.Name) }) && form.Trouble == "" {
+		form.Field, form.Trouble = "name", v.T("password.taken", "name", form.Name)
+	}
+	if form.Trouble != "" {
+		return v.mailboxPage(http.StatusUnprocessableEntity, form)
+	}
+	secret, err := v.Vault.AddPassword(v.r.Context(), v.mailbox, spec)
+	if err != nil {
+		form.Trouble = err.Error()
+		return v.mailboxPage(http.StatusUnprocessableEntity, form)
+	}
+	v.note("console: password added", zap.String("password", spec.Name))
+	return v.showPassword(v.mailbox, spec, secret)
+}
+
+// madePassword is a password that has just been made, to be shown once.
+type madePassword struct {
+	Mailbox, Name string
+	Secret        tokens.Secret
+	Servers       []MailServer // that it is good for
+	Cards         []mailsettings.Card
+}
+
+// Reveal is the password itself, for the page that shows it.
+func (p madePassword) Reveal() string { return p.Secret.Reveal() }
+
+// showPassword answers with a page that has a new password and what else a mail
+// program asks for.
+func (v *visit) showPassword(mailbox string, spec tokens.PasswordSpec, secret tokens.Secret) error {
+	servers := slices.DeleteFunc(v.Servers(), func(s MailServer) bool {
+		return len(spec.Protocols) > 0 && !slices.Contains(spec.Protocols, s.Protocol) || spec.ReadOnly && s.Protocol == "smtp"
+	})
+	return v.show("password", madePassword{mailbox, spec.Name, secret, servers, v.cards(mailbox)})
+}
+
+// revokePassword makes a password useless; its sessions end at once.
+func (v *visit) revokePassword() error {
+	name := v.r.PostFormValue("name")
+	if err := v.Vault.RevokePassword(v.r.Context(), v.mailbox, name); err != nil {
+		a, lookErr := v.Vault.Account(v.r.Context(), v.mailbox)
+		gone := lookErr == nil && !slices.ContainsFunc(a.Passwords, func(p tokens.Password) bool { return strings.EqualFold(p.Name, name) })
+		if !gone {
+			return err
+		}
+	}
+	v.Sweep()
+	v.note("console: password revoked", zap.String("password", quoteText(name)))
+	return v.done(mailboxPath(v.mailbox), "revoked")
+}
+
+// May is what a password is good for, in words.
+func (v *visit) May(p tokens.Password) string {
+	var words []string
+	if len(p.Protocols) > 0 {
+		words = append(words, strings.ToUpper(strings.Join(p.Protocols, ", ")))
+	}
+	if p.ReadOnly {
+		words = append(words, v.T("password.readonly"))
+	}
+	if len(p.Networks) > 0 {
+		var list []string
+		for _, n := range p.Networks {
+			list = append(list, n.String())
+		}
+		words = append(words, v.T("password.only", "networks", strings.Join(list, ", ")))
+	}
+	if p.MessagesPerHour > 0 {
+		words = append(words, v.N("password.perhour", p.MessagesPerHour))
+	}
+	if p.Recipients > 0 {
+		words = append(words, v.N("password.permessage", p.Recipients))
+	}
+	switch {
+	case p.Expires.IsZero():
+	case p.Expires.After(v.now()):
+		words = append(words, v.T("password.ends", "span", v.Until(p.Expires)))
+	default:
+		words = append(words, v.T("password.over"))
+	}
+	if len(words) == 0 {
+		return v.T("password.all")
+	}
+	return strings.Join(words, " · ")
+}
+
+// Protocol is a protocol as people write it.
+func (v *visit) Protocol(name string) string { return strings.ToUpper(name) }

@@ -1,0 +1,95 @@
+package mailsettings
+
+import (
+	"encoding/xml"
+	"net/http"
+	"strings"
+
+	"authferry/proxy"
+)
+
+// The format of Thunderbird's autoconfiguration, which others read too:
+// https://www.ietf.org/archive/id/draft-ietf-mailmaint-autoconfig-00.html.
+// Fields are in the order of its examples.
+type clientConfig struct {
+	XMLName  xml.Name `xml:"clientConfig"`
+	Version  string   `xml:"version,attr"`
+	Provider struct {
+		ID        string           `xml:"id,attr"`
+		Domain    string           `xml:"domain"`
+		Name      string           `xml:"displayName"`
+		ShortName string           `xml:"displayShortName"`
+		Incoming  []autoconfigHost `xml:"incomingServer"`
+		Outgoing  []autoconfigHost `xml:"outgoingServer"`
+	} `xml:"emailProvider"`
+}
+
+type autoconfigHost struct {
+	Type           string `xml:"type,attr"`
+	Hostname       string `xml:"hostname"`
+	Port           int    `xml:"port"`
+	SocketType     string `xml:"socketType"`
+	Username       string `xml:"username"`
+	Authentication string `xml:"authentication"`
+}
+
+// socketTypes are the words of the format. What takes both kinds of TLS is told
+// as the better one.
+var socketTypes = map[proxy.Security]string{
+	proxy.Implicit: "SSL", proxy.Either: "SSL", proxy.StartTLS: "STARTTLS", proxy.Plain: "plain",
+}
+
+// answerAutoconfig answers Thunderbird. It names the address when it asks
+// autoconfig.DOMAIN, but not when it asks DOMAIN itself, so that the host has to
+// tell the domain there.
+func (s *MailSettings) answerAutoconfig(w http.ResponseWriter, r *http.Request) {
+	domain := foldedDomain(strings.TrimPrefix(strings.ToLower(hostOf(r)), "autoconfig."))
+	if address := r.FormValue("emailaddress"); address != "" {
+		domain = domainOf(address)
+	}
+	if !s.serves(w, r, domain) {
+		return
+	}
+	content, err := Autoconfig(domain, s.Services(), askedHere(r))
+	if err != nil {
+		http.Error(w, refusedSettings, http.StatusNotFound)
+		return
+	}
+	s.write(w, "application/xml; charset=utf-8", content)
+}
+
+// Autoconfig is the file that Thunderbird reads for a domain. It can be put
+// into Thunderbird's own directory, too, as isp/DOMAIN.xml. It is an error if
+// nothing can be read.
+func Autoconfig(domain string, services []MailService, local bool) ([]byte, error) {
+	r := toldAt(local)
+	c := clientConfig{Version: "1.1"}
+	c.Provider.ID, c.Provider.Domain, c.Provider.Name, c.Provider.ShortName = domain, domain, domain, domain
+	for _, protocol := range []string{"imap", "pop3"} { // Thunderbird takes the first of its choice
+		c.Provider.Incoming = append(c.Provider.Incoming, autoconfigHosts(public(services, protocol, r))...)
+	}
+	c.Provider.Outgoing = autoconfigHosts(public(services, "smtp", r))
+	if len(c.Provider.Incoming) == 0 {
+		return nil, errNotReachable
+	}
+	return marshalXML(c)
+}
+
+func autoconfigHosts(services []MailService) (hosts []autoconfigHost) {
+	for _, s := range services {
+		hosts = append(hosts, autoconfigHost{
+			Type: s.Protocol, Hostname: s.Host, Port: s.Port, SocketType: socketTypes[s.Security],
+			Username:       "%EMAILADDRESS%", // the program fills it in
+			Authentication: "password-cleartext",
+		})
+	}
+	return hosts
+}
+
+func marshalXML(v any) ([]byte, error) {
+	content, err := xml.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(xml.Header), append(content, '\n')...), nil
+}

@@ -1,0 +1,253 @@
+package mailsettings
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"authferry/proxy"
+)
+
+// Card is what to type into one program, in the order and by the words of its
+// own screen.
+type Card struct {
+	Program string `json:"program"` // as in [CardPrograms]
+	Title   string `json:"title"`
+	// Problem says why the program cannot be used as things are, and what to do;
+	// there are no fields then.
+	Problem string      `json:"problem,omitempty"`
+	Fields  []CardField `json:"fields,omitempty"`
+	Notes   []string    `json:"notes,omitempty"`
+	// File is the name of a file that does it all, and Content what is in it.
+	File    string `json:"file,omitempty"`
+	Content string `json:"content,omitempty"`
+}
+
+// CardField is one field of a program's screen.
+type CardField struct {
+	Label string `json:"label"`
+	Value string `json:"value"`
+	// Password says that the local password goes here: Value holds words in its
+	// place, and never the password.
+	Password bool `json:"password,omitempty"`
+}
+
+// CardMailbox is whose settings a card is about.
+type CardMailbox struct {
+	Address string
+	Alias   string // a short user name for devices, if there is one
+	// OwnAuthority says that programs do not trust the certificate unless they
+	// are told of its authority.
+	OwnAuthority bool
+}
+
+// CardPrograms are the programs there are cards for, in the order to show them.
+func CardPrograms() (ids []string) {
+	for _, p := range cardPrograms {
+		ids = append(ids, p.id)
+	}
+	return ids
+}
+
+// Cards are those of all programs, in a language.
+func Cards(m CardMailbox, services []MailService, language string) (cards []Card) {
+	for _, p := range cardPrograms {
+		cards = append(cards, p.card(m, services, language))
+	}
+	return cards
+}
+
+// CardFor is that of one program, if there is one by this name.
+func CardFor(id string, m CardMailbox, services []MailService, language string) (Card, bool) {
+	i := slices.IndexFunc(cardPrograms, func(p cardProgram) bool {
+		return p.id == id || slices.Contains(p.alsoKnownAs, id)
+	})
+	if i < 0 {
+		return Card{}, false
+	}
+	return cardPrograms[i].card(m, services, language), true
+}
+
+// cardProgram is what is known of a program's screen.
+type cardProgram struct {
+	id, title   string
+	alsoKnownAs []string
+	reach       reach
+	needs       []string  // what it is no use without: "in", "out"
+	sendsOnly   bool      // and is told nothing else
+	imapOnly    bool      // as far as it reads
+	cloud       bool      // nobody can tell it whom to trust
+	startTLS    bool      // what it sends by, if there is a choice
+	rows        []cardRow // those about a service that is not there are left out
+	notes       []string  // keys of texts
+	file        string    // its name; see settings_files.go
+}
+
+// cardRow is a field: its label, a key of a text unless it begins with "=", and
+// what belongs there.
+type cardRow struct {
+	label string
+	value func(*cardSubject) string
+}
+
+// cardSubject is what a card is made from.
+type cardSubject struct {
+	CardMailbox
+	language string
+	in, out  *MailService // nil: there is none
+}
+
+func (p cardProgram) card(m CardMailbox, services []MailService, language string) Card {
+	s := &cardSubject{CardMailbox: m, language: language}
+	for _, protocol := range []string{"imap", "pop3"} {
+		list := reachable(services, protocol, p.reach)
+		if len(list) > 0 && s.in == nil && !p.sendsOnly && !(p.imapOnly && protocol != "imap") {
+			s.in = &list[0]
+		}
+	}
+	if list := reachable(services, "smtp", p.reach); len(list) > 0 {
+		s.out = &list[0]
+		if i := slices.IndexFunc(list, MailService.openStartTLS); p.startTLS && i > 0 {
+			s.out = &list[i]
+		}
+	}
+	card := Card{Program: p.id, Title: p.title, Problem: p.problem(s, services)}
+	if card.Problem != "" {
+		return card
+	}
+	for _, row := range p.rows {
+		value := row.value(s)
+		if value == "" {
+			continue
+		}
+		label, literal := strings.CutPrefix(row.label, "=")
+		if !literal {
+			label = s.text(row.label)
+		}
+		card.Fields = append(card.Fields, CardField{label, value, value == s.text("value.password")})
+	}
+	for _, key := range p.notes {
+		card.Notes = append(card.Notes, s.text(key))
+	}
+	if s.OwnAuthority && (s.in != nil && s.in.Security != proxy.Plain || s.out != nil && s.out.Security != proxy.Plain) {
+		card.Notes = append(card.Notes, s.text(map[bool]string{true: "note.authority_cloud", false: "note.authority"}[p.cloud]))
+	}
+	if p.file != "" {
+		card.File = p.file
+		var known bool
+		if card.Content, known = s.fill(p.id); !known {
+			card.File, card.Notes = "", append(card.Notes, s.text("note.quote"))
+		}
+	}
+	return card
+}
+
+// problem says why there is no use in a card.
+func (p cardProgram) problem(s *cardSubject, services []MailService) string {
+	nowhere := s.in == nil && s.out == nil
+	switch {
+	case nowhere && p.reach == elsewhere && len(services) > 0:
+		return s.text("problem.loopback", "program", p.title)
+	case s.in == nil && slices.Contains(p.needs, "in"):
+		return s.text("problem.in", "program", p.title)
+	case s.out == nil && slices.Contains(p.needs, "out"):
+		return s.text("problem.out", "program", p.title)
+	}
+	return ""
+}
+
+// text is a text about the mailbox in the language of the card.
+func (s *cardSubject) text(key string, pairs ...string) string {
+	pairs = append(pairs, "address", s.Address)
+	return settingsText(s.language, key, pairs...)
+}
+
+// What belongs into a field. "" is nothing, and then there is no field.
+
+func cardAddress(s *cardSubject) string  { return s.Address }
+func cardPassword(s *cardSubject) string { return s.text("value.password") }
+func cardNormal(s *cardSubject) string   { return s.text("value.normal") }
+
+// cardUser is the user name for devices, whose fields are short.
+func cardUser(s *cardSubject) string {
+	if s.Alias != "" {
+		return s.Alias
+	}
+	return s.Address
+}
+
+// cardText is a text that says what to choose.
+func cardText(key string) func(*cardSubject) string {
+	return func(s *cardSubject) string { return s.text(key) }
+}
+
+// cardLiteral is a word of the screen itself.
+func cardLiteral(words string) func(*cardSubject) string {
+	return func(*cardSubject) string { return words }
+}
+
+func (s *cardSubject) service(incoming bool) *MailService {
+	if incoming {
+		return s.in
+	}
+	return s.out
+}
+
+// about makes a value of the incoming or the outgoing service.
+func about(incoming bool, value func(*cardSubject, *MailService) string) func(*cardSubject) string {
+	return func(s *cardSubject) string {
+		if service := s.service(incoming); service != nil {
+			return value(s, service)
+		}
+		return ""
+	}
+}
+
+var (
+	inProtocol  = about(true, func(_ *cardSubject, m *MailService) string { return strings.ToUpper(m.Protocol) })
+	inHost      = about(true, func(_ *cardSubject, m *MailService) string { return m.Host })
+	inPort      = about(true, func(_ *cardSubject, m *MailService) string { return strconv.Itoa(m.Port) })
+	inSecurity  = about(true, securityWords)
+	inSSL       = about(true, securityShort)
+	inSwitch    = about(true, securitySwitch)
+	outHost     = about(false, func(_ *cardSubject, m *MailService) string { return m.Host })
+	outPort     = about(false, func(_ *cardSubject, m *MailService) string { return strconv.Itoa(m.Port) })
+	outSecurity = about(false, securityWords)
+	outSSL      = about(false, securityShort)
+	outSwitch   = about(false, securitySwitch)
+	// Those that are asked once for both, or for the sending side at all.
+	outPassword = about(false, func(s *cardSubject, _ *MailService) string { return cardPassword(s) })
+	outUser     = about(false, func(s *cardSubject, _ *MailService) string { return s.Address })
+	outNormal   = about(false, func(s *cardSubject, _ *MailService) string { return cardNormal(s) })
+)
+
+// securityWords are those of most programs.
+func securityWords(s *cardSubject, m *MailService) string {
+	switch m.Security {
+	case proxy.Plain:
+		return s.text("value.none")
+	case proxy.StartTLS:
+		return "STARTTLS"
+	}
+	return "SSL/TLS"
+}
+
+// securityShort are those of forms that know SSL and TLS, which mean TLS from
+// the first byte and STARTTLS to them.
+func securityShort(s *cardSubject, m *MailService) string {
+	switch m.Security {
+	case proxy.Plain:
+		return s.text("value.none")
+	case proxy.StartTLS:
+		return "TLS"
+	}
+	return "SSL"
+}
+
+// securitySwitch is a tick.
+func securitySwitch(s *cardSubject, m *MailService) string {
+	if m.Security == proxy.Plain {
+		return s.text("value.off")
+	}
+	return s.text("value.on")
+}

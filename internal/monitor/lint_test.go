@@ -1,0 +1,21 @@
+package monitor
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+// TestLint: Prometheus's own judge has nothing to say against our names.
+func TestLint(t *testing.T) {
+	s, store := subject(t)
+	fill(t, store)
+	page := ask(NewMonitor(s), "/metrics", "")
+	problems, err := promlint.New(page.Body).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
