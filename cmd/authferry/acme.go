@@ -50,8 +50,8 @@ type acmeCertificates struct {
 }
 
 // openACME serves what was obtained before, and leaves the rest to tend.
-func openACME(c *config, kinds []keyKind, log *zap.Logger) (*certificateSource, error) {
-	a, err := newACME(c.tls.acme, c.store, kinds, log)
+func openACME(c acmeConfig, dir string, kinds []keyKind, log *zap.Logger) (*certificateSource, error) {
+	a, err := newACME(c, dir, kinds, log)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"authferry/alert"
 	"authferry/tokens"
 )
 
@@ -58,14 +57,4 @@ func tryAlerts(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens
 		return fmt.Errorf("%d of %d hooks failed", failures, len(c.alert.Hooks()))
 	}
 	return nil
-}
-
-// watcherFor is a watcher of the store of a configuration, and of its
-// providers as they are configured at the time.
-func watcherFor(inForce func() *config, vault *tokens.Vault, log *zap.Logger) *alert.Watcher {
-	c := inForce()
-	return alert.NewWatcher(alert.Options{
-		Vault: vault, Providers: func() map[string]*tokens.Provider { return inForce().settings.Providers },
-		Dir: c.store, Host: c.hostname, Log: log, Config: c.alert,
-	})
 }

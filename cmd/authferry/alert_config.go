@@ -48,7 +48,7 @@ func readAlertCommand(t *table) []string {
 	}
 	program := command[0]
 	if strings.ContainsRune(program, filepath.Separator) {
-		program = t.doc.resolve(program)
+		program = t.resolve(program)
 	}
 	if _, err := exec.LookPath(program); err != nil {
 		t.complainAt("command", 0, fmt.Sprintf("there is no program %s that can be run", program),

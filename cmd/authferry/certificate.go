@@ -6,16 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-
-	"authferry/proxy"
 )
 
 // loadPair loads a certificate and its key from files.
@@ -99,18 +94,6 @@ func stamp(path string) string {
 	return fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
 }
 
-// certificateNames are the names that mail programs may know this machine by.
-func certificateNames(c *config) []string {
-	names := []string{c.hostname, "localhost", "127.0.0.1", "::1"}
-	for _, l := range c.listen {
-		host, _, _ := net.SplitHostPort(l.address)
-		if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() {
-			names = append(names, ip.WithZone("").String())
-		}
-	}
-	return names
-}
-
 // certificateSource is where the certificate for mail programs comes from.
 type certificateSource struct {
 	get func(*tls.ClientHelloInfo) (*tls.Certificate, error) // for [tls.Config.GetCertificate]
@@ -120,35 +103,43 @@ type certificateSource struct {
 
 // certificateFor is the certificate of a configuration: from its files, from an
 // authority that speaks ACME, or one made here.
-func certificateFor(c *config, log *zap.Logger) (*certificateSource, error) {
+func certificateFor(c tlsConfig, o certificateOptions, log *zap.Logger) (*certificateSource, error) {
 	kinds := []keyKind{curveKey}
-	if slices.ContainsFunc(c.listen, func(l listenURL) bool { return l.options.oldCiphers }) {
+	if o.RSA {
 		kinds = append(kinds, rsaKey)
 	}
 	switch {
-	case c.tls.acme.on:
-		return openACME(c, kinds, log)
-	case c.tls.cert != "":
-		return filesSource(c, len(kinds) > 1, log)
+	case c.acme.on:
+		return openACME(c.acme, o.Dir, kinds, log)
+	case c.cert != "":
+		return filesSource(c, o.RSA, log)
 	}
-	return selfMadeSource(c, kinds, log)
+	return selfMadeSource(o, kinds, log)
 }
 
-func filesSource(c *config, old bool, log *zap.Logger) (*certificateSource, error) {
-	f, err := openCertificateFiles(c.tls, log)
+// certificateOptions are what a certificate needs to know about the server that
+// shows it.
+type certificateOptions struct {
+	Dir   string   // the state directory, where certificates and keys are kept
+	Names []string // the names and addresses a certificate made here is valid for
+	RSA   bool     // some programs are too old for elliptic curves
+}
+
+func filesSource(c tlsConfig, old bool, log *zap.Logger) (*certificateSource, error) {
+	f, err := openCertificateFiles(c, log)
 	if err != nil {
 		return nil, err
 	}
 	if _, rsa := f.loaded.PrivateKey.(*rsa.PrivateKey); old && !rsa {
-		log.Warn("the certificate has no RSA key: programs too old for elliptic curves cannot use it", zap.String("file", c.tls.cert))
+		log.Warn("the certificate has no RSA key: programs too old for elliptic curves cannot use it", zap.String("file", c.cert))
 	}
 	return &certificateSource{f.get, f.tend}, nil
 }
 
-func selfMadeSource(c *config, kinds []keyKind, log *zap.Logger) (*certificateSource, error) {
+func selfMadeSource(o certificateOptions, kinds []keyKind, log *zap.Logger) (*certificateSource, error) {
 	var made []*selfMade
 	for _, kind := range kinds {
-		s, err := openSelfMade(c.store, kind, certificateNames(c), time.Now, log)
+		s, err := openSelfMade(o.Dir, kind, o.Names, time.Now, log)
 		if err != nil {
 			return nil, err
 		}
@@ -183,48 +174,24 @@ func fitting(hello *tls.ClientHelloInfo, pairs []*tls.Certificate) *tls.Certific
 	return pairs[0]
 }
 
-// takeCertificate puts the certificate of a configuration in force, if it has a
-// listener to show it.
-func (s *service) takeCertificate(c *config) error {
-	if !slices.ContainsFunc(c.listen, func(l listenURL) bool { return l.security != proxy.Plain }) {
-		return nil
-	}
-	source, err := certificateFor(c, s.log)
-	if err != nil {
-		return err
-	}
-	s.certificate.Store(source)
-	return nil
+// tlsConfig says where the certificate shown to mail programs comes from: files,
+// an authority that speaks ACME, or, without either, an authority made here and
+// kept in the store directory.
+type tlsConfig struct {
+	cert, key string
+	acme      acmeConfig
 }
 
-// tendCertificate looks after the certificate in force until the next call, or
-// until stopTending.
-func (s *service) tendCertificate() {
-	s.stopTending()
-	source := s.certificate.Load()
-	if source == nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	s.tending = func() { cancel(); <-done }
-	go func() {
-		defer close(done)
-		for {
-			again := time.NewTimer(source.tend(ctx))
-			select {
-			case <-again.C:
-			case <-ctx.Done():
-				again.Stop()
-				return
-			}
-		}
-	}()
+// acmeConfig is how to get certificates by ACME (RFC 8555).
+type acmeConfig struct {
+	on        bool
+	hosts     []string
+	email     string
+	directory string
+	roots     *x509.CertPool // of the directory; nil: the system's
+	http      string         // where HTTP-01 is answered; "": nowhere
+	alpn      string         // where TLS-ALPN-01 is answered; "": nowhere
 }
 
-func (s *service) stopTending() {
-	if s.tending != nil {
-		s.tending()
-		s.tending = nil
-	}
-}
+// letsEncrypt is the directory used unless another is named.
+const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"

@@ -167,7 +167,7 @@ func readKeyFile(t *table, key, path string) (content []byte, ok bool) {
 		return nil, false
 	}
 	if readableByOthers(path) {
-		t.doc.warnings = append(t.doc.warnings,
+		t.warn(
 			fmt.Sprintf("%s holds a private key and every user of this machine can read it; chmod 0640 it", path))
 	}
 	return content, true
@@ -186,7 +186,7 @@ func readTokenCommand(t *table, p *tokens.Provider) {
 		return
 	}
 	if strings.ContainsAny(command[0], `/\`) {
-		command[0] = t.doc.resolve(command[0])
+		command[0] = t.resolve(command[0])
 	}
 	if _, err := exec.LookPath(command[0]); err != nil {
 		hint := "name it by its whole path"

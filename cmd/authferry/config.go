@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,12 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap/zapcore"
-
+	"authferry/admin"
 	"authferry/alert"
 	"authferry/internal/console"
 	"authferry/proxy"
 	"authferry/tokens"
+	"go.uber.org/zap/zapcore"
 )
 
 // config is a configuration file that has passed every check.
@@ -165,10 +166,10 @@ func readConfig(t *table) *config {
 	c.admin = readAdmin(t, c.store)
 	c.nameMailboxes = t.flag("monitor_mailboxes", true)
 	c.tls = readTLS(t.table("tls"), c.hostname)
-	providers := t.table("provider")
+	providers := t.tablesByName("provider", slices.Collect(maps.Keys(tokens.Builtin()))...)
 	c.settings.Providers = readProviders(providers)
-	c.settings.Domains = readDomains(t.table("domain"), c.settings.Providers, providers)
-	c.settings.Aliases = readAliases(t.table("alias"))
+	c.settings.Domains = readDomains(t.tablesByName("domain"), c.settings.Providers, providers)
+	c.settings.Aliases = readAliases(t.textsByName("alias"))
 	c.console = readConsole(t, c.hostname)
 	t.done()
 	return c
@@ -185,9 +186,9 @@ func readSeal(t *table) string {
 	case name == "" || !slices.Contains([]string{"file", "env", "credential"}, kind):
 		t.complain("seal", "must say where the key is", `"file:PATH", "env:NAME" or "credential:NAME"; "" keeps one in the store directory`)
 	case kind == "file":
-		return "file:" + t.doc.resolve(name)
+		return "file:" + t.resolve(name)
 	case kind == "env":
-		t.doc.environment.use(name)
+		t.usesVariable(name)
 		tokens.HideFromCommands(name)
 	}
 	return text
@@ -249,8 +250,9 @@ func checkMailbox(mailbox string) error {
 // machine.
 func exposedSecret(file string, root *table) string {
 	held := ""
-	for _, p := range root.table("provider").values {
-		p, _ := p.(map[string]any)
+	providers := root.table("provider")
+	for _, name := range providers.keys() {
+		p, _ := providers.written(name).(map[string]any)
 		secret, _ := p["client_secret"].(string)
 		through, _ := p["proxy"].(string)
 		switch {
@@ -260,14 +262,51 @@ func exposedSecret(file string, root *table) string {
 			held = "a proxy's password and every user of this machine can read it; chmod 0640 it"
 		}
 	}
-	if s, _ := root.table("alert").values["webhook"].(string); s != "" && held == "" {
+	if s, _ := root.table("alert").written("webhook").(string); s != "" && held == "" {
 		held = "the address of a webhook and every user of this machine can read it; chmod 0640 it, or move the address to a webhook_file"
 	}
-	if s, _ := root.values["store"].(string); strings.Contains(s, "@") && isPostgres(s) && held == "" {
+	if s, _ := root.written("store").(string); strings.Contains(s, "@") && isPostgres(s) && held == "" {
 		held = "the address of PostgreSQL and every user of this machine can read it; chmod 0640 it, or write postgres:file:PATH"
 	}
 	if held == "" || !readableByOthers(file) {
 		return ""
 	}
 	return file + " holds " + held
+}
+
+// programData is where a service of Windows keeps what is its own.
+func programData() string {
+	return filepath.Join(os.Getenv("ProgramData"), "authferry")
+}
+
+// adminNone switches the admin socket off.
+const adminNone = "none"
+
+// readAdmin reads where the admin socket is: in the store's directory unless
+// the configuration says otherwise, "" if there is to be none.
+func readAdmin(t *table, store string) string {
+	switch text := t.text("admin", ""); text {
+	case "":
+		return admin.PathIn(store)
+	case adminNone:
+		return ""
+	default:
+		return t.resolve(text)
+	}
+}
+
+// sealKey begins every key of a seal: it is age's.
+const sealKey = "AGE-SECRET-KEY-"
+
+// sealInEnvironment is where the key of the seal is if a variable has the key
+// itself, or names the file with it, where the place of the key was asked for.
+func sealInEnvironment(t *table, text string) string {
+	name, value, inFile := t.variable("seal")
+	switch {
+	case name == "" || !strings.Contains(text, sealKey):
+		return ""
+	case inFile:
+		return "file:" + t.resolve(value)
+	}
+	return "env:" + name
 }

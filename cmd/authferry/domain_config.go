@@ -29,7 +29,7 @@ func readDomains(t *table, providers map[string]*tokens.Provider, tables *table)
 			} else {
 				table.complain("provider", "names no provider", "")
 			}
-		case p == nil && tables.values[provider] != nil: // and complained about
+		case p == nil && tables.written(provider) != nil: // and complained about
 		case p == nil:
 			table.complain("provider", fmt.Sprintf("no provider %q", provider), knownProviders(provider, providers))
 		case p.Flow.NeedsPerson():

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/proxy"
 	"authferry/tokens"
 )
 
@@ -91,17 +90,4 @@ func describeProof(p *tokens.Provider) string {
 		return "application " + p.ClientID
 	}
 	return "client " + p.ClientID
-}
-
-// securityName is how TLS starts on a listener, in the words of mail programs.
-func securityName(s proxy.Security) string {
-	switch s {
-	case proxy.Implicit:
-		return "SSL/TLS"
-	case proxy.StartTLS:
-		return "STARTTLS"
-	case proxy.Either:
-		return "SSL/TLS or STARTTLS"
-	}
-	return "no encryption"
 }

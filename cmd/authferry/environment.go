@@ -236,18 +236,66 @@ func (d *document) environmentDone() {
 	}
 }
 
-// sealKey begins every key of a seal: it is age's.
-const sealKey = "AGE-SECRET-KEY-"
+// addTables adds to a table of tables those that only the environment knows.
+func (t *table) addTables(known []string) {
+	known = append(t.keys(), known...)
+	t.addNames(func(rest string) (string, any) {
+		best := ""
+		for _, name := range known {
+			if strings.HasPrefix(fold(rest), fold(name)+"_") && len(name) > len(best) {
+				best = name
+			}
+		}
+		if name, _, ok := strings.Cut(rest, "_"); best == "" && ok {
+			best = strings.ToLower(name) // a new one has no _ in it
+		}
+		return best, map[string]any{}
+	})
+}
 
-// sealInEnvironment is where the key of the seal is if a variable has the key
-// itself, or names the file with it, where the place of the key was asked for.
-func sealInEnvironment(t *table, text string) string {
-	v, inFile := t.doc.environment.find(t.path + "seal")
-	switch {
-	case v == nil || !strings.Contains(text, sealKey):
-		return ""
-	case inFile:
-		return "file:" + t.doc.resolve(string(v.value))
+// addTexts adds to a table of texts those that only the environment knows.
+func (t *table) addTexts() {
+	t.addNames(func(rest string) (string, any) {
+		name := strings.ToLower(strings.TrimSuffix(rest, asFile))
+		for _, known := range t.keys() {
+			if fold(known) == fold(name) {
+				return known, nil
+			}
+		}
+		return name, envText("")
+	})
+}
+
+func (t *table) addNames(name func(rest string) (string, any)) {
+	if t.values == nil {
+		t.values = map[string]any{}
 	}
-	return "env:" + v.name
+	prefix := fold(t.path)
+	for key, v := range t.doc.environment {
+		if !strings.HasPrefix(key, prefix) || len(key) == len(prefix) {
+			continue
+		}
+		n, value := name(v.name[len(environmentPrefix)+len(prefix):])
+		if _, there := t.values[n]; !there && n != "" {
+			t.values[n] = value
+		}
+	}
+}
+
+// mostListed bounds what a number in the name of a variable can ask for.
+const mostListed = 100
+
+// listedInEnvironment is how many tables of a list variables are about, such as
+// AUTHFERRY_LISTENER_0_URL.
+func (t *table) listedInEnvironment(key string) (n int) {
+	prefix := fold(t.path+key) + "_"
+	for name := range t.doc.environment {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			number, _, _ := strings.Cut(rest, "_")
+			if i, err := strconv.Atoi(number); err == nil && i < mostListed {
+				n = max(n, i+1)
+			}
+		}
+	}
+	return n
 }

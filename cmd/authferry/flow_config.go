@@ -68,16 +68,6 @@ func refuseStrays(t *table, flow tokens.Flow) {
 	}
 }
 
-// gives tells whether a key is given a value: "" and [] stand for none.
-func (t *table) gives(key string) bool {
-	v, ok := t.get(key)
-	if g, ok := v.(envText); ok {
-		return g != ""
-	}
-	list, isList := v.([]any)
-	return ok && v != "" && !(isList && len(list) == 0)
-}
-
 func flowName(f tokens.Flow) tokens.Flow {
 	if f == "" {
 		return tokens.FlowConsent

@@ -63,7 +63,7 @@ func readTrusted(t *table, taken map[netip.Prefix]string) proxy.Trusted {
 		case wide(n) && !anywhere:
 			t.complain("networks", all, "name the addresses of the devices, or write anywhere = true if that is what you want")
 		case wide(n):
-			t.doc.warnings = append(t.doc.warnings, "[[gate.trusted]]: "+all)
+			t.warn("[[gate.trusted]]: " + all)
 		}
 	}
 	t.done()

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"authferry/proxy"
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,12 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"authferry/proxy"
-)
-
-// listenURL is where and how mail programs may come in, written as a URL:
-//
+) // listenURL is where and how mail programs may come in, written as a URL:
 //	imap://127.0.0.1:1143            no TLS, on loopback only
 //	imap+starttls://192.0.2.1:143    STARTTLS offered, and required before a login
 //	imap+insecure://192.0.2.1:143    no TLS off loopback, on purpose
@@ -140,4 +137,40 @@ func listenAddress(u *url.URL, port int) (string, int, error) {
 		return host, int(n), nil
 	}
 	return host, port, nil
+}
+
+// serverKind is what the listeners of one server have in common.
+type serverKind struct {
+	protocol string
+	security proxy.Security
+	options  listenOptions
+}
+
+// listenKey tells a listener that a new configuration keeps from a new one.
+type listenKey struct {
+	serverKind
+	address string
+}
+
+func (l listenURL) key() listenKey {
+	return listenKey{serverKind{l.protocol, l.security, l.options}, l.address}
+}
+
+// systemdAddress begins the address of a listen URL that names a socket of
+// systemd's: imaps+systemd:NAME, or imaps+systemd:NAME:PORT where several
+// sockets have one name. The name is the FileDescriptorName= of the unit.
+const systemdAddress = "systemd:"
+
+// parseHanded reads a listen URL that names a socket of systemd's.
+func parseHanded(text, scheme, socket string) (l listenURL, hint string, err error) {
+	l.written, l.address = text, systemdAddress+socket
+	if l.protocol, l.security, l.insecure, err = listenScheme(scheme); err != nil {
+		return l, listenExample, err
+	}
+	name, port, hasPort := strings.Cut(socket, ":")
+	if _, err := strconv.ParseUint(port, 10, 16); name == "" || strings.ContainsAny(name, "/ ") || hasPort && err != nil {
+		return l, fmt.Sprintf("such as %q or %q", "imaps+systemd:authferry", "imaps+systemd:authferry:993"),
+			errors.New("a socket of systemd has a name, and a port where several share the name")
+	}
+	return l, "", nil
 }

@@ -65,7 +65,7 @@ func readListeners(t *table) []listenURL {
 	for _, t := range tables {
 		list = addListener(list, t.text("url", ""), readListenOptions(t), func(what, hint string) { t.complain("url", what, hint) })
 		if l := list[len(list)-1]; l.oldTLS() {
-			t.doc.warnings = append(t.doc.warnings, l.written+": TLS as old as this can be broken by whoever is on the way, "+
+			t.warn(l.written + ": TLS as old as this can be broken by whoever is on the way, " +
 				"and the passwords read: keep it for devices that know nothing newer, on a network of their own")
 		}
 		t.done()
@@ -174,49 +174,4 @@ func (o listenOptions) String() string {
 		s += " proxy_protocol " + string(o.proxyFrom)
 	}
 	return s
-}
-
-// tables returns the tables of a list, each begun by a line [[key]].
-func (t *table) tables(key string) []*table {
-	v, ok := t.look(key, false)
-	if g, isGiven := v.(envText); isGiven {
-		v, _ = g.asTOML()
-	}
-	least := t.listedInEnvironment(key)
-	if !ok && least == 0 {
-		return nil
-	}
-	var list []*table
-	add := func(values map[string]any) {
-		list = append(list, &table{doc: t.doc, path: fmt.Sprintf("%s%s[%d].", t.path, key, len(list)), values: values})
-	}
-	// more adds the tables that are in the environment alone.
-	more := func() []*table {
-		for len(list) < least {
-			add(nil)
-		}
-		return list
-	}
-	switch v := v.(type) {
-	case nil:
-		if !ok {
-			return more()
-		}
-	case []map[string]any:
-		for _, values := range v {
-			add(values)
-		}
-		return more()
-	case []any: // written inline
-		for _, e := range v {
-			if values, ok := e.(map[string]any); ok {
-				add(values)
-			}
-		}
-		if len(list) == len(v) {
-			return more()
-		}
-	}
-	t.complain(key, fmt.Sprintf("must be tables, each begun by a line [[%s%s]]", t.path, key), "")
-	return nil
 }

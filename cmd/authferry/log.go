@@ -6,7 +6,6 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 )
 
 // newLogger logs to w: for people on a terminal, as JSON otherwise, with
@@ -33,9 +32,4 @@ func logEncoder(c logConfig, w io.Writer) zapcore.Encoder {
 	encoding.EncodeLevel = zapcore.CapitalLevelEncoder
 	encoding.ConsoleSeparator = "  "
 	return zapcore.NewConsoleEncoder(encoding)
-}
-
-func isTerminal(v any) bool {
-	f, ok := v.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -25,7 +25,7 @@ func readMonitor(t *table) string {
 		return ""
 	}
 	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
-		t.doc.warnings = append(t.doc.warnings, fmt.Sprintf("monitor: whoever can reach %s reads how many sessions there are and which mailboxes need a person: "+
+		t.warn(fmt.Sprintf("monitor: whoever can reach %s reads how many sessions there are and which mailboxes need a person: "+
 			"let only your monitors reach it, or set monitor_mailboxes = false", text))
 	}
 	return address

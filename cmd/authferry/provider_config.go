@@ -65,7 +65,7 @@ func (r *profiles) profile(name string) *profile {
 func (r *profiles) start(name string, t *table) *profile {
 	builtin := tokens.Builtin()
 	like := t.text("like", "")
-	_, configured := r.tables.values[like]
+	configured := r.tables.written(like) != nil
 	switch {
 	case like == "":
 		return r.startAlone(name, t)
@@ -113,7 +113,7 @@ func readProvider(t *table, p *profile) {
 	readProof(t, p.Provider)
 	readAddresses(t, p)
 	readScopes(t, p)
-	p.AuthParams = readAuthParams(t.table("auth_params"), p.AuthParams)
+	p.AuthParams = readAuthParams(t.textsByName("auth_params"), p.AuthParams)
 	p.RedirectHost = t.text("redirect_host", p.RedirectHost)
 	if ip, _ := netip.ParseAddr(p.RedirectHost); p.RedirectHost != "localhost" && !ip.IsLoopback() {
 		t.complain("redirect_host", "must be this machine", `"127.0.0.1", "::1" or "localhost"`)
@@ -162,7 +162,7 @@ func readOAuthURL(t *table, key, otherwise string) string {
 }
 
 func readAuthParams(t *table, otherwise map[string]string) map[string]string {
-	if len(t.values) == 0 {
+	if t.empty() {
 		return otherwise
 	}
 	params := maps.Clone(otherwise)

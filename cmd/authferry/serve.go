@@ -5,52 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 )
-
-func serveCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "serve",
-		Short: "Serve mail programs until told to stop",
-		Long: `Serve mail programs until told to stop. It writes "authferry ready" to the log,
-on standard error, once every listener accepts.
-
-SIGHUP reloads the configuration; one with a mistake in it is refused as a
-whole. SIGTERM or Ctrl-C lets sessions end by themselves for the drain time of
-the configuration; a second one ends them at once.`,
-		Example: `  authferry serve
-  authferry serve --config /etc/authferry/config.toml`,
-		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := configFor(cmd)
-			if err != nil {
-				return err
-			}
-			log, level := newLogger(c.log, cmd.ErrOrStderr())
-			defer log.Sync()
-			for _, w := range c.warnings {
-				log.Warn(w)
-			}
-			keepWithinMemory()
-			signals := make(chan os.Signal, 2) // from here on they wait to be heard
-			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			defer signal.Stop(signals)
-			s, err := startService(c, log, level)
-			if err != nil {
-				return err
-			}
-			s.welcome(cmd.ErrOrStderr())
-			return s.run(signals)
-		},
-	}
-}
 
 // run serves until a signal says otherwise.
 func (s *service) run(signals <-chan os.Signal) error {

@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"authferry/admin"
 	"authferry/alert"
 	"authferry/audit"
@@ -23,6 +21,7 @@ import (
 	"authferry/internal/monitor"
 	"authferry/proxy"
 	"authferry/tokens"
+	"go.uber.org/zap"
 )
 
 // service is authferry at work under a configuration.
@@ -55,23 +54,6 @@ type service struct {
 	serving   sync.WaitGroup
 	failures  chan error
 	rest      func() // ends what runs beside the listeners, and waits for it
-}
-
-// serverKind is what the listeners of one server have in common.
-type serverKind struct {
-	protocol string
-	security proxy.Security
-	options  listenOptions
-}
-
-// listenKey tells a listener that a new configuration keeps from a new one.
-type listenKey struct {
-	serverKind
-	address string
-}
-
-func (l listenURL) key() listenKey {
-	return listenKey{serverKind{l.protocol, l.security, l.options}, l.address}
 }
 
 // startService opens the store and every listener, and accepts.
@@ -240,4 +222,14 @@ func (s *service) address(protocol string) string {
 		}
 	}
 	return ""
+}
+
+// watcherFor is a watcher of the store of a configuration, and of its
+// providers as they are configured at the time.
+func watcherFor(inForce func() *config, vault *tokens.Vault, log *zap.Logger) *alert.Watcher {
+	c := inForce()
+	return alert.NewWatcher(alert.Options{
+		Vault: vault, Providers: func() map[string]*tokens.Provider { return inForce().settings.Providers },
+		Dir: c.store, Host: c.hostname, Log: log, Config: c.alert,
+	})
 }

@@ -15,11 +15,6 @@ import (
 	"authferry/proxy"
 )
 
-// systemdAddress begins the address of a listen URL that names a socket of
-// systemd's: imaps+systemd:NAME, or imaps+systemd:NAME:PORT where several
-// sockets have one name. The name is the FileDescriptorName= of the unit.
-const systemdAddress = "systemd:"
-
 // handedSocket is a socket that systemd has handed over. It stays open for as
 // long as the process lives: what listens on it is a duplicate, so that a reload
 // can close it and open it again.
@@ -43,20 +38,6 @@ var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
 	}
 	return list
 })
-
-// parseHanded reads a listen URL that names a socket of systemd's.
-func parseHanded(text, scheme, socket string) (l listenURL, hint string, err error) {
-	l.written, l.address = text, systemdAddress+socket
-	if l.protocol, l.security, l.insecure, err = listenScheme(scheme); err != nil {
-		return l, listenExample, err
-	}
-	name, port, hasPort := strings.Cut(socket, ":")
-	if _, err := strconv.ParseUint(port, 10, 16); name == "" || strings.ContainsAny(name, "/ ") || hasPort && err != nil {
-		return l, fmt.Sprintf("such as %q or %q", "imaps+systemd:authferry", "imaps+systemd:authferry:993"),
-			errors.New("a socket of systemd has a name, and a port where several share the name")
-	}
-	return l, "", nil
-}
 
 // listenHanded opens the socket that an address names. In the clear it has to be
 // on loopback, which its unit decides and not the URL.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-
-	"go.uber.org/zap"
 
 	"authferry/tokens"
 )
@@ -42,7 +39,7 @@ func defaultState(file string) string {
 // with a directory for the rest.
 func (c *config) readStore(t *table) {
 	c.outage = t.duration("store_outage", tokens.DefaultOutage)
-	otherwise := defaultState(t.doc.file)
+	otherwise := defaultState(t.document())
 	state, text := t.text("state", ""), t.text("store", "file:"+otherwise)
 	if !isPostgres(text) {
 		if state != "" {
@@ -52,18 +49,18 @@ func (c *config) readStore(t *table) {
 		if kind != "file" || path == "" {
 			t.complain("store", "must name a directory or a PostgreSQL database", fmt.Sprintf(`such as "file:%s", or "postgres:env:NAME"`, stateDir))
 		}
-		c.store = t.doc.resolve(path)
+		c.store = t.resolve(path)
 		return
 	}
 	c.store = otherwise
 	if state != "" {
-		c.store = t.doc.resolve(state)
+		c.store = t.resolve(state)
 	}
 	if c.seal == "" {
 		t.complain("seal", "is missing: every server of one database needs the same key",
 			`make one with age-keygen and name it as "file:PATH", "env:NAME" or "credential:NAME"`)
 	}
-	url, err := postgresURL(text, t.doc.resolve)
+	url, err := postgresURL(text, t.resolve)
 	if err != nil {
 		t.complain("store", err.Error(), "")
 		return
@@ -75,7 +72,7 @@ func (c *config) readStore(t *table) {
 	}
 	c.place = place
 	if warning != "" {
-		t.doc.warnings = append(t.doc.warnings, warning)
+		t.warn(warning)
 	}
 }
 
@@ -138,29 +135,14 @@ func (c *config) storePlace() string {
 	return "file:" + c.store
 }
 
-// openStore opens the store of a configuration.
-func openStore(c *config, seal *tokens.Seal, log *zap.Logger) (tokens.Store, error) {
-	if c.postgres.Empty() {
-		store, err := tokens.OpenFileStore(c.store, seal)
-		if err != nil {
-			return nil, failed(err, storeHint)
-		}
-		return store, nil
-	}
-	store, err := tokens.OpenPostgresStore(context.Background(), tokens.PostgresOptions{URL: c.postgres, Seal: seal, Outage: c.outage, Log: log})
-	if err != nil {
-		return nil, failed(err, "store in the configuration says which database it is; `psql` with the same URL should connect from here")
-	}
-	return store, nil
-}
+// serviceCredentials is where systemd keeps the credentials of the service
+// while it runs; root can read them there.
+const serviceCredentials = "/run/credentials/authferry.service"
 
-// makeState makes the directory for what is this server's own.
-func makeState(c *config) error {
-	if c.postgres.Empty() {
-		return nil // opening the store does
+// borrowCredentials lets a command read the credentials of the service, unless
+// it has been given some of its own.
+func borrowCredentials() {
+	if _, err := os.Stat(serviceCredentials); err == nil && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
+		os.Setenv("CREDENTIALS_DIRECTORY", serviceCredentials)
 	}
-	if err := os.MkdirAll(c.store, 0o700); err != nil {
-		return failed(fmt.Errorf("making the state directory: %w", err), `state = "DIRECTORY" in the configuration puts it elsewhere`)
-	}
-	return nil
 }

@@ -1,35 +1,12 @@
 package main
 
 import (
-	"crypto/x509"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 )
-
-// tlsConfig says where the certificate shown to mail programs comes from: files,
-// an authority that speaks ACME, or, without either, an authority made here and
-// kept in the store directory.
-type tlsConfig struct {
-	cert, key string
-	acme      acmeConfig
-}
-
-// acmeConfig is how to get certificates by ACME (RFC 8555).
-type acmeConfig struct {
-	on        bool
-	hosts     []string
-	email     string
-	directory string
-	roots     *x509.CertPool // of the directory; nil: the system's
-	http      string         // where HTTP-01 is answered; "": nowhere
-	alpn      string         // where TLS-ALPN-01 is answered; "": nowhere
-}
-
-// letsEncrypt is the directory used unless another is named.
-const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 func readTLS(t *table, hostname string) tlsConfig {
 	c := tlsConfig{cert: t.file("cert"), key: t.file("key"), acme: readACME(t, hostname)}

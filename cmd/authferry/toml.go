@@ -239,9 +239,53 @@ func (t *table) count(key string, otherwise, least, most int) int {
 // table returns a table within; an empty one if the key is absent.
 func (t *table) table(key string) *table {
 	values := typed[map[string]any](t, key, fmt.Sprintf("a table, begun by a line [%s%s]", t.path, key), nil)
-	within := &table{doc: t.doc, path: t.path + key + ".", values: values}
-	within.addNamed()
+	return &table{doc: t.doc, path: t.path + key + ".", values: values}
+}
+
+// tablesByName returns a table of tables whose names are free to choose. Those
+// that only the environment knows are added: a variable's name ends a table's
+// name by one of the known names, or at its first _.
+func (t *table) tablesByName(key string, known ...string) *table {
+	within := t.table(key)
+	within.addTables(known)
 	return within
+}
+
+// textsByName returns a table of texts whose names are free to choose, with
+// those that only the environment knows.
+func (t *table) textsByName(key string) *table {
+	within := t.table(key)
+	within.addTexts()
+	return within
+}
+
+// written returns the value of a key in the file itself, whatever the
+// environment says, without making the key known.
+func (t *table) written(key string) any { return t.values[key] }
+
+// empty reports whether the table gives no key at all.
+func (t *table) empty() bool { return len(t.values) == 0 }
+
+// resolve returns a path as an absolute one: see document.resolve.
+func (t *table) resolve(path string) string { return t.doc.resolve(path) }
+
+// warn records a warning about the document.
+func (t *table) warn(warning string) { t.doc.warnings = append(t.doc.warnings, warning) }
+
+// document returns the file that the table is read from.
+func (t *table) document() string { return t.doc.file }
+
+// usesVariable makes an environment variable known that a value names.
+func (t *table) usesVariable(name string) { t.doc.environment.use(name) }
+
+// variable returns the environment variable that a key is given by, if one is,
+// and whether that names a file with the value in it.
+func (t *table) variable(key string) (name, value string, inFile bool) {
+	v, inFile := t.doc.environment.find(t.path + key)
+	if v == nil {
+		return "", "", false
+	}
+	return v.name, string(v.value), inFile
 }
 
 // keys lists the names in a table whose names are free to choose.
@@ -280,4 +324,59 @@ func (t *table) done() {
 		}
 		t.complain(key, "unknown key", hint)
 	}
+}
+
+// tables returns the tables of a list, each begun by a line [[key]].
+func (t *table) tables(key string) []*table {
+	v, ok := t.look(key, false)
+	if g, isGiven := v.(envText); isGiven {
+		v, _ = g.asTOML()
+	}
+	least := t.listedInEnvironment(key)
+	if !ok && least == 0 {
+		return nil
+	}
+	var list []*table
+	add := func(values map[string]any) {
+		list = append(list, &table{doc: t.doc, path: fmt.Sprintf("%s%s[%d].", t.path, key, len(list)), values: values})
+	}
+	// more adds the tables that are in the environment alone.
+	more := func() []*table {
+		for len(list) < least {
+			add(nil)
+		}
+		return list
+	}
+	switch v := v.(type) {
+	case nil:
+		if !ok {
+			return more()
+		}
+	case []map[string]any:
+		for _, values := range v {
+			add(values)
+		}
+		return more()
+	case []any: // written inline
+		for _, e := range v {
+			if values, ok := e.(map[string]any); ok {
+				add(values)
+			}
+		}
+		if len(list) == len(v) {
+			return more()
+		}
+	}
+	t.complain(key, fmt.Sprintf("must be tables, each begun by a line [[%s%s]]", t.path, key), "")
+	return nil
+}
+
+// gives tells whether a key is given a value: "" and [] stand for none.
+func (t *table) gives(key string) bool {
+	v, ok := t.get(key)
+	if g, ok := v.(envText); ok {
+		return g != ""
+	}
+	list, isList := v.([]any)
+	return ok && v != "" && !(isList && len(list) == 0)
 }

@@ -6,78 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"authferry/tokens"
 )
-
-const storeHint = "store = \"file:DIRECTORY\" in the configuration says where it is; run this as the user that authferry serves as"
-
-// openVault opens the store of a configuration.
-func openVault(c *config, log *zap.Logger) (*tokens.Vault, error) {
-	seal, err := tokens.LoadSeal(c.seal, c.store)
-	if err != nil {
-		return nil, failed(err, storeHint)
-	}
-	if err := makeState(c); err != nil {
-		return nil, err
-	}
-	return openSealed(c, seal, log)
-}
-
-func openSealed(c *config, seal *tokens.Seal, log *zap.Logger) (*tokens.Vault, error) {
-	store, err := openStore(c, seal, log)
-	if err != nil {
-		return nil, err
-	}
-	return tokens.NewVault(store, c.settings, log), nil
-}
-
-// openVaultAsOwner opens it for a command, which root may run beside a service
-// that runs as somebody else.
-func openVaultAsOwner(c *config) (_ *tokens.Vault, err error) {
-	if c.storeDir, err = filepath.Abs(c.store); err != nil {
-		return nil, err
-	}
-	var seal *tokens.Seal
-	if c.seal != "" { // kept where the owner of the store need not be able to read it
-		borrowCredentials()
-		if seal, err = tokens.LoadSeal(c.seal, c.store); err != nil {
-			return nil, failed(err, storeHint)
-		}
-	}
-	store, err := actAsOwner(c.store)
-	if err != nil {
-		return nil, err
-	}
-	if filepath.Dir(c.admin) == c.store {
-		c.admin = filepath.Join(store, filepath.Base(c.admin))
-	}
-	c.store = store
-	if seal != nil {
-		return openSealed(c, seal, zap.NewNop())
-	}
-	return openVault(c, zap.NewNop())
-}
-
-// serviceCredentials is where systemd keeps the credentials of the service
-// while it runs; root can read them there.
-const serviceCredentials = "/run/credentials/authferry.service"
-
-// borrowCredentials lets a command read the credentials of the service, unless
-// it has been given some of its own.
-func borrowCredentials() {
-	if _, err := os.Stat(serviceCredentials); err == nil && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
-		os.Setenv("CREDENTIALS_DIRECTORY", serviceCredentials)
-	}
-}
 
 // withVault runs a command that works on the store and is done.
 func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config, vault *tokens.Vault) error) error {

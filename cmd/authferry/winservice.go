@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -147,9 +146,4 @@ func (l *logFile) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.file.Close()
-}
-
-// programData is where a service of Windows keeps what is its own.
-func programData() string {
-	return filepath.Join(os.Getenv("ProgramData"), "authferry")
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"authferry/internal/mailsettings"
+	"authferry/proxy"
+	"authferry/tokens"
 	"context"
 	"crypto/tls"
 	"net"
@@ -8,11 +11,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"authferry/internal/mailsettings"
-	"authferry/proxy"
-	"authferry/tokens"
 )
+
+// securityName is how TLS starts on a listener, in the words of mail programs.
+func securityName(s proxy.Security) string {
+	switch s {
+	case proxy.Implicit:
+		return "SSL/TLS"
+	case proxy.StartTLS:
+		return "STARTTLS"
+	case proxy.Either:
+		return "SSL/TLS or STARTTLS"
+	}
+	return "no encryption"
+}
 
 // mailServices are the listeners of a configuration as mail programs see them.
 // bound says, by what is written in the configuration, where those are that are
