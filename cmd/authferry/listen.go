@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/hint"
 	"authferry/proxy"
 )
 
@@ -99,7 +100,7 @@ func listenScheme(scheme string) (protocol string, security proxy.Security, inse
 			known = append(known, name)
 		}
 		slices.Sort(known)
-		if n := nearest(name, known); n != "" {
+		if n := hint.Suggest(name, known); n != "" {
 			return "", 0, false, fmt.Errorf("unknown scheme %q, did you mean %s?", scheme, n)
 		}
 		return "", 0, false, fmt.Errorf("unknown scheme %q", scheme)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"authferry/internal/hint"
 	"authferry/web"
 )
 
@@ -274,10 +275,10 @@ func (t *table) done() {
 		if slices.Contains(t.known, key) {
 			continue
 		}
-		hint := "known here: " + strings.Join(slices.Sorted(slices.Values(t.known)), ", ")
-		if n := nearest(key, t.known); n != "" {
-			hint = fmt.Sprintf("did you mean %s?", n)
+		advice := "known here: " + strings.Join(slices.Sorted(slices.Values(t.known)), ", ")
+		if n := hint.Suggest(key, t.known); n != "" {
+			advice = fmt.Sprintf("did you mean %s?", n)
 		}
-		t.complain(key, "unknown key", hint)
+		t.complain(key, "unknown key", advice)
 	}
 }
