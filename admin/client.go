@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"authferry/internal/hint"
 )
 
 // ErrNotRunning says that no server answers on the socket.
@@ -104,7 +106,11 @@ func (c *Client) ask(ctx context.Context, method, path string, send, receive any
 	if resp.StatusCode != http.StatusOK {
 		var f failure
 		if json.NewDecoder(resp.Body).Decode(&f) == nil && f.Error != "" {
-			return errors.New(f.Error)
+			err := errors.New(f.Error)
+			if f.Hint != "" {
+				err = hint.New(err, "%s", f.Hint)
+			}
+			return err
 		}
 		return fmt.Errorf("the server on %s answered %s", c.path, resp.Status)
 	}

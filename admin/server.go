@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/hint"
+	"authferry/internal/network"
 	"authferry/proxy"
 )
 
@@ -151,6 +153,7 @@ type kicked struct {
 // failure is an answer that something could not be done.
 type failure struct {
 	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -161,7 +164,7 @@ func answer(w http.ResponseWriter, v any) {
 func refuse(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(failure{err.Error()})
+	json.NewEncoder(w).Encode(failure{err.Error(), hint.Of(err)})
 }
 
 func sessionOf(s proxy.SessionInfo) Session {
@@ -174,10 +177,10 @@ func sessionOf(s proxy.SessionInfo) Session {
 
 // matcher makes a test for sessions.
 func (w Which) matcher() (func(proxy.SessionInfo) bool, error) {
-	var network netip.Prefix
+	var within netip.Prefix
 	if w.Address != "" {
 		var err error
-		if network, err = parseNetwork(w.Address); err != nil {
+		if within, err = network.Parse(w.Address); err != nil {
 			return nil, err
 		}
 	}
@@ -188,20 +191,8 @@ func (w Which) matcher() (func(proxy.SessionInfo) bool, error) {
 		return (w.ID == 0 || w.ID == s.ID) &&
 			(w.Mailbox == "" || strings.EqualFold(w.Mailbox, s.Mailbox)) &&
 			(w.Password == "" || strings.EqualFold(w.Password, s.Password)) &&
-			(w.Address == "" || network.Contains(s.Client.Addr().Unmap().WithZone("")))
+			(w.Address == "" || within.Contains(s.Client.Addr().Unmap().WithZone("")))
 	}, nil
-}
-
-func parseNetwork(text string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	n, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network such as 192.0.2.0/24", text)
-	}
-	return n.Masked(), nil
 }
 
 // PathIn is where the socket of a store is.

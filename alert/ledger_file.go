@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"authferry/internal/atomicfile"
 )
 
 // ledgerFile is where a ledger lies in a store directory; mailboxes have a
@@ -52,8 +54,7 @@ func decodeLedger(data []byte) (*ledger, error) {
 	return l, nil
 }
 
-// write replaces the file whole, if there is news. Losing it costs a
-// repetition, so the directory is not synced.
+// write replaces the file if it changed.
 func (l *ledger) write(dir string) error {
 	data, err := json.Marshal(l)
 	if err != nil {
@@ -62,21 +63,7 @@ func (l *ledger) write(dir string) error {
 	if bytes.Equal(data, l.written) {
 		return nil
 	}
-	path := ledgerFile(dir)
-	temp := path + ".tmp"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		os.Remove(temp)
+	if err := atomicfile.Write(ledgerFile(dir), data, 0o600); err != nil {
 		return err
 	}
 	l.written = data

@@ -1,8 +1,6 @@
 package demo
 
-import (
-	"time"
-)
+import "time"
 
 // Options describe a simulated provider. The zero value is a Gmail with no mailboxes.
 type Options struct {

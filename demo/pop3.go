@@ -1,8 +1,6 @@
 package demo
 
-import (
-	"strings"
-)
+import "strings"
 
 // pop3LineLimit is generous: RFC 2449 §4 allows 255 octets, and no token fits.
 const pop3LineLimit = 16 << 10

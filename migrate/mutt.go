@@ -1,8 +1,6 @@
 package migrate
 
-import (
-	"authferry/tokens"
-)
+import "authferry/tokens"
 
 // registrations are what mutt_oauth2.py and oama call the providers that both
 // know without being told.

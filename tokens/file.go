@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"authferry/internal/atomicfile"
 )
 
 const (
@@ -246,7 +248,7 @@ func (s *FileStore) Update(ctx context.Context, mailbox string, edit func(*Accou
 	if err != nil || !changed {
 		return err
 	}
-	return replaceFile(s.path(mailbox, sealedSuffix), sealed)
+	return atomicfile.Write(s.path(mailbox, sealedSuffix), sealed, 0o600)
 }
 
 // Delete forgets a mailbox.
@@ -265,7 +267,7 @@ func (s *FileStore) remove(mailbox string) error {
 	if err := os.Remove(s.path(mailbox, sealedSuffix)); err != nil {
 		return s.storeError(mailbox, err)
 	}
-	return disk.dir(s.dir)
+	return atomicfile.SyncDir(s.dir)
 }
 
 var _ Store = (*FileStore)(nil)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"authferry/internal/atomicfile"
 )
 
 // A FileStore keeps documents beside the mailboxes, in files of the same kind:
@@ -86,13 +88,13 @@ func (s *FileStore) UpdateDocument(ctx context.Context, name string, edit func([
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("removing the document %s: %w", name, err)
 		}
-		return disk.dir(s.documents())
+		return atomicfile.SyncDir(s.documents())
 	}
 	sealed, err := s.seal.closeDocument(name, next)
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, sealed)
+	return atomicfile.Write(path, sealed, 0o600)
 }
 
 // makeDocuments makes the directory, durably: what is written below it is.
@@ -104,5 +106,5 @@ func (s *FileStore) makeDocuments() error {
 	if err != nil {
 		return err
 	}
-	return disk.dir(filepath.Dir(s.documents()))
+	return atomicfile.SyncDir(filepath.Dir(s.documents()))
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"authferry/internal/atomicfile"
 )
 
 // TestFileDocuments: sealed, for their owner alone, under their own names, and
@@ -34,13 +36,13 @@ func TestFileDocuments(t *testing.T) {
 		t.Errorf("not sealed: %v", err)
 	}
 
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	if err := write("users", "new"); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("a full disk: %v", err)
 	}
-	disk = whole
+	atomicfile.Disk = whole
 	wantDocument(t, "users", []byte("CANARY of users"), s, openStore(t, dir))
 
 	if err := os.Rename(filepath.Join(dir, "documents", "sessions.age"), path); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"filippo.io/age"
+
+	"authferry/internal/atomicfile"
 )
 
 func TestFileStore(t *testing.T) {
@@ -23,19 +25,21 @@ func TestFileStore(t *testing.T) {
 // TestFileStoreFaults: whatever the disk does, the old account survives, what a
 // crash leaves behind is neither read nor in the way, and the next write works.
 func TestFileStoreFaults(t *testing.T) {
-	whole := disk
+	whole := atomicfile.Disk
 	crash := errors.New("the plug was pulled")
 	faults := map[string]func(){
 		"full disk": func() {
-			disk.write = func(f *os.File, b []byte) (int, error) {
+			atomicfile.Disk.Write = func(f *os.File, b []byte) (int, error) {
 				n, _ := f.Write(b[:len(b)/2])
 				return n, syscall.ENOSPC
 			}
 		},
-		"failing sync":            func() { disk.sync = func(*os.File) error { return syscall.EIO } },
-		"crash before the rename": func() { disk.rename = func(string, string) error { panic(crash) } },
-		"failing rename":          func() { disk.rename = func(string, string) error { return syscall.EXDEV } },
-		"crash in the write":      func() { disk.write = func(f *os.File, b []byte) (int, error) { f.Write(b[:9]); panic(crash) } },
+		"failing sync":            func() { atomicfile.Disk.Sync = func(*os.File) error { return syscall.EIO } },
+		"crash before the rename": func() { atomicfile.Disk.Rename = func(string, string) error { panic(crash) } },
+		"failing rename":          func() { atomicfile.Disk.Rename = func(string, string) error { return syscall.EXDEV } },
+		"crash in the write": func() {
+			atomicfile.Disk.Write = func(f *os.File, b []byte) (int, error) { f.Write(b[:9]); panic(crash) }
+		},
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +47,7 @@ func TestFileStoreFaults(t *testing.T) {
 			s := openStore(t, dir)
 			put(t, s, wholeAccount(me))
 			fault()
-			defer func() { disk = whole }()
+			defer func() { atomicfile.Disk = whole }()
 			err := pullPlug(crash, func() error {
 				return s.Update(context.Background(), me, func(a *Account) error {
 					a.Token.Refresh = "new"
@@ -53,7 +57,7 @@ func TestFileStoreFaults(t *testing.T) {
 			if err == nil {
 				t.Fatal("the fault went unnoticed")
 			}
-			disk = whole
+			atomicfile.Disk = whole
 			again := openStore(t, dir)
 			for _, s := range []Store{s, again} {
 				got, err := s.Get(context.Background(), me)
@@ -94,7 +98,7 @@ func TestFileStoreSweeps(t *testing.T) {
 	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	busy := tempName(s.path(me, sealedSuffix))
+	busy := atomicfile.TempName(s.path(me, sealedSuffix))
 	err := s.Update(context.Background(), me, func(*Account) error {
 		if err := os.WriteFile(busy, []byte("half"), 0o600); err != nil {
 			return err

@@ -3,10 +3,8 @@
 package tokens
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"syscall"
 )
 
 // checkKeyMode refuses a key that strangers could read or exchange. A group may
@@ -20,21 +18,4 @@ func checkKeyMode(path string) error {
 		return fmt.Errorf("the seal key %s has mode %04o, so others can read or change it: chmod 600 %s (for a container's secret, set its mode to 0400)", path, mode, path)
 	}
 	return nil
-}
-
-func rename(from, to string) error { return os.Rename(from, to) }
-
-// syncDir makes a rename in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	err = d.Sync()
-	// Some file systems cannot, and have said so to others before us.
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil
-	}
-	return err
 }

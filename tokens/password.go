@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"authferry/internal/network"
 )
 
 // PasswordSpec describes a local password to be made.
@@ -65,7 +67,7 @@ func newPassword(spec PasswordSpec, now time.Time) (Password, Secret, error) {
 		ReadOnly: spec.ReadOnly, MessagesPerHour: spec.MessagesPerHour, Recipients: spec.Recipients,
 	}
 	for _, n := range spec.Networks {
-		p.Networks = append(p.Networks, unmapPrefix(n))
+		p.Networks = append(p.Networks, network.Unmap(n).Masked())
 	}
 	if !spec.Preset.Empty() {
 		p.Argon2 = hashArgon2(spec.Preset)
@@ -230,12 +232,4 @@ func (p *Password) forbids(l Login, now time.Time) string {
 		return fmt.Sprintf("is not allowed from %s", from)
 	}
 	return ""
-}
-
-// unmapPrefix makes ::ffff:192.0.2.0/120 what it stands for, 192.0.2.0/24.
-func unmapPrefix(n netip.Prefix) netip.Prefix {
-	if n.Addr().Is4In6() && n.Bits() >= 96 {
-		n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-	}
-	return n.Masked()
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"authferry/internal/atomicfile"
 )
 
 // revocations makes the endpoint take grants back, and notes whose.
@@ -244,9 +246,9 @@ func TestRemoveDamaged(t *testing.T) {
 func TestRemoveOnAFullDisk(t *testing.T) {
 	r := newRig(t)
 	r.revocations()
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "took the grant") {
 		t.Errorf("%v", err)
 	}
@@ -263,13 +265,13 @@ func TestRemoveOnAFullDisk(t *testing.T) {
 func TestRemoveTakesTheNewestToken(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.rotate = true
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(ErrUnavailable, "no space left")
 	var newest Secret
 	r.recall(me, func(m *memory) { newest = m.unwritten.token.Refresh })
-	disk = whole
+	atomicfile.Disk = whole
 	told := r.revocations()
 	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,8 @@ import (
 
 	"filippo.io/age"
 	"github.com/gofrs/flock"
+
+	"authferry/internal/atomicfile"
 )
 
 // Seal encrypts accounts at rest, in the age format (age-encryption.org/v1), so
@@ -128,7 +130,7 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	}
 	text := fmt.Sprintf("# authferry: this key opens the mailboxes beside it. Keep a copy apart from them.\n# public key: %s\n%s\n",
 		identity.Recipient(), identity)
-	if err := replaceFile(path, []byte(text)); err != nil {
+	if err := atomicfile.Write(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("making a seal key: %w", err)
 	}
 	return readKeyFile(path)

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"authferry/internal/atomicfile"
 )
 
 // TestFullDisk: a token that was refreshed and cannot be written is neither
@@ -13,9 +15,9 @@ import (
 func TestFullDisk(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.rotate = true
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	before := r.account().Token
 	for range 3 {
 		r.want(ErrUnavailable, "no space left")
@@ -24,7 +26,7 @@ func TestFullDisk(t *testing.T) {
 	if r.account().Token.Access != before.Access {
 		t.Fatal("half a write")
 	}
-	disk = whole
+	atomicfile.Disk = whole
 	g := r.mustAuthorize()
 	r.wantCalls(1)
 	if !r.endpoint.use(g.AccessToken) || r.account().Token.Access != g.AccessToken || r.account().Token.Refresh == before.Refresh {
@@ -41,13 +43,13 @@ func TestFullDisk(t *testing.T) {
 func TestFullDiskForLong(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.rotate = true
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(ErrUnavailable, "no space left")
 	r.clock.advance(2 * time.Hour)
 	r.want(ErrUnavailable, "no space left")
-	disk = whole
+	atomicfile.Disk = whole
 	if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
 		t.Error("the grant was lost")
 	}
@@ -61,12 +63,12 @@ func TestFullDiskForLong(t *testing.T) {
 func TestFullDiskUntilClose(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.rotate = true
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(ErrUnavailable, "no space left")
 	before := r.account().Token.Refresh
-	disk = whole
+	atomicfile.Disk = whole
 	if err := r.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +83,11 @@ func TestFullDiskUntilClose(t *testing.T) {
 // by the token that could not be written.
 func TestFullDiskAndConnectedAgain(t *testing.T) {
 	r := newRig(t)
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(ErrUnavailable, "no space left")
-	disk = whole
+	atomicfile.Disk = whole
 	granted := r.endpoint.grant()
 	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
 	defer cli.Close(context.Background())
@@ -110,11 +112,11 @@ func TestFullDiskAndAnotherProvider(t *testing.T) {
 	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
 		t.Fatal(err)
 	}
-	whole := disk
-	defer func() { disk = whole }()
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(ErrUnavailable, "no space left")
-	disk = whole
+	atomicfile.Disk = whole
 	cli := NewVault(openStore(t, r.dir), settings, nil)
 	defer cli.Close(t.Context())
 	if err := cli.Connect(t.Context(), Connection{Mailbox: me, Provider: "second"}); err != nil {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"authferry/internal/atomicfile"
 )
 
 // Usable tells whether the store can be read and written now: a token that is
@@ -25,7 +27,7 @@ func (v *Vault) Usable(ctx context.Context) error {
 // the name of a file.
 const trialSize = 4 << 10
 
-// writable writes a file as replaceFile would and removes it. It leaves out
+// writable writes a file as [atomicfile.Write] would and removes it. It leaves out
 // waiting for the disk, since it may be asked every few seconds. One name serves
 // for all, so that what a crash left behind does not heap up.
 func (s *FileStore) writable() error {
@@ -46,7 +48,7 @@ func writeTrial(path string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := disk.write(f, make([]byte, trialSize)); err != nil {
+	if _, err := atomicfile.Disk.Write(f, make([]byte, trialSize)); err != nil {
 		f.Close()
 		return err
 	}

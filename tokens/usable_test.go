@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"authferry/internal/atomicfile"
 )
 
 // TestUsable: a store that takes nothing more is told from one that does, and
@@ -19,10 +21,10 @@ func TestUsable(t *testing.T) {
 	if err := r.Usable(t.Context()); err != nil {
 		t.Errorf("a good store: %v", err)
 	}
-	whole := disk
-	disk.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	whole := atomicfile.Disk
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	err := r.Usable(t.Context())
-	disk = whole
+	atomicfile.Disk = whole
 	if err == nil || !strings.Contains(err.Error(), "cannot be written to") || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
 		t.Errorf("a full disk: %v", err)
 	}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/acme"
+
+	"authferry/internal/atomicfile"
 )
 
 // obtain orders a certificate for all names and writes it down.
@@ -48,7 +50,7 @@ func (a *acmeCertificates) obtain(ctx context.Context, kind keyKind) (*tls.Certi
 	if err != nil {
 		return nil, fmt.Errorf("the authority signed something else: %w", err)
 	}
-	if err := replaceFile(a.path(kind.file(certificateFile)), whole, 0o600); err != nil {
+	if err := atomicfile.Write(a.path(kind.file(certificateFile)), whole, 0o600); err != nil {
 		return nil, fmt.Errorf("keeping the certificate: %w", err)
 	}
 	return &pair, nil
@@ -81,7 +83,7 @@ func (a *acmeCertificates) accountKey() (crypto.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return key, replaceFile(path, content, 0o600)
+		return key, atomicfile.Write(path, content, 0o600)
 	}
 	if err != nil {
 		return nil, err

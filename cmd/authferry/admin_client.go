@@ -1,10 +1,12 @@
 package main
 
 import (
-	"authferry/admin"
 	"context"
 	"errors"
+
 	"github.com/spf13/cobra"
+
+	"authferry/admin"
 )
 
 // nudge tells the server that is running, if there is one, that a password or

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +22,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/atomicfile"
 )
 
 // An authority of our own signs the certificate that mail programs see when the
@@ -174,7 +175,7 @@ func (s *selfMade) renew() (*tls.Certificate, error) {
 	}
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Leaf.Raw})
 	whole := bytes.Join([][]byte{certPEM, caPEM, keyPEM}, nil)
-	if err := replaceFile(s.path(certificateFile), whole, 0o600); err != nil {
+	if err := atomicfile.Write(s.path(certificateFile), whole, 0o600); err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(whole, whole)
@@ -209,10 +210,10 @@ func (s *selfMade) makeAuthority() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceFile(s.path(authorityKey), keyPEM, 0o600); err != nil {
+	if err := atomicfile.Write(s.path(authorityKey), keyPEM, 0o600); err != nil {
 		return nil, err
 	}
-	if err := replaceFile(s.path(authorityFile), certPEM, 0o644); err != nil {
+	if err := atomicfile.Write(s.path(authorityFile), certPEM, 0o644); err != nil {
 		return nil, err
 	}
 	return s.authority()
@@ -226,18 +227,4 @@ func sign(cert, parent *x509.Certificate, key crypto.Signer, parentKey crypto.Pr
 func encodeKey(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
-}
-
-// replaceFile puts a file in the place of another in one step.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // there only if something failed
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/atomicfile"
 )
 
 // clock is a time that tests set.
@@ -126,7 +128,7 @@ func TestCertificateFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, file := range files {
-			if err := replaceFile(file, pem, 0o600); err != nil {
+			if err := atomicfile.Write(file, pem, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

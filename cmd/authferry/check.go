@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/check"
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -82,8 +83,8 @@ func (c *chart) unconfigured(err error) error {
 		return nil
 	}
 	step := check.Step{Name: "configuration", Result: check.Fail, Detail: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: "mend it as the detail says"}
-	if f := (*fault)(nil); errors.As(err, &f) && f.hint != "" {
-		step.Fix = f.hint
+	if what := hint.Of(err); what != "" {
+		step.Fix = what
 	}
 	c.add(step)
 	return printJSON(c.w, c.steps)

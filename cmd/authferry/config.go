@@ -12,12 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap/zapcore"
+
 	"authferry/admin"
 	"authferry/alert"
 	"authferry/internal/console"
 	"authferry/proxy"
 	"authferry/tokens"
-	"go.uber.org/zap/zapcore"
 )
 
 // config is a configuration file that has passed every check.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -211,7 +212,7 @@ func unknownProvider(c *config, name string) error {
 	if tokens.Builtin()[name] != nil {
 		return misused(err, "add [provider.%s] with your OAuth client to it; config.example.toml shows how", name)
 	}
-	if n := nearest(name, known); n != "" {
+	if n := hint.Suggest(name, known); n != "" {
 		return misused(err, "did you mean --provider %s?", n)
 	}
 	if len(known) == 0 {

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -43,8 +43,8 @@ func TestChooseProvider(t *testing.T) {
 		got := ""
 		if p != nil {
 			got = p.Name
-		} else if f := (*fault)(nil); errors.As(err, &f) && f.hint != "" && f.code == exitUsage {
-			got = f.Error()
+		} else if hint.Of(err) != "" && exitCode(err) == exitUsage {
+			got = err.Error()
 		}
 		if p != nil && got != test.want || p == nil && !strings.Contains(got, test.want) {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)

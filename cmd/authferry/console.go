@@ -12,10 +12,11 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"authferry/audit"
 	"authferry/internal/console"
 	"authferry/internal/mailsettings"
-	"go.uber.org/zap"
 )
 
 // openConsole serves the console, if there is to be one.

@@ -1,12 +1,14 @@
 package main
 
 import (
-	"authferry/internal/console"
-	"authferry/tokens"
 	"context"
 	"errors"
 	"fmt"
+
 	"github.com/spf13/cobra"
+
+	"authferry/internal/console"
+	"authferry/tokens"
 )
 
 func consoleCommand() *cobra.Command {

@@ -83,14 +83,7 @@ func readWeb(t *table) (a consoleAccess) {
 		}
 	}
 	a.header = t.text("trusted_header", "")
-	for i, text := range t.texts("trusted_networks") {
-		n, err := parseNetwork(text)
-		if err != nil {
-			t.complainAt("trusted_networks", i, err.Error(), `such as "127.0.0.1" or "10.0.0.0/24"`)
-			continue
-		}
-		a.trusted = append(a.trusted, n)
-	}
+	a.trusted = readNetworks(t, "trusted_networks").prefixes()
 	a.administrators = append(a.administrators, t.texts("administrators")...)
 	switch {
 	case a.header != "" && strings.ContainsAny(a.header, " :\t\r\n"):

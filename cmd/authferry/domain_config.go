@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -46,7 +47,7 @@ func readDomains(t *table, providers map[string]*tokens.Provider, tables *table)
 
 func knownProviders(name string, providers map[string]*tokens.Provider) string {
 	known := slices.Sorted(maps.Keys(providers))
-	if n := nearest(name, known); n != "" {
+	if n := hint.Suggest(name, known); n != "" {
 		return fmt.Sprintf("did you mean %s?", n)
 	}
 	if len(known) == 0 {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"authferry/internal/hint"
 )
 
 // environmentPrefix begins the names of variables that configure: behind it
@@ -228,7 +230,7 @@ func (d *document) environmentDone() {
 			continue
 		default:
 			c.what, c.hint = "unknown variable", "config.example.toml has every key, and says how variables are made of them"
-			if n := nearest(name, known); n != "" {
+			if n := hint.Suggest(name, known); n != "" {
 				c.hint = fmt.Sprintf("did you mean %s?", environmentPrefix+strings.ToUpper(n))
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"authferry/internal/hint"
 )
 
 // The exit codes.
@@ -14,24 +16,23 @@ const (
 	exitUsage  = 2 // the command line or the configuration is wrong
 )
 
-// fault is an error with what to do about it, and the exit code it earns.
-type fault struct {
+// exitError is an error that ends the program with a code.
+type exitError struct {
 	error
-	hint string
 	code int
 }
 
-func (f *fault) Unwrap() error { return f.error }
-func (f *fault) exitCode() int { return f.code }
+func (e *exitError) Unwrap() error { return e.error }
+func (e *exitError) exitCode() int { return e.code }
 
 // failed is an error with a hint a person can act on.
-func failed(err error, hint string, args ...any) error {
-	return &fault{err, fmt.Sprintf(hint, args...), exitFailed}
+func failed(err error, format string, args ...any) error {
+	return &exitError{hint.New(err, format, args...), exitFailed}
 }
 
 // misused is an error in how the command was called.
-func misused(err error, hint string, args ...any) error {
-	return &fault{err, fmt.Sprintf(hint, args...), exitUsage}
+func misused(err error, format string, args ...any) error {
+	return &exitError{hint.New(err, format, args...), exitUsage}
 }
 
 // exitCode is the code that an error earns.
@@ -52,8 +53,7 @@ func report(w io.Writer, err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(w, "authferry: %s\n", line)
 	}
-	var f *fault
-	if errors.As(err, &f) && f.hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", f.hint)
+	if what := hint.Of(err); what != "" {
+		fmt.Fprintf(w, "hint: %s\n", what)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -38,11 +39,11 @@ func readFlow(t *table, p *tokens.Provider) {
 		for i, f := range tokens.Flows {
 			names[i] = string(f)
 		}
-		hint := "one of " + strings.Join(names, ", ")
-		if n := nearest(string(named), names); n != "" {
-			hint = fmt.Sprintf("did you mean %s?", n)
+		advice := "one of " + strings.Join(names, ", ")
+		if n := hint.Suggest(string(named), names); n != "" {
+			advice = fmt.Sprintf("did you mean %s?", n)
 		}
-		t.complain("flow", "unknown flow", hint)
+		t.complain("flow", "unknown flow", advice)
 	default:
 		p.Flow = named
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"authferry/internal/hint"
 	"authferry/migrate"
 	"authferry/tokens"
 )
@@ -113,11 +114,11 @@ func importArgs(_ *cobra.Command, args []string) error {
 	case formats[args[0]] != nil:
 		return nil
 	}
-	hint := "known are " + known
-	if n := nearest(args[0], slices.Collect(maps.Keys(formats))); n != "" {
-		hint = fmt.Sprintf("did you mean %s?", n)
+	advice := "known are " + known
+	if n := hint.Suggest(args[0], slices.Collect(maps.Keys(formats))); n != "" {
+		advice = fmt.Sprintf("did you mean %s?", n)
 	}
-	return misused(fmt.Errorf("import does not know the format %q", args[0]), "%s", hint)
+	return misused(fmt.Errorf("import does not know the format %q", args[0]), "%s", advice)
 }
 
 // readImport reads the files before the store is opened: that may mean to act

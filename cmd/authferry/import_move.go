@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/atomicfile"
 	"authferry/migrate"
 	"authferry/tokens"
 )
@@ -192,7 +193,7 @@ func (m *mover) writeSecret(name string, secret tokens.Secret) (path string, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("looking whether a secret is there already: %w", err)
 	}
-	if err := replaceFile(here, []byte(content), 0o600); err != nil {
+	if err := atomicfile.Write(here, []byte(content), 0o600); err != nil {
 		return "", failed(fmt.Errorf("putting a client's secret into the store: %w", err), "--print-config prints it instead")
 	}
 	return path, nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"authferry/proxy"
 	"cmp"
 	"errors"
 	"fmt"
@@ -11,7 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-) // listenURL is where and how mail programs may come in, written as a URL:
+
+	"authferry/internal/hint"
+	"authferry/proxy"
+)
+
+// listenURL is where and how mail programs may come in, written as a URL:
+//
 //	imap://127.0.0.1:1143            no TLS, on loopback only
 //	imap+starttls://192.0.2.1:143    STARTTLS offered, and required before a login
 //	imap+insecure://192.0.2.1:143    no TLS off loopback, on purpose
@@ -96,7 +101,7 @@ func listenScheme(scheme string) (protocol string, security proxy.Security, inse
 			known = append(known, name)
 		}
 		slices.Sort(known)
-		if n := nearest(name, known); n != "" {
+		if n := hint.Suggest(name, known); n != "" {
 			return "", 0, false, fmt.Errorf("unknown scheme %q, did you mean %s?", scheme, n)
 		}
 		return "", 0, false, fmt.Errorf("unknown scheme %q", scheme)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/hint"
+	"authferry/internal/network"
 	"authferry/proxy"
 )
 
@@ -34,9 +36,9 @@ func (n networkList) prefixes() (list []netip.Prefix) {
 func readNetworks(t *table, key string) networkList {
 	var list []string
 	for i, text := range t.texts(key) {
-		prefix, err := parseNetwork(text)
+		prefix, err := network.Parse(text)
 		if err != nil {
-			t.complainAt(key, i, err.Error(), `such as "192.0.2.0/24" or "2001:db8::1"`)
+			t.complainAt(key, i, err.Error(), hint.Of(err))
 			continue
 		}
 		list = append(list, prefix.String())

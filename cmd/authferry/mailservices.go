@@ -1,9 +1,6 @@
 package main
 
 import (
-	"authferry/internal/mailsettings"
-	"authferry/proxy"
-	"authferry/tokens"
 	"context"
 	"crypto/tls"
 	"net"
@@ -11,6 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"authferry/internal/mailsettings"
+	"authferry/proxy"
+	"authferry/tokens"
 )
 
 // securityName is how TLS starts on a listener, in the words of mail programs.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -14,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"authferry/internal/hint"
+	"authferry/internal/network"
 	"authferry/tokens"
 )
 
@@ -72,9 +73,9 @@ func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error)
 		spec.Protocols = append(spec.Protocols, p)
 	}
 	for _, n := range f.networks {
-		prefix, err := parseNetwork(n)
+		prefix, err := network.Parse(n)
 		if err != nil {
-			return spec, misused(err, "--networks takes networks such as 192.0.2.0/24 and addresses such as 2001:db8::1")
+			return spec, misused(fmt.Errorf("--networks: %w", err), "%s", hint.Of(err))
 		}
 		spec.Networks = append(spec.Networks, prefix)
 	}
@@ -82,23 +83,6 @@ func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error)
 		return spec, misused(err, "--expires takes 90d, 12h or 2027-01-31")
 	}
 	return spec, nil
-}
-
-// parseNetwork reads a network or a single address.
-func parseNetwork(text string) (netip.Prefix, error) {
-	text = strings.TrimSpace(text)
-	if ip, err := netip.ParseAddr(text); err == nil {
-		ip = ip.Unmap()
-		return netip.PrefixFrom(ip, ip.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return prefix, fmt.Errorf("%q is not a network", text)
-	}
-	if prefix != prefix.Masked() {
-		return prefix, fmt.Errorf("%q names an address within the network %s", text, prefix.Masked())
-	}
-	return prefix, nil
 }
 
 // parseExpiry reads a span of days or hours from now, or a day, whose end is meant.

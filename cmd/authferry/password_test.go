@@ -28,26 +28,6 @@ func TestParseExpiry(t *testing.T) {
 	}
 }
 
-func TestParseNetwork(t *testing.T) {
-	for text, want := range map[string]string{
-		"192.0.2.0/24":     "192.0.2.0/24",
-		" 192.0.2.1":       "192.0.2.1/32",
-		"2001:db8::1":      "2001:db8::1/128",
-		"2001:db8::/48":    "2001:db8::/48",
-		"::ffff:192.0.2.1": "192.0.2.1/32",
-		"0.0.0.0/0":        "0.0.0.0/0",
-	} {
-		if got, err := parseNetwork(text); err != nil || got.String() != want {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "192.0.2.1/24", "192.0.2.0/33", "example.org", "192.0.2"} {
-		if got, err := parseNetwork(text); err == nil {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-}
-
 // TestReadPassword: exactly as given but for one final line end.
 func TestReadPassword(t *testing.T) {
 	long := strings.Repeat("x", maxPassword)

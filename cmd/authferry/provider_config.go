@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -82,11 +83,11 @@ func (r *profiles) start(name string, t *table) *profile {
 		return &profile{builtin[like], like, commonTenant}
 	default:
 		names := slices.AppendSeq(r.tables.keys(), maps.Keys(builtin))
-		hint := "built in are " + strings.Join(slices.Sorted(maps.Keys(builtin)), " and ")
-		if n := nearest(like, names); n != "" && n != name {
-			hint = fmt.Sprintf("did you mean %s?", n)
+		advice := "built in are " + strings.Join(slices.Sorted(maps.Keys(builtin)), " and ")
+		if n := hint.Suggest(like, names); n != "" && n != name {
+			advice = fmt.Sprintf("did you mean %s?", n)
 		}
-		t.complain("like", fmt.Sprintf("there is no provider %q to begin with", like), hint)
+		t.complain("like", fmt.Sprintf("there is no provider %q to begin with", like), advice)
 	}
 	return nil
 }
@@ -97,7 +98,7 @@ func (r *profiles) startAlone(name string, t *table) *profile {
 	if p := builtin[name]; p != nil {
 		return &profile{p, name, commonTenant}
 	}
-	meant := nearest(name, slices.Sorted(maps.Keys(builtin)))
+	meant := hint.Suggest(name, slices.Sorted(maps.Keys(builtin)))
 	if meant != "" && !t.has("auth_url") && !t.has("token_url") && !t.has("token_command") {
 		r.tables.complain(name, "not a provider known here", fmt.Sprintf("did you mean %s?", meant))
 		return nil

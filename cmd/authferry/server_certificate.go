@@ -1,12 +1,13 @@
 package main
 
 import (
-	"authferry/proxy"
 	"context"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
+
+	"authferry/proxy"
 ) // takeCertificate puts the certificate of a configuration in force, if it has a
 // listener to show it.
 func (s *service) takeCertificate(c *config) error {

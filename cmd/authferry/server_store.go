@@ -1,12 +1,14 @@
 package main
 
 import (
-	"authferry/tokens"
 	"context"
 	"fmt"
-	"go.uber.org/zap"
 	"os"
 	"path/filepath"
+
+	"go.uber.org/zap"
+
+	"authferry/tokens"
 ) // openStore opens the store of a configuration.
 func openStore(c *config, seal *tokens.Seal, log *zap.Logger) (tokens.Store, error) {
 	if c.postgres.Empty() {

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"authferry/admin"
 	"authferry/alert"
 	"authferry/audit"
@@ -21,7 +23,6 @@ import (
 	"authferry/internal/monitor"
 	"authferry/proxy"
 	"authferry/tokens"
-	"go.uber.org/zap"
 )
 
 // service is authferry at work under a configuration.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/admin"
+	"authferry/internal/hint"
 	"authferry/internal/mailsettings"
 	"authferry/tokens"
 )
@@ -105,11 +106,11 @@ func (f settingsFlags) check() error {
 	case f.program == "", known, slices.Contains(programs, f.program):
 		return nil
 	}
-	hint := "--for takes " + strings.Join(programs, ", ") + "; other has what every program asks for"
-	if n := nearest(f.program, programs); n != "" {
-		hint = fmt.Sprintf("did you mean --for %s?", n)
+	advice := "--for takes " + strings.Join(programs, ", ") + "; other has what every program asks for"
+	if n := hint.Suggest(f.program, programs); n != "" {
+		advice = fmt.Sprintf("did you mean --for %s?", n)
 	}
-	return misused(fmt.Errorf("there are no settings for %q", f.program), "%s", hint)
+	return misused(fmt.Errorf("there are no settings for %q", f.program), "%s", advice)
 }
 
 func showSettings(ctx context.Context, cmd *cobra.Command, c *config, mailbox string, f settingsFlags) error {

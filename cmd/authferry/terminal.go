@@ -1,8 +1,9 @@
 package main
 
 import (
-	"golang.org/x/term"
 	"os"
+
+	"golang.org/x/term"
 )
 
 func isTerminal(v any) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"authferry/internal/console"
+	"authferry/internal/hint"
 )
 
 // A document is a TOML file being read: where its keys are, which were asked
@@ -318,11 +319,11 @@ func (t *table) done() {
 		if slices.Contains(t.known, key) {
 			continue
 		}
-		hint := "known here: " + strings.Join(slices.Sorted(slices.Values(t.known)), ", ")
-		if n := nearest(key, t.known); n != "" {
-			hint = fmt.Sprintf("did you mean %s?", n)
+		advice := "known here: " + strings.Join(slices.Sorted(slices.Values(t.known)), ", ")
+		if n := hint.Suggest(key, t.known); n != "" {
+			advice = fmt.Sprintf("did you mean %s?", n)
 		}
-		t.complain(key, "unknown key", hint)
+		t.complain(key, "unknown key", advice)
 	}
 }
 

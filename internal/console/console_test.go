@@ -1,18 +1,20 @@
 package console
 
 import (
-	"authferry/internal/mailsettings"
-	"authferry/proxy"
-	"authferry/tokens"
 	"context"
 	"encoding/json"
-	"go.uber.org/zap"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
+
+	"authferry/internal/mailsettings"
+	"authferry/proxy"
+	"authferry/tokens"
 )
 
 // state is all that a POST could have changed.

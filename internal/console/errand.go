@@ -176,7 +176,7 @@ func (l *errands) add(e *errand) bool {
 	}
 	near := 0
 	for _, other := range l.byID {
-		if network(other.from) == network(e.from) && other.Outcome() == nil {
+		if networkOf(other.from) == networkOf(e.from) && other.Outcome() == nil {
 			near++
 		}
 	}

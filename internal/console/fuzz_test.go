@@ -12,11 +12,11 @@ import (
 // FuzzRequest: whatever the headers of a browser and the fields of a form say,
 // nothing falls over, no other site is led to, and what is kept can be shown.
 func FuzzRequest(f *testing.F) {
-	f.Add("pl,de;q=0.5", "203.0.113.9, 10.0.0.1", "Mozilla/5.0 (X11; Linux) Firefox/1", "mail.example.org:80", "/logins", "192.0.2.0/24")
-	f.Add(";q=,", ", ,::1%eth0", strings.Repeat("ż", 50)+"/", "[::1", "//evil.example", "0/")
-	f.Add("de;q=NaN", "::ffff:10.0.0.1", "\x00", "]:", "/\\evil", "::ffff:192.0.2.0/120")
+	f.Add("pl,de;q=0.5", "203.0.113.9, 10.0.0.1", "Mozilla/5.0 (X11; Linux) Firefox/1", "mail.example.org:80", "/logins")
+	f.Add(";q=,", ", ,::1%eth0", strings.Repeat("ż", 50)+"/", "[::1", "//evil.example")
+	f.Add("de;q=NaN", "::ffff:10.0.0.1", "\x00", "]:", "/\\evil")
 	access := Access{URL: "https://mail.example.org", Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::/0")}}
-	f.Fuzz(func(t *testing.T, accept, forwarded, agent, host, next, network string) {
+	f.Fuzz(func(t *testing.T, accept, forwarded, agent, host, next string) {
 		r := &http.Request{
 			Method: http.MethodGet, Host: host, RemoteAddr: "10.0.0.9:5", URL: &url.URL{Path: "/", RawQuery: url.Values{"next": {next}}.Encode()},
 			Header: http.Header{"Accept-Language": {accept}, "X-Forwarded-For": {forwarded}},
@@ -34,9 +34,6 @@ func FuzzRequest(f *testing.F) {
 		to, err := url.Parse((&visit{r: r}).next())
 		if err != nil || to.IsAbs() || to.Host != "" || !strings.HasPrefix(to.Path, "/") || strings.HasPrefix(to.Path, "//") {
 			t.Errorf("%q leads to %v, %v", next, to, err)
-		}
-		if n, err := parseNetwork(network); err == nil && n != n.Masked() {
-			t.Errorf("%q is %v", network, n)
 		}
 	})
 }

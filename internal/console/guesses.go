@@ -25,9 +25,9 @@ type guesser struct {
 // guessers are those that an attempt counts for. An attempt without a name, such
 // as one by a link, counts for its network alone.
 func guessers(from netip.Addr, name string) []guesser {
-	all := []guesser{{near: network(from)}}
+	all := []guesser{{near: networkOf(from)}}
 	if name != "" { // hashed, since it may be as long as a form
-		all = append(all, guesser{network(from), hashToken(tokens.Secret(foldName(name)))})
+		all = append(all, guesser{networkOf(from), hashToken(tokens.Secret(foldName(name)))})
 	}
 	return all
 }
@@ -49,9 +49,9 @@ const (
 
 func newGuesses() *guesses { return &guesses{counts: map[guesser]*guessed{}} }
 
-// network is what counts as one guesser: a single IPv4 address, and the /64 that
+// networkOf is what counts as one guesser: a single IPv4 address, and the /64 that
 // a network of IPv6 is at least.
-func network(a netip.Addr) netip.Prefix {
+func networkOf(a netip.Addr) netip.Prefix {
 	n := 32
 	if a.Is6() {
 		n = 64

@@ -90,7 +90,7 @@ func (s *signIns) makeInvitation(v *visit) error {
 	f := readInviteForm(v.r)
 	i, err := s.readInvitation(f)
 	if said, ok := errors.AsType[*complaint](err); ok {
-		f.Trouble, f.Detail = v.T(said.key), said.detail
+		f.Trouble, f.Detail = v.T(said.key, said.pairs...), said.detail
 		return s.showInvitations(v, http.StatusUnprocessableEntity, f)
 	}
 	i.By = v.user.Name

@@ -3,12 +3,12 @@ package console
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"authferry/internal/network"
 	"authferry/tokens"
 )
 
@@ -43,7 +43,10 @@ func readInviteForm(r *http.Request) inviteForm {
 }
 
 // complaint is what is wrong with a form.
-type complaint struct{ key, detail string }
+type complaint struct {
+	key, detail string
+	pairs       []any // for the placeholders of the text
+}
 
 func (c *complaint) Error() string { return c.key }
 
@@ -57,23 +60,23 @@ func (s *signIns) readInvitation(f inviteForm) (i Invitation, err error) {
 	case tokens.CheckAddress("anybody@"+domain) == nil && strings.Contains(domain, ".") && !strings.Contains(domain, "@"):
 		i.Domain = domain
 	default:
-		return i, &complaint{"invite.bad.for", ""}
+		return i, &complaint{key: "invite.bad.for"}
 	}
 	p := s.chosen(f.Provider)
 	if p == nil || !p.Flow.NeedsPerson() {
-		return i, &complaint{"invite.bad.provider", ""}
+		return i, &complaint{key: "invite.bad.provider"}
 	}
 	i.Provider = p.Name
 	if f.SignIn != "" {
 		if i.SignIn, _ = s.vault.Canonical(f.SignIn); i.Mailbox == "" || tokens.CheckAddress(i.SignIn) != nil {
-			return i, &complaint{"connect.bad.signin", ""}
+			return i, &complaint{key: "connect.bad.signin"}
 		}
 		if i.SignIn == i.Mailbox {
 			i.SignIn = ""
 		}
 	}
 	if f.Hours < 1 || time.Duration(f.Hours)*time.Hour > mostInvitationLife {
-		return i, &complaint{"invite.bad.hours", ""}
+		return i, &complaint{key: "invite.bad.hours"}
 	}
 	if !f.Password {
 		return i, nil
@@ -84,7 +87,7 @@ func (s *signIns) readInvitation(f inviteForm) (i Invitation, err error) {
 	}
 	spec := i.Offer.spec(s.now())
 	if err := spec.Check(s.now()); err != nil {
-		return i, &complaint{"invite.bad.password", err.Error()}
+		return i, &complaint{key: "invite.bad.password", detail: err.Error()}
 	}
 	return i, nil
 }
@@ -93,20 +96,14 @@ func (s *signIns) readInvitation(f inviteForm) (i Invitation, err error) {
 func (f *inviteForm) offer() (o Offer, err error) {
 	o = Offer{Name: f.Name, ReadOnly: f.ReadOnly}
 	if len(f.Protocols) == 0 {
-		return o, &complaint{"invite.bad.protocols", ""}
+		return o, &complaint{key: "invite.bad.protocols"}
 	}
 	if len(f.Protocols) < 3 {
 		o.Protocols = f.Protocols
 	}
-	for _, n := range strings.FieldsFunc(f.Networks, func(r rune) bool { return r == ',' || r == ';' || r <= ' ' }) {
-		prefix, err := netip.ParsePrefix(n)
-		if addr, bad := netip.ParseAddr(n); bad == nil {
-			prefix, err = addr.Unmap().Prefix(addr.Unmap().BitLen())
-		}
-		if err != nil {
-			return o, &complaint{"invite.bad.networks", quoteText(n)}
-		}
-		o.Networks = append(o.Networks, prefix)
+	if o.Networks, err = network.ParseList(f.Networks); err != nil {
+		key, pairs := networkText(err)
+		return o, &complaint{key: key, pairs: pairs}
 	}
 	for _, number := range []struct {
 		text string
@@ -118,7 +115,7 @@ func (f *inviteForm) offer() (o Offer, err error) {
 		}
 		n, err := strconv.Atoi(number.text)
 		if err != nil || n < 1 || n > number.most {
-			return o, &complaint{"invite.bad.number", fmt.Sprintf("%s: 1-%d", quoteText(number.text), number.most)}
+			return o, &complaint{key: "invite.bad.number", detail: fmt.Sprintf("%s: 1-%d", quoteText(number.text), number.most)}
 		}
 		*number.into = n
 	}

@@ -227,6 +227,7 @@ func TestInvitationsAreChecked(t *testing.T) {
 		"Choose how long":           {"for", owner, "hours", "100000"},
 		"Choose a protocol":         {"for", owner, "password", "yes", "name", "CRM"},
 		"not a network":             {"for", owner, "password", "yes", "name", "CRM", "protocols", "imap", "networks", "here"},
+		"within the network":        {"for", owner, "password", "yes", "name", "CRM", "protocols", "imap", "networks", "192.0.2.5/24"},
 		"whole number":              {"for", owner, "password", "yes", "name", "CRM", "protocols", "imap", "days", "-1"},
 		"the password needs a name": {"for", owner, "password", "yes", "protocols", "imap"},
 		"read-only password sends":  {"for", owner, "password", "yes", "name", "CRM", "protocols", "smtp", "read_only", "yes"},

@@ -1,9 +1,8 @@
 package console
 
 import (
-	"fmt"
+	"errors"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/mailsettings"
+	"authferry/internal/network"
 	"authferry/tokens"
 )
 
@@ -74,12 +74,10 @@ func (f *passwordForm) spec(v *visit) (s tokens.PasswordSpec) {
 	case len(f.Protocols) < len(mailProtocols):
 		s.Protocols = f.Protocols
 	}
-	for text := range strings.FieldsFuncSeq(f.Networks, func(r rune) bool { return strings.ContainsRune(", ;\r\n\t", r) }) {
-		n, err := parseNetwork(text)
-		if err != nil {
-			wrong("networks", "password.nonetwork", "text", text)
-		}
-		s.Networks = append(s.Networks, n)
+	var err error
+	if s.Networks, err = network.ParseList(f.Networks); err != nil {
+		key, pairs := networkText(err)
+		wrong("networks", key, pairs...)
 	}
 	if f.Expires != "" {
 		day, err := time.ParseInLocation(time.DateOnly, f.Expires, time.Local)
@@ -107,16 +105,16 @@ func (f *passwordForm) spec(v *visit) (s tokens.PasswordSpec) {
 	return s
 }
 
-// parseNetwork reads a network or a single address.
-func parseNetwork(text string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+// networkText is the text for an error of package network, and what stands in it.
+func networkText(err error) (key string, pairs []any) {
+	e, ok := errors.AsType[*network.Error](err)
+	switch {
+	case !ok:
+		return "password.nonetwork", []any{"text", err.Error()}
+	case e.Network.IsValid():
+		return "password.innetwork", []any{"text", e.Text, "network", e.Network, "address", e.Address}
 	}
-	p, err := netip.ParsePrefix(text)
-	if err == nil && p != p.Masked() {
-		err = fmt.Errorf("%s is an address within %s", p, p.Masked())
-	}
-	return p, err
+	return "password.nonetwork", []any{"text", e.Text}
 }
 
 // addPassword makes a password and shows it, this once: the answer is the only

@@ -1,10 +1,10 @@
-package main
+package hint
 
 import "strings"
 
-// nearest returns the candidate that a word was most likely meant to be, or ""
+// Suggest returns the candidate that a word was most likely meant to be, or ""
 // if none is within a third of the word's length in typing errors.
-func nearest(word string, candidates []string) string {
+func Suggest(word string, candidates []string) string {
 	best, least := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		if d := typos(strings.ToLower(word), c); d < least {
