@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/check"
+	"authferry/internal/printable"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -205,7 +206,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access := c.Access()
 	switch {
 	case !access.knows(r):
-		http.Error(w, "authferry's console does not go by the name "+quoteHost(r.Host)+
+		http.Error(w, "authferry's console does not go by the name "+printable.Quote(r.Host)+
 			": ask for "+access.URL+", or name this address in public_url under [web] in its configuration", http.StatusMisdirectedRequest)
 		return
 	case !c.sameSite(r, access):

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -104,7 +105,7 @@ func (f *inviteForm) offer() (o Offer, err error) {
 			prefix, err = addr.Unmap().Prefix(addr.Unmap().BitLen())
 		}
 		if err != nil {
-			return o, &complaint{"invite.bad.networks", quoteText(n)}
+			return o, &complaint{"invite.bad.networks", printable.Quote(n)}
 		}
 		o.Networks = append(o.Networks, prefix)
 	}
@@ -118,7 +119,7 @@ func (f *inviteForm) offer() (o Offer, err error) {
 		}
 		n, err := strconv.Atoi(number.text)
 		if err != nil || n < 1 || n > number.most {
-			return o, &complaint{"invite.bad.number", fmt.Sprintf("%s: 1-%d", quoteText(number.text), number.most)}
+			return o, &complaint{"invite.bad.number", fmt.Sprintf("%s: 1-%d", printable.Quote(number.text), number.most)}
 		}
 		*number.into = n
 	}

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -176,7 +177,7 @@ func (v *visit) revokePassword() error {
 		}
 	}
 	v.Sweep()
-	v.note("console: password revoked", zap.String("password", quoteText(name)))
+	v.note("console: password revoked", zap.String("password", printable.Quote(name)))
 	return v.done(mailboxPath(v.mailbox), "revoked")
 }
 
