@@ -18,6 +18,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"authferry/internal/printable"
+	"authferry/internal/xoauth2"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -135,7 +136,7 @@ func (s *mailer) submit(ctx context.Context, p *tokens.Provider, g *tokens.Grant
 	defer client.Close()
 	defer context.AfterFunc(ctx, func() { client.Close() })()
 	client.CommandTimeout, client.SubmissionTimeout = mailStep, mailStep
-	if err := client.Auth(&bearer{p, g}); err != nil {
+	if err := client.Auth(xoauth2.NewSMTPClient(g.Credentials(p.SMTP))); err != nil {
 		if e, ok := errors.AsType[*smtp.SMTPError](err); ok && e.Code == 535 {
 			return fmt.Errorf("%w: %s", errTokenRefused, printable.Quote(err.Error()))
 		}

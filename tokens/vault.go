@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"authferry/internal/printable"
+	"authferry/internal/xoauth2"
 )
 
 // The ways a login can fail here. Errors returned by [Vault] match one of them
@@ -60,6 +61,11 @@ type Grant struct {
 	// a cached one that the provider refuses is worth one Renew.
 	Minted bool
 	Expiry time.Time
+}
+
+// Credentials are what a login to a mail server of the provider sends.
+func (g *Grant) Credentials(e Endpoint) xoauth2.Credentials {
+	return xoauth2.Credentials{Mechanism: g.Provider.Mechanism, User: g.User, Token: g.AccessToken, Host: e.Host, Port: e.Port}
 }
 
 // PasswordRules are what a session under a local password may do.
