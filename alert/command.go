@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 const (
@@ -18,8 +20,9 @@ const (
 	// commandWait is how long what the command has left running may keep its
 	// output open.
 	commandWait = time.Second
-	// mostOutput is how much of its output is kept, and quoted if it fails.
-	mostOutput = 160
+	// mostOutput is how much of its output is kept; what is shown if it fails is
+	// less.
+	mostOutput = 4 * printable.Limit
 )
 
 // runCommand runs the administrator's program: the message as JSON on standard
@@ -94,5 +97,5 @@ func (h *head) String() string {
 	if len(h.text) == 0 {
 		return "nothing"
 	}
-	return strconv.Quote(strings.TrimSpace(string(h.text)))
+	return printable.Quote(strings.TrimSpace(string(h.text)))
 }

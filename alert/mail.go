@@ -17,6 +17,8 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/printable"
+	"authferry/internal/xoauth2"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -134,21 +136,18 @@ func (s *mailer) submit(ctx context.Context, p *tokens.Provider, g *tokens.Grant
 	defer client.Close()
 	defer context.AfterFunc(ctx, func() { client.Close() })()
 	client.CommandTimeout, client.SubmissionTimeout = mailStep, mailStep
-	if err := client.Auth(&bearer{p, g}); err != nil {
+	if err := client.Auth(xoauth2.NewSMTPClient(g.Credentials(p.SMTP))); err != nil {
 		if e, ok := errors.AsType[*smtp.SMTPError](err); ok && e.Code == 535 {
-			return fmt.Errorf("%w: %s", errTokenRefused, peerText(err))
+			return fmt.Errorf("%w: %s", errTokenRefused, printable.Quote(err.Error()))
 		}
-		return fmt.Errorf("logging in to %s: %s", p.SMTP.Host, peerText(err))
+		return fmt.Errorf("logging in to %s: %s", p.SMTP.Host, printable.Quote(err.Error()))
 	}
 	if err := client.SendMail(g.Mailbox, s.to, bytes.NewReader(compose(m, g.Mailbox, s.to))); err != nil {
-		return fmt.Errorf("sending to %s: %s", strings.Join(s.to, ", "), peerText(err))
+		return fmt.Errorf("sending to %s: %s", strings.Join(s.to, ", "), printable.Quote(err.Error()))
 	}
 	client.Quit() // it is sent, whatever this answers
 	return nil
 }
-
-// peerText makes an error safe to print that repeats a server's words.
-func peerText(err error) string { return strconv.Quote(cut(err.Error(), mostOutput)) }
 
 // dial connects to a provider's SMTP server, with TLS however it starts there.
 func dial(ctx context.Context, p *tokens.Provider) (*smtp.Client, error) {

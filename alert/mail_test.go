@@ -121,30 +121,3 @@ func TestMailFails(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// TestBearer: a response that fits goes with the command, a longer one waits to
-// be asked for, and the explanation of a refusal is answered.
-func TestBearer(t *testing.T) {
-	for _, mechanism := range []string{"XOAUTH2", "OAUTHBEARER"} {
-		for _, length := range []int{100, 2000} {
-			b := &bearer{
-				&tokens.Provider{Mechanism: mechanism, SMTP: tokens.Endpoint{Host: "smtp.x.org", Port: 465}},
-				&tokens.Grant{User: "a@x.org", AccessToken: tokens.Secret(strings.Repeat("t", length))},
-			}
-			_, initial, err := b.Start()
-			if err != nil || (initial == nil) != (length > 1000) {
-				t.Errorf("%s, %d: initial response %q %v", mechanism, length, initial, err)
-			}
-			if length > 1000 {
-				if r, err := b.Next(nil); err != nil || !strings.Contains(string(r), "auth=Bearer ttt") {
-					t.Errorf("%s: %q %v", mechanism, r, err)
-				}
-			} else if _, err := b.Next(nil); err == nil {
-				t.Errorf("%s: asked again, and told again", mechanism)
-			}
-			if r, err := b.Next([]byte(`{"status":"401"}`)); err != nil || r == nil || len(r) != map[string]int{"XOAUTH2": 0, "OAUTHBEARER": 1}[mechanism] {
-				t.Errorf("%s: the refusal is answered %q %v", mechanism, r, err)
-			}
-		}
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -57,7 +58,7 @@ const mostContent = 2000
 func (m Message) body() body {
 	advice := m.advice()
 	b := body{
-		Text: m.Text(), Content: cut(m.Text(), mostContent), Event: m.Event, Cause: m.Cause, Provider: m.Provider,
+		Text: m.Text(), Content: printable.Cut(m.Text(), mostContent), Event: m.Event, Cause: m.Cause, Provider: m.Provider,
 		Count: len(m.Mailboxes), Mailboxes: []mailboxBody{}, Reminder: m.Reminder,
 		Words: advice.Words, Fix: advice.Fix, Page: advice.Page, Host: m.Host, Time: m.Time.UTC(),
 	}
@@ -151,15 +152,6 @@ func (is Condition) when() string {
 		return ", since " + is.Since.Local().Format(form)
 	}
 	return ""
-}
-
-// cut shortens text to at most n bytes, between two characters.
-func cut(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	const dots = "..."
-	return strings.ToValidUTF8(text[:n-len(dots)], "") + dots
 }
 
 // NewTrial is a message that says nothing but that messages arrive.

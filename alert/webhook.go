@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -143,7 +144,7 @@ func (w *webhook) try(ctx context.Context, post []byte) (again bool, asked time.
 		again = code == http.StatusTooManyRequests || code/100 == 5
 		return again, time.Duration(min(max(seconds, 0), 3600)) * time.Second,
 			fmt.Errorf("posting to %s: the answer is %d %s: check the address where the webhook was made",
-				name, code, strconv.Quote(cut(w.scrub(string(answer)), mostOutput)))
+				name, code, printable.Quote(w.scrub(string(answer))))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/xoauth2"
 	"authferry/tokens"
 )
 
@@ -30,7 +32,7 @@ func newVisit(g *tokens.Grant, protocol, hostname string, known secrets) *visit 
 	e := endpointOf(g.Provider, protocol)
 	return &visit{
 		grant: g, protocol: protocol, endpoint: e, hostname: hostname,
-		secrets: known.with(g.AccessToken, tokens.Secret(newBearer(g, e).response)),
+		secrets: known.with(g.AccessToken, tokens.Secret(g.Credentials(e).Response())),
 	}
 }
 
@@ -64,13 +66,13 @@ func (v *visit) imap(conn *greeted) finding {
 	if err := client.WaitGreeting(); err != nil {
 		return v.broke("waiting for the greeting", err)
 	}
-	b := newBearer(v.grant, v.endpoint)
-	if err := client.Authenticate(b); err != nil {
-		return v.refused(b, err)
+	login := xoauth2.NewClient(v.grant.Credentials(v.endpoint))
+	if err := client.Authenticate(login); err != nil {
+		return v.refused(login.Explanation(), err)
 	}
 	folders, err := client.List("", "*", nil).Collect()
 	if err != nil {
-		return v.refused(&bearer{}, err)
+		return v.refused("", err)
 	}
 	if err := client.Logout().Wait(); err != nil {
 		return fine("logged in, folders: %d; the server did not say goodbye: %s", len(folders), v.secrets.said(err.Error()))
@@ -88,13 +90,13 @@ func (v *visit) pop3(conn *greeted) finding {
 	} else if !strings.HasPrefix(line, "+OK") {
 		return v.refusal(line)
 	}
-	b := newBearer(v.grant, v.endpoint)
-	answer, err := authenticate(t, b)
+	login := xoauth2.NewClient(v.grant.Credentials(v.endpoint))
+	answer, err := authenticate(t, v.grant.Provider.Mechanism, login)
 	if err != nil {
 		return v.broke("logging in", err)
 	}
 	if !strings.HasPrefix(answer, "+OK") {
-		return v.refusal(b.explained(answer))
+		return v.refusal(explained(answer, login.Explanation()))
 	}
 	if answer, err = ask(t, "STAT"); err != nil {
 		return v.broke("asking for STAT", err)
@@ -114,14 +116,14 @@ func (v *visit) pop3(conn *greeted) finding {
 }
 
 // authenticate has the dialogue of POP3's AUTH and returns the verdict.
-func authenticate(t *textproto.Conn, b *bearer) (answer string, err error) {
-	answer, err = ask(t, "AUTH "+b.mechanism)
+func authenticate(t *textproto.Conn, mechanism string, login *xoauth2.Client) (answer string, err error) {
+	answer, err = ask(t, "AUTH "+mechanism)
 	for err == nil && strings.HasPrefix(answer, "+") && !strings.HasPrefix(answer, "+OK") {
 		var challenge, response []byte
 		if challenge, err = base64.StdEncoding.DecodeString(strings.TrimSpace(answer[1:])); err != nil {
 			return "", err
 		}
-		if response, err = b.Next(challenge); err != nil {
+		if response, err = login.Next(challenge); err != nil {
 			return "", err
 		}
 		answer, err = ask(t, base64.StdEncoding.EncodeToString(response))
@@ -142,13 +144,12 @@ func (v *visit) smtp(conn *greeted) finding {
 	client := smtp.NewClient(conn)
 	client.CommandTimeout, client.SubmissionTimeout = loginTime, loginTime
 	if err := client.Hello(v.hostname); err != nil {
-		return v.refused(&bearer{}, err)
+		return v.refused("", err)
 	}
-	b := newBearer(v.grant, v.endpoint)
-	b.late = len("AUTH  \r\n")+len(b.mechanism)+base64.StdEncoding.EncodedLen(len(b.response)) > maxCommand
-	if err := client.Auth(b); err != nil {
+	login := xoauth2.NewSMTPClient(v.grant.Credentials(v.endpoint))
+	if err := client.Auth(login); err != nil {
 		// go-smtp has sent a stray line, so nothing more can be said here.
-		return v.refused(b, err)
+		return v.refused(login.Explanation(), err)
 	}
 	if v.sendTo != "" {
 		if f := v.send(client); f.result == Fail {
@@ -165,8 +166,9 @@ func (v *visit) smtp(conn *greeted) finding {
 	return fine("%s", done)
 }
 
-// refused tells a server's verdict from a connection that broke.
-func (v *visit) refused(b *bearer, err error) finding {
+// refused tells a server's verdict, which a challenge may have explained, from a
+// connection that broke.
+func (v *visit) refused(explanation string, err error) finding {
 	var no *imap.Error
 	var reply *smtp.SMTPError
 	switch {
@@ -175,14 +177,34 @@ func (v *visit) refused(b *bearer, err error) finding {
 		if no.Code != "" {
 			text += " [" + string(no.Code) + "]"
 		}
-		return v.refusal(b.explained(text + " " + no.Text))
+		return v.refusal(explained(text+" "+no.Text, explanation))
 	case errors.As(err, &reply):
 		e := reply.EnhancedCode
 		text := strconv.Itoa(reply.Code)
 		if e != smtp.NoEnhancedCode && e != smtp.EnhancedCodeNotSet {
 			text += fmt.Sprintf(" %d.%d.%d", e[0], e[1], e[2])
 		}
-		return v.refusal(b.explained(text + " " + reply.Message))
+		return v.refusal(explained(text+" "+reply.Message, explanation))
 	}
 	return v.broke("talking "+strings.ToUpper(v.protocol), err)
+}
+
+// explained adds to a refusal what the challenge before it said.
+func explained(text, explanation string) string {
+	if explanation == "" {
+		return text
+	}
+	return text + " (challenge: " + explanation + ")"
+}
+
+// emptyAnswers sends an empty SASL answer as an empty line, which XOAUTH2
+// wants; imapclient writes a "=".
+type emptyAnswers struct{ net.Conn }
+
+func (c emptyAnswers) Write(b []byte) (int, error) {
+	if string(b) != "=\r\n" {
+		return c.Conn.Write(b)
+	}
+	n, err := c.Conn.Write(b[1:])
+	return n + 1, err
 }

@@ -3,20 +3,15 @@ package check
 import (
 	"encoding/base64"
 	"net/url"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
-const (
-	// maxQuoted is how much of a peer's text is shown.
-	maxQuoted = 240
-	// leastPiece is how long a piece of a secret must be to be taken out. The
-	// beginnings that all of a kind share ("ya29.", "GOCSPX-") are shorter.
-	leastPiece = 8
-)
+// leastPiece is how long a piece of a secret must be to be taken out. The
+// beginnings that all of a kind share ("ya29.", "GOCSPX-") are shorter.
+const leastPiece = 8
 
 // secrets are what has been told to peers. A peer may repeat it, whole, cut or
 // encoded, in an answer that is worth showing.
@@ -62,17 +57,8 @@ func (s secrets) piece(text string) (longest int) {
 	return longest
 }
 
-// said quotes a peer: without secrets, cut, and escaped so that it can neither
-// end the line nor pass for our words. Several lines become one.
+// said quotes a peer without secrets. Several lines become one.
 func (s secrets) said(text string) string {
 	text = strings.Join(strings.FieldsFunc(s.scrub(text), func(r rune) bool { return r == '\r' || r == '\n' }), " ")
-	text = strings.TrimSpace(text)
-	if len(text) <= maxQuoted {
-		return strconv.Quote(text)
-	}
-	cut := maxQuoted
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return strconv.Quote(text[:cut]) + "..."
+	return printable.Quote(strings.TrimSpace(text))
 }

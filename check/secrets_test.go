@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -36,7 +37,7 @@ func TestScrub(t *testing.T) {
 			t.Errorf("%q became %q instead of %q", text, got, want)
 		}
 	}
-	if got := s.said(strings.Repeat("é", 500)); len(got) > maxQuoted+8 || !strings.HasSuffix(got, `é"...`) {
+	if got := s.said(strings.Repeat("é", 500)); len(got) > printable.Limit+len(`""...`) || !strings.HasSuffix(got, `é"...`) {
 		t.Errorf("cut to %d bytes: %s", len(got), got)
 	}
 	if got := s.said("two\r\nlines \x1b[31m"); got != `"two lines \x1b[31m"` {

@@ -26,7 +26,7 @@ func (v *visit) send(client *smtp.Client) finding {
 		"",
 	}, "\r\n")
 	if err := client.SendMail(v.grant.Mailbox, []string{v.sendTo}, strings.NewReader(message)); err != nil {
-		f := v.refused(&bearer{}, err)
+		f := v.refused("", err)
 		f.fix = "see whether " + v.grant.Mailbox + " may send to " + v.sendTo + " at all: try it in the provider's own web mail"
 		return f
 	}

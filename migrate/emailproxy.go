@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -192,7 +193,7 @@ func (r *proxyReader) provider(name string) (p Provider, problem string) {
 	case "password":
 		return p, "it signs in with the mailbox's own password (oauth2_flow = password), which providers are giving up: authferry connect " + name + " signs in by the consent page"
 	default:
-		return p, fmt.Sprintf("its oauth2_flow %q is not known here: authferry connect %s", clip(flow), name)
+		return p, fmt.Sprintf("its oauth2_flow %s is not known here: authferry connect %s", printable.Quote(flow), name)
 	}
 	if p.ClientSecret.Empty() {
 		p.CertificateFile, p.CertificateKeyFile = get("jwt_certificate_path"), get("jwt_key_path")
@@ -238,5 +239,3 @@ func (p *Provider) readServiceAccount() {
 const exampleLeft = "it still has the example's client, so it was never in use"
 
 func isExample(value string) bool { return strings.Contains(value, "*** your") }
-
-func clip(s string) string { return s[:min(len(s), 40)] }

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"net/netip"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // Attempt is a login that a mail program tried, or a connection that was turned
@@ -40,7 +42,7 @@ func (s *session) attempted(result string, cause error) {
 	}
 	a := Attempt{
 		At: time.Now(), Protocol: s.Protocol, Client: s.from(), TLS: s.tlsVersion(),
-		Program: clientName(s.login.Client), Result: result, Cause: causeOf(cause),
+		Program: printable.ASCII(s.login.Client, maxClientName), Result: result, Cause: causeOf(cause),
 	}
 	if s.login.User != "" {
 		a.User = s.loggable(s.login.User)
@@ -65,8 +67,7 @@ func causeOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	text := err.Error()
-	return text[:min(len(text), maxCause)]
+	return printable.Cut(err.Error(), maxCause)
 }
 
 // tlsVersion is the version of TLS with the mail program, or empty.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -100,7 +101,7 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 	case "ID": // Apple Mail sends it before login and gives up on BAD
 		s.heard(name)
 		id := imapArgs(args).pairs()
-		d.client = clientName(id["name"] + " " + id["version"])
+		d.client = printable.ASCII(id["name"]+" "+id["version"], maxClientName)
 		return s.answer(`* ID ("name" "authferry")`, tag+" OK ID completed")
 	case "LOGOUT":
 		s.heard(name)

@@ -96,7 +96,8 @@ func (d *imapDialect) secure(p *lineConn, g *tokens.Grant, offered string) error
 func (d *imapDialect) enterBySASL(p *lineConn, g *tokens.Grant, inline bool) error {
 	const tag = "A1"
 	command := tag + " AUTHENTICATE " + g.Provider.Mechanism
-	response := oauthResponse(g, d.endpoint(g.Provider))
+	credentials := g.Credentials(d.endpoint(g.Provider))
+	response := encodeSASL(credentials.Response())
 	if inline {
 		if err := p.sayCredential(command+" ", response); err != nil {
 			return err
@@ -117,7 +118,7 @@ func (d *imapDialect) enterBySASL(p *lineConn, g *tokens.Grant, inline bool) err
 			}
 		} else if ok {
 			challenge = oauthChallenge(text)
-			if err := p.say(oauthGiveUp(g)); err != nil {
+			if err := p.say(encodeSASL(credentials.Answer())); err != nil {
 				return err
 			}
 		} else if rest, ok := strings.CutPrefix(line, tag+" "); ok {

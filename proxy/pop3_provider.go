@@ -55,7 +55,8 @@ func (d *pop3Dialect) greeting(p *lineConn, g *tokens.Grant) error {
 // anyway.
 func (d *pop3Dialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 	command := "AUTH " + g.Provider.Mechanism
-	response := oauthResponse(g, d.endpoint(g.Provider))
+	credentials := g.Credentials(d.endpoint(g.Provider))
+	response := encodeSASL(credentials.Response())
 	inline := !g.Provider.POP3TwoLine && len(command+" "+response+"\r\n") <= maxPOP3Command
 	if inline {
 		if err := p.sayCredential(command+" ", response); err != nil {
@@ -77,7 +78,7 @@ func (d *pop3Dialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 			err = p.sayCredential("", response)
 		case ok:
 			challenge = oauthChallenge(text)
-			err = p.say(oauthGiveUp(g))
+			err = p.say(encodeSASL(credentials.Answer()))
 		default:
 			return d.admitted(g, line, said, challenge)
 		}

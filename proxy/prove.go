@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -74,7 +74,7 @@ func Prove(ctx context.Context, c Claim) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err == nil && !strings.ContainsFunc(whose, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+	if err == nil && printable.Is(whose) {
 		e.Whose = whose
 	}
 	return e

@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -128,27 +129,13 @@ func kindByText(text string, byCode error) error {
 	return byCode
 }
 
-// quotable makes a peer's words fit to be repeated to another peer or in a log:
-// one line of printable ASCII, 160 bytes at most.
-func quotable(s string) string {
-	const most = 160
-	var b strings.Builder
-	for _, r := range withoutTicket(s) {
-		if b.Len() == most {
-			return b.String()[:most-3] + "..."
-		}
-		switch {
-		case r == '\t':
-			r = ' '
-		case r < ' ' || r == 0x7f:
-			continue
-		case r > 0x7f:
-			r = '?'
-		}
-		b.WriteRune(r)
-	}
-	return strings.TrimSpace(b.String())
-}
+// maxWords is how long each part of a refusal may be: three of them fit an SMTP
+// reply of 512 bytes (RFC 5321 §4.5.3.1.5).
+const maxWords = 160
+
+// quotable makes a peer's words fit to be repeated in a reply to another peer or
+// in a log.
+func quotable(s string) string { return printable.ASCII(withoutTicket(s), maxWords) }
 
 // withoutTicket cuts the value out of plt=, with which Google's links into its
 // sign-in pages carry a login half done.
@@ -201,8 +188,7 @@ func rowFor(err error) row {
 }
 
 // adviceWords puts advice on one line. Each part is cut by itself: the fix comes
-// last, and is what must not be lost. Together they fit an
-// SMTP reply of 512 bytes (RFC 5321 §4.5.3.1.5).
+// last, and is what must not be lost.
 func adviceWords(a tokens.Advice) string {
 	words := quotable(a.Words)
 	if a.Page != "" {

@@ -2,12 +2,11 @@ package proxy
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
+	"authferry/internal/xoauth2"
 	"authferry/tokens"
 )
 
@@ -96,42 +95,16 @@ func decodeSASL(line string) (string, error) {
 	return string(b), nil
 }
 
-// oauthResponse is the client's side: the initial response for XOAUTH2
-// (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol) or
-// OAUTHBEARER (RFC 7628 §3.1), in base64.
-func oauthResponse(g *tokens.Grant, e tokens.Endpoint) string {
-	r := "user=" + g.User + "\x01auth=Bearer " + g.AccessToken.Reveal() + "\x01\x01"
-	if g.Provider.Mechanism == "OAUTHBEARER" {
-		name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(g.User)
-		r = "n,a=" + name + ",\x01host=" + e.Host + "\x01port=" + strconv.Itoa(e.Port) +
-			"\x01auth=Bearer " + g.AccessToken.Reveal() + "\x01\x01"
-	}
-	return base64.StdEncoding.EncodeToString([]byte(r))
-}
+// encodeSASL is how a response goes over the wire.
+func encodeSASL(response []byte) string { return base64.StdEncoding.EncodeToString(response) }
 
-// oauthGiveUp answers the challenge in which a provider explains why it is
-// about to refuse: an empty line for XOAUTH2, one ^A for OAUTHBEARER (RFC 7628
-// §3.2.3). Without an answer the refusal never comes.
-func oauthGiveUp(g *tokens.Grant) string {
-	if g.Provider.Mechanism == "OAUTHBEARER" {
-		return "AQ=="
-	}
-	return ""
-}
-
-// oauthChallenge reads what a failure challenge says, for the log. Statuses
-// differ between providers for the same cause (400 at Gmail, 401 at Dovecot,
-// "invalid_request" at Gmail for OAUTHBEARER), so nothing is decided by them.
+// oauthChallenge reads what a failure challenge says, for the log.
 func oauthChallenge(line string) string {
 	b, err := base64.StdEncoding.DecodeString(line)
 	if err != nil {
 		return quotable(line)
 	}
-	var c struct{ Status, Scope string }
-	if json.Unmarshal(b, &c) != nil || c.Status == "" {
-		return quotable(string(b))
-	}
-	return quotable("status " + c.Status + ", scope " + c.Scope)
+	return quotable(xoauth2.Explain(b))
 }
 
 // challenged adds to a refusal what the challenge before it said.

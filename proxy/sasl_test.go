@@ -64,22 +64,6 @@ func TestHearSASL(t *testing.T) {
 	}
 }
 
-func TestOAuthResponse(t *testing.T) {
-	e := tokens.Endpoint{Host: "server.example.com", Port: 143}
-	for _, tt := range []struct{ mechanism, user, want string }{
-		// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol
-		{"XOAUTH2", "someuser@example.com", "user=someuser@example.com\x01auth=Bearer tok\x01\x01"},
-		// RFC 7628 §4.1
-		{"OAUTHBEARER", "user@example.com", "n,a=user@example.com,\x01host=server.example.com\x01port=143\x01auth=Bearer tok\x01\x01"},
-		{"OAUTHBEARER", "a=b,c", "n,a=a=3Db=2Cc,\x01host=server.example.com\x01port=143\x01auth=Bearer tok\x01\x01"},
-	} {
-		g := &tokens.Grant{User: tt.user, AccessToken: "tok", Provider: &tokens.Provider{Mechanism: tt.mechanism}}
-		if got := oauthResponse(g, e); got != b64(tt.want) {
-			t.Errorf("%s: %s", tt.mechanism, got)
-		}
-	}
-}
-
 func TestOAuthChallenge(t *testing.T) {
 	for challenge, want := range map[string]string{
 		b64(`{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}`): "status 400, scope https://mail.google.com/",

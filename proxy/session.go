@@ -32,6 +32,8 @@ const (
 	// maxNonsense is how many commands may make no sense before a login: what
 	// goes on like that is no mail program (https://alpaca-attack.com).
 	maxNonsense = 10
+	// maxClientName is how much of the name that a program gives itself is kept.
+	maxClientName = 64
 )
 
 // session is one connection of a mail program.
@@ -279,10 +281,4 @@ func (s *session) upgrade(refuse, proceed string) (tokens.Login, error) {
 	}
 	s.doing = "waiting for a login"
 	return tokens.Login{}, errNoLogin
-}
-
-// clientName makes a name that a program gave itself fit to be kept and shown.
-func clientName(s string) string {
-	s = quotable(s)
-	return s[:min(len(s), 64)]
 }

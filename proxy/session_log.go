@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -53,7 +54,7 @@ func (e ending) outcome() string {
 func (s *session) loggable(user string) string {
 	shown := quotable(user)
 	if s.known(user) {
-		return shown[:min(len(shown), 64)]
+		return printable.Cut(shown, 64)
 	}
 	return shown[:min(len(shown), 2)] + "..."
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -163,7 +164,7 @@ func (d *smtpDialect) authenticate(s *session, args string) (tokens.Login, error
 	case errors.Is(err, errLineTooLong):
 		s.client.say("500 5.5.6 response too long")
 	}
-	return s.loginBy(user, password, clientName(d.helo)), err
+	return s.loginBy(user, password, printable.ASCII(d.helo, maxClientName)), err
 }
 
 func (d *smtpDialect) refuse(c *lineConn, r refusal) error {

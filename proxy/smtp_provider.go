@@ -160,7 +160,8 @@ func ourName(hostname string, p *lineConn) string {
 // seen to refuse others.
 func (d *smtpDialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 	line := "AUTH " + g.Provider.Mechanism
-	response := oauthResponse(g, d.endpoint(g.Provider))
+	credentials := g.Credentials(d.endpoint(g.Provider))
+	response := encodeSASL(credentials.Response())
 	inline := len(line+" "+response+"\r\n") <= maxSMTPCommand
 	if inline {
 		if err := p.sayCredential(line+" ", response); err != nil {
@@ -179,7 +180,7 @@ func (d *smtpDialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 			err = p.sayCredential("", response)
 		case r.code == 334:
 			challenge = oauthChallenge(r.text())
-			err = p.say(oauthGiveUp(g))
+			err = p.say(encodeSASL(credentials.Answer()))
 		default:
 			return d.admitted(g, r, said, challenge)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -75,7 +76,7 @@ func (d *smtpDialect) unasked(s *session, name, line string) (tokens.Login, erro
 		return s.protest(badMailFrom)
 	}
 	s.trust, d.first = t, line+"\r\n"
-	return s.loginBy(t.Trust.Mailbox, "", clientName(d.helo)), nil
+	return s.loginBy(t.Trust.Mailbox, "", printable.ASCII(d.helo, maxClientName)), nil
 }
 
 // authorizeTrusted is what stands in for a local password. What the hour has no

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"authferry/internal/printable"
 )
 
 // Advice is what to tell people about a failure: what it means, the one thing
@@ -143,7 +145,7 @@ func (c Cause) Advice(mailbox string, p *Provider) Advice {
 func (c Cause) clientAdvice(p *Provider) Advice {
 	id := ""
 	if p != nil && p.ClientID != "" {
-		id = " " + quote(p.ClientID)
+		id = " " + printable.Quote(p.ClientID)
 	}
 	switch {
 	case c == CausePolicy:
@@ -158,7 +160,7 @@ func (c Cause) clientAdvice(p *Provider) Advice {
 		}
 	case c == CauseDelegation && p.flow() == FlowServiceAccount:
 		if p.ServiceAccount != nil && p.ServiceAccount.Client != "" {
-			id = " " + quote(p.ServiceAccount.Client)
+			id = " " + printable.Quote(p.ServiceAccount.Client)
 		}
 		return Advice{
 			Words: "the service account may not act for this mailbox",

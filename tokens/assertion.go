@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // Signing is ours: RS256 and PS256 are a page on top of crypto/rsa, and a JOSE
@@ -74,7 +76,7 @@ func (c *ClientCertificate) assertion(p *Provider, now time.Time) (Secret, error
 		"iat": begins.Unix(), "nbf": begins.Unix(), "exp": now.Add(clientAssertionLife).Unix(),
 	})
 	if err != nil {
-		return "", &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of certificate_key_file in [provider.%s] cannot sign: %s; make a new one", p.Name, quote(err.Error()))}
+		return "", &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of certificate_key_file in [provider.%s] cannot sign: %s; make a new one", p.Name, printable.Quote(err.Error()))}
 	}
 	return signed, nil
 }

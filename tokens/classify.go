@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"authferry/internal/printable"
 )
 
 // verdict is what an error of a token endpoint means: what it does to logins,
@@ -167,13 +169,13 @@ func verdictOf(status int, a answer, code string) verdict {
 func refusedAnswer(status int, a answer, code string, told []Secret) *endpointError {
 	v := verdictOf(status, a, code)
 	e := &endpointError{kind: v.kind, code: code, why: v.why}
-	e.reason = fmt.Sprintf("answered %d %s", status, quote(scrub(code, told...)))
+	e.reason = fmt.Sprintf("answered %d %s", status, printable.Quote(scrub(code, told...)))
 	if words := a.text("error_description"); words != "" {
-		e.reason += " " + quote(scrub(words, told...))
+		e.reason += " " + printable.Quote(scrub(words, told...))
 	}
 	// invalid_rapt: the domain's session control ended the grant, not its owner.
 	if subtype := a.text("error_subtype"); subtype != "" {
-		e.reason += fmt.Sprintf(" (%s)", quote(scrub(subtype, told...)))
+		e.reason += fmt.Sprintf(" (%s)", printable.Quote(scrub(subtype, told...)))
 	}
 	if v.fix != "" {
 		e.reason += "; " + v.fix

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"authferry/internal/printable"
 )
 
 // Consent is one visit of a mailbox's owner to a provider's consent page:
@@ -82,7 +84,7 @@ func (c *Consent) check(answer url.Values) error {
 		return errors.New("the address does not belong to this visit of the consent page (its state differs): open the address printed last and use what comes of it")
 	}
 	if iss := answer.Get("iss"); iss != "" && c.provider.Issuer != "" && iss != c.provider.Issuer {
-		return fmt.Errorf("the answer comes from %s and not from %s (RFC 9207): somebody may be passing one provider's answer off as another's", quote(iss), c.provider.Issuer)
+		return fmt.Errorf("the answer comes from %s and not from %s (RFC 9207): somebody may be passing one provider's answer off as another's", printable.Quote(iss), c.provider.Issuer)
 	}
 	if code := answer.Get("error"); code != "" {
 		return consentError(code, answer.Get("error_description"))
@@ -115,9 +117,9 @@ var consentFixes = map[string]string{
 }
 
 func consentError(code, description string) error {
-	words := quote(code)
+	words := printable.Quote(code)
 	if description != "" {
-		words += " " + quote(description)
+		words += " " + printable.Quote(description)
 	}
 	fix := consentFixes[code]
 	if fix == "" {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"authferry/internal/printable"
 )
 
 const (
@@ -30,7 +32,7 @@ func (v *Vault) UpdateDocument(ctx context.Context, name string, edit func(old [
 func checkDocumentName(name string) error {
 	other := strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz0123456789-")
 	if name == "" || len(name) > maxDocumentName || other != "" {
-		return fmt.Errorf("%s is no name for a document: 1 to %d of a-z, 0-9 and -", quote(name), maxDocumentName)
+		return fmt.Errorf("%s is no name for a document: 1 to %d of a-z, 0-9 and -", printable.Quote(name), maxDocumentName)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // The call to the token endpoint is ours and not golang.org/x/oauth2's, which
@@ -113,7 +115,7 @@ func (p *Provider) send(ctx context.Context, c call) (*reply, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.address, strings.NewReader(c.form.Encode()))
 	if err != nil || !confidential(req.URL) {
-		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the %s %s is not an https:// address", c.key, quote(c.address))}
+		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the %s %s is not an https:// address", c.key, printable.Quote(c.address))}
 	}
 	if c.form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -234,7 +236,7 @@ func (p *Provider) unreachable(c call, u *url.URL, err error) error {
 		hint = "; if its certificate is from an authority of your own, name it in ca_file"
 	}
 	if p.Proxy != nil {
-		hint += "; the way there is the proxy " + quote(p.Proxy.Host)
+		hint += "; the way there is the proxy " + printable.Quote(p.Proxy.Host)
 	}
 	return &endpointError{
 		kind: ErrUnavailable, cause: err,

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // TestProxy: with a proxy in the provider's table the call goes through it,
@@ -38,7 +40,7 @@ func TestProxy(t *testing.T) {
 	}
 	p.TokenURL = "https://login.example.com/token"
 	_, err = p.Mint(t.Context(), me)
-	wantFailure(t, err, ErrUnavailable, "the way there is the proxy "+quote(address.Host))
+	wantFailure(t, err, ErrUnavailable, "the way there is the proxy "+printable.Quote(address.Host))
 	if len(seen) != 2 || !strings.HasPrefix(seen[1], "CONNECT login.example.com:443 Basic ") {
 		t.Errorf("the proxy saw %q", seen)
 	}

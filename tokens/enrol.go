@@ -3,6 +3,8 @@ package tokens
 import (
 	"fmt"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // enrol makes a mailbox of a domain that a provider opens as a whole. It is for
@@ -12,14 +14,14 @@ func (s *Settings) enrol(a *Account, now time.Time) error {
 	_, domain, _ := cutLast(a.Mailbox, "@")
 	name, ok := s.Domains[domain]
 	if !ok {
-		return fmt.Errorf("%w: %s", ErrNoMailbox, quote(a.Mailbox))
+		return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(a.Mailbox))
 	}
 	p := s.Providers[name]
 	switch {
 	case p == nil:
-		return fmt.Errorf("the provider %s of the domain %s is not configured: add a table [provider.%s]", quote(name), quote(domain), name)
+		return fmt.Errorf("the provider %s of the domain %s is not configured: add a table [provider.%s]", printable.Quote(name), printable.Quote(domain), name)
 	case p.Flow.NeedsPerson():
-		return fmt.Errorf("%w: %s; the provider %s cannot open mailboxes of %s by itself, since its flow needs a person", ErrNoMailbox, quote(a.Mailbox), quote(name), quote(domain))
+		return fmt.Errorf("%w: %s; the provider %s cannot open mailboxes of %s by itself, since its flow needs a person", ErrNoMailbox, printable.Quote(a.Mailbox), printable.Quote(name), printable.Quote(domain))
 	}
 	if err := checkAddress(a.Mailbox); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"authferry/internal/atomicfile"
+	"authferry/internal/printable"
 )
 
 const (
@@ -139,7 +140,7 @@ func (s *FileStore) Mailboxes(ctx context.Context) ([]string, error) {
 // mailbox that is not there and not a fault of the store.
 func (s *FileStore) Get(ctx context.Context, mailbox string) (*Account, error) {
 	if len(escapeName(mailbox)) > maxName {
-		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 	}
 	info, err := os.Stat(s.path(mailbox, sealedSuffix))
 	if err != nil {
@@ -207,7 +208,7 @@ func (s *FileStore) read(mailbox string) (*Account, fs.FileInfo, error) {
 	// The name is inside the seal too, so that a file put in another's place
 	// does not lend it its mailbox.
 	if a.Mailbox != mailbox {
-		return nil, nil, fmt.Errorf("%s holds the account of %s: give the file its own name back", path, quote(a.Mailbox))
+		return nil, nil, fmt.Errorf("%s holds the account of %s: give the file its own name back", path, printable.Quote(a.Mailbox))
 	}
 	return a, info, nil
 }
@@ -218,12 +219,12 @@ func (s *FileStore) read(mailbox string) (*Account, fs.FileInfo, error) {
 // are good.
 func (s *FileStore) storeError(mailbox string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading the account of %s: %w", quote(mailbox), err)
+		return fmt.Errorf("reading the account of %s: %w", printable.Quote(mailbox), err)
 	}
 	if _, err := os.Stat(s.dir); err != nil {
-		return fmt.Errorf("reading the account of %s: the store is not in its place: %w; see whether its volume is mounted", quote(mailbox), err)
+		return fmt.Errorf("reading the account of %s: the store is not in its place: %w; see whether its volume is mounted", printable.Quote(mailbox), err)
 	}
-	return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+	return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 }
 
 // Update edits an account under its lock; see [Store].

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"authferry/internal/printable"
 )
 
 const (
@@ -18,9 +20,9 @@ const (
 // lock excludes all other goroutines and processes from editing a mailbox.
 func (s *FileStore) lock(ctx context.Context, mailbox string) (unlock func(), err error) {
 	if len(escapeName(mailbox)) > maxName {
-		return nil, fmt.Errorf("the address %s is too long for the name of a file", quote(mailbox))
+		return nil, fmt.Errorf("the address %s is too long for the name of a file", printable.Quote(mailbox))
 	}
-	return s.lockFile(ctx, s.path(mailbox, lockSuffix), "the account of "+quote(mailbox))
+	return s.lockFile(ctx, s.path(mailbox, lockSuffix), "the account of "+printable.Quote(mailbox))
 }
 
 // lockFile holds a lock until unlock is called; what says what it protects. A

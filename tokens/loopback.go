@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 const (
@@ -47,7 +49,7 @@ func ListenLoopbackAt(host string, at int) (*Loopback, error) {
 		host = "127.0.0.1"
 	}
 	if host != "localhost" && !net.ParseIP(host).IsLoopback() {
-		return nil, fmt.Errorf("waiting for the browser: %s is not a loopback address", quote(host))
+		return nil, fmt.Errorf("waiting for the browser: %s is not a loopback address", printable.Quote(host))
 	}
 	first := host
 	if host == "localhost" {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/printable"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
@@ -50,7 +52,7 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	}
 	p := v.settings.Load().Providers[c.Provider]
 	if p == nil {
-		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", quote(c.Provider), c.Provider)
+		return fmt.Errorf("the provider %s is not configured: add a table [provider.%s]", printable.Quote(c.Provider), c.Provider)
 	}
 	untried := c.Untried && c.Token != nil && !c.Token.Refresh.Empty()
 	if err := p.CheckGrant(c.Token); err != nil && !untried {
@@ -164,11 +166,11 @@ func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error 
 	mailbox, _ = v.Canonical(mailbox)
 	err := v.store.Update(ctx, mailbox, func(a *Account) error {
 		if !a.held() {
-			return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+			return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 		}
 		i := a.password(name)
 		if i < 0 {
-			return fmt.Errorf("%s has no password named %s: authferry password list %s shows those it has", mailbox, quote(name), mailbox)
+			return fmt.Errorf("%s has no password named %s: authferry password list %s shows those it has", mailbox, printable.Quote(name), mailbox)
 		}
 		a.Passwords = slices.Delete(a.Passwords, i, i+1)
 		return nil

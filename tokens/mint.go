@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // mint gets a new access token for an account. It is the one place that knows
@@ -73,7 +75,7 @@ func (p *Provider) mintAlone(ctx context.Context, mailbox string, now time.Time)
 	case FlowTokenCommand:
 		t, err = p.runCommand(ctx, mailbox, now)
 	default:
-		err = &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has the unknown flow %s; set flow in [provider.%s]", p.Name, quote(string(p.Flow)), p.Name)}
+		err = &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the provider %s has the unknown flow %s; set flow in [provider.%s]", p.Name, printable.Quote(string(p.Flow)), p.Name)}
 	}
 	// There is no consent to give again: what the provider calls a bad grant is
 	// a key, a right or a clock to be mended.

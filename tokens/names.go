@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"authferry/internal/printable"
 )
 
 // recentPrefix in front of a POP3 user name asks Gmail for the mail of the last
@@ -56,13 +58,13 @@ func checkAddress(mailbox string) error {
 	local, domain, ok := cutLast(mailbox, "@")
 	switch {
 	case !ok || local == "" || domain == "":
-		return fmt.Errorf("%s is not a mail address: write it as you@example.com", quote(mailbox))
+		return fmt.Errorf("%s is not a mail address: write it as you@example.com", printable.Quote(mailbox))
 	case len(mailbox) > maxAddress:
-		return fmt.Errorf("the address %s is too long: %d bytes, and mail allows %d", quote(mailbox), len(mailbox), maxAddress)
+		return fmt.Errorf("the address %s is too long: %d bytes, and mail allows %d", printable.Quote(mailbox), len(mailbox), maxAddress)
 	case strings.ContainsFunc(mailbox, func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar
 	}):
-		return fmt.Errorf("the address %s has a character that no address has", quote(mailbox))
+		return fmt.Errorf("the address %s has a character that no address has", printable.Quote(mailbox))
 	}
 	return nil
 }

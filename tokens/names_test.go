@@ -41,16 +41,3 @@ func TestCheckAddress(t *testing.T) {
 		}
 	}
 }
-
-func TestQuote(t *testing.T) {
-	for text, want := range map[string]string{
-		"a\r\nb\x1b":                  `"a\r\nb\x1b"`,
-		strings.Repeat("é", 80):       `"` + strings.Repeat("é", 80) + `"`,
-		strings.Repeat("é", 81):       `"` + strings.Repeat("é", 80) + `"...`,
-		"x" + strings.Repeat("é", 80): `"x` + strings.Repeat("é", 79) + `"...`,
-	} {
-		if got := quote(text); got != want {
-			t.Errorf("quote(%q) = %s, want %s", text, got, want)
-		}
-	}
-}

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"authferry/internal/network"
+	"authferry/internal/printable"
 )
 
 // PasswordSpec describes a local password to be made.
@@ -96,7 +97,7 @@ func (s *PasswordSpec) check(now time.Time) error {
 	}
 	for _, p := range s.Protocols {
 		if !slices.Contains(protocols, p) {
-			return fmt.Errorf("the protocol %s is not one of %s", quote(p), strings.Join(protocols, ", "))
+			return fmt.Errorf("the protocol %s is not one of %s", printable.Quote(p), strings.Join(protocols, ", "))
 		}
 	}
 	for _, n := range s.Networks {

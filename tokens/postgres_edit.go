@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"authferry/internal/printable"
 )
 
 // shelf is one of the two tables, which are of one shape.
@@ -31,12 +33,12 @@ type row struct {
 // Update edits an account under its lock; see [Store].
 func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*Account) error) error {
 	if !isName(mailbox) {
-		return fmt.Errorf("%s cannot be the address of a mailbox: write it as you@example.com", quote(mailbox))
+		return fmt.Errorf("%s cannot be the address of a mailbox: write it as you@example.com", printable.Quote(mailbox))
 	}
 	var edited *Account
 	deleted := false
 	era := s.cache.now()
-	written, err := s.edit(ctx, mailboxShelf, mailbox, "the account of "+quote(mailbox), func(was row) ([]byte, bool, error) {
+	written, err := s.edit(ctx, mailboxShelf, mailbox, "the account of "+printable.Quote(mailbox), func(was row) ([]byte, bool, error) {
 		edited = &Account{Mailbox: mailbox}
 		if was.sealed != nil {
 			var err error
@@ -50,7 +52,7 @@ func (s *PostgresStore) Update(ctx context.Context, mailbox string, edit func(*A
 			return sealed, changed, err
 		}
 		if was.sealed == nil {
-			return nil, false, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+			return nil, false, fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 		}
 		deleted = true
 		return nil, true, nil
@@ -79,11 +81,11 @@ func (s *PostgresStore) seen(mailbox string, was row, era int) {
 
 // Delete forgets a mailbox.
 func (s *PostgresStore) Delete(ctx context.Context, mailbox string) error {
-	missing := fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+	missing := fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 	if !isName(mailbox) {
 		return missing
 	}
-	removed, err := s.edit(ctx, mailboxShelf, mailbox, "the account of "+quote(mailbox), func(was row) ([]byte, bool, error) {
+	removed, err := s.edit(ctx, mailboxShelf, mailbox, "the account of "+printable.Quote(mailbox), func(was row) ([]byte, bool, error) {
 		if was.sealed == nil {
 			return nil, false, missing
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap"
+
+	"authferry/internal/printable"
 )
 
 const (
@@ -147,7 +149,7 @@ func (s *PostgresStore) told(n *pgconn.Notification) (news bool) {
 	version, mailbox, _ := strings.Cut(n.Payload, " ")
 	v, err := strconv.ParseInt(version, 10, 64)
 	if err != nil || !isName(mailbox) {
-		s.log.Warn("PostgreSQL told of a change that is not understood", zap.String("payload", quote(n.Payload)))
+		s.log.Warn("PostgreSQL told of a change that is not understood", zap.String("payload", printable.Quote(n.Payload)))
 		return false
 	}
 	return s.cache.changed(mailbox, v)

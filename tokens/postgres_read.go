@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"authferry/internal/printable"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
@@ -107,7 +109,7 @@ func (s *PostgresStore) Latest(ctx context.Context, a *Account) (*Account, error
 	case err == nil || errors.Is(err, pgx.ErrNoRows):
 		return s.read(ctx, a.Mailbox)
 	}
-	return nil, fmt.Errorf("reading the account of %s: %w", quote(a.Mailbox), err)
+	return nil, fmt.Errorf("reading the account of %s: %w", printable.Quote(a.Mailbox), err)
 }
 
 // errDatabase: the database did not answer, as opposed to an answer that is no
@@ -117,15 +119,15 @@ var errDatabase = errors.New("PostgreSQL does not answer")
 // read reads an account from the database.
 func (s *PostgresStore) read(ctx context.Context, mailbox string) (*Account, error) {
 	if !isName(mailbox) {
-		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 	}
 	era := s.cache.now()
 	found, err := s.fetch(ctx, mailboxShelf, mailbox)
 	if err != nil {
-		return nil, fmt.Errorf("reading the account of %s: %w: %w", quote(mailbox), errDatabase, err)
+		return nil, fmt.Errorf("reading the account of %s: %w: %w", printable.Quote(mailbox), errDatabase, err)
 	}
 	if found.sealed == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 	}
 	a, err := s.openAccount(mailbox, found.sealed)
 	if err != nil {
@@ -151,15 +153,15 @@ func (s *PostgresStore) fetch(ctx context.Context, on shelf, name string) (row, 
 func (s *PostgresStore) openAccount(mailbox string, sealed []byte) (*Account, error) {
 	plain, err := s.seal.open(sealed)
 	if err != nil {
-		return nil, fmt.Errorf("the row of %s in PostgreSQL is %w", quote(mailbox), err)
+		return nil, fmt.Errorf("the row of %s in PostgreSQL is %w", printable.Quote(mailbox), err)
 	}
 	a, err := decodeRecord(plain)
 	if err != nil {
-		return nil, fmt.Errorf("reading the row of %s in PostgreSQL: %w", quote(mailbox), err)
+		return nil, fmt.Errorf("reading the row of %s in PostgreSQL: %w", printable.Quote(mailbox), err)
 	}
 	// As with files: one row put in the place of another lends it nothing.
 	if a.Mailbox != mailbox {
-		return nil, fmt.Errorf("the row of %s in PostgreSQL holds the account of %s: put it back as it was", quote(mailbox), quote(a.Mailbox))
+		return nil, fmt.Errorf("the row of %s in PostgreSQL holds the account of %s: put it back as it was", printable.Quote(mailbox), printable.Quote(a.Mailbox))
 	}
 	return a, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/printable"
 )
 
 // Removal says what becomes of what a mailbox had.
@@ -39,7 +41,7 @@ func (v *Vault) Remove(ctx context.Context, mailbox string, r Removal) (*Removed
 	out, read := &Removed{Mailbox: mailbox}, false
 	err := v.store.Update(ctx, mailbox, func(a *Account) error {
 		if !a.held() {
-			return fmt.Errorf("%w: %s", ErrNoMailbox, quote(mailbox))
+			return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 		}
 		read = true
 		if !r.KeepGrant {
@@ -80,7 +82,7 @@ func (v *Vault) giveBack(ctx context.Context, a *Account, out *Removed) {
 	case a.Token.Refresh.Empty():
 		return // nothing that outlives the hour
 	case p == nil:
-		out.Left = fmt.Errorf("its provider %s is not configured any more", quote(a.Provider))
+		out.Left = fmt.Errorf("its provider %s is not configured any more", printable.Quote(a.Provider))
 		return
 	}
 	out.Page = p.connectionsPage()

@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"authferry/internal/atomicfile"
+	"authferry/internal/printable"
 )
 
 // Seal encrypts accounts at rest, in the age format (age-encryption.org/v1), so
@@ -55,7 +56,7 @@ func LoadSeal(spec, stateDir string) (*Seal, error) {
 	case kind == "credential":
 		return readCredential(name)
 	}
-	return nil, fmt.Errorf("seal = %s is not understood: write file:PATH, env:NAME or credential:NAME, or leave it empty", quote(spec))
+	return nil, fmt.Errorf("seal = %s is not understood: write file:PATH, env:NAME or credential:NAME, or leave it empty", printable.Quote(spec))
 }
 
 func readCredential(name string) (*Seal, error) {
@@ -64,7 +65,7 @@ func readCredential(name string) (*Seal, error) {
 		return nil, fmt.Errorf("reading the seal key: systemd handed over no credentials; add LoadCredential=%s:PATH to the unit, and run commands as root while the service runs", name)
 	}
 	if name != filepath.Base(name) {
-		return nil, fmt.Errorf("reading the seal key: %s is not the name of a credential", quote(name))
+		return nil, fmt.Errorf("reading the seal key: %s is not the name of a credential", printable.Quote(name))
 	}
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {

@@ -3,6 +3,8 @@ package tokens
 import (
 	"fmt"
 	"io"
+
+	"authferry/internal/printable"
 )
 
 // Secret is a password, a token or a client secret. No formatting verb, JSON
@@ -39,7 +41,7 @@ func (p Password) Format(f fmt.State, _ rune)     { io.WriteString(f, "password 
 func (p PasswordSpec) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }
 func (p Provider) Format(f fmt.State, _ rune)     { io.WriteString(f, "provider "+p.Name) }
 func (p Provider) MarshalText() ([]byte, error)   { return []byte("provider " + p.Name), nil } // its token_command and proxy may hold one
-func (l Login) Format(f fmt.State, _ rune)        { io.WriteString(f, "login of "+quote(l.User)) }
+func (l Login) Format(f fmt.State, _ rune)        { io.WriteString(f, "login of "+printable.Quote(l.User)) }
 func (g Grant) Format(f fmt.State, _ rune)        { io.WriteString(f, "grant for "+g.Mailbox) }
 func (c Consent) Format(f fmt.State, _ rune)      { io.WriteString(f, "consent "+redacted) }
 func (d Device) Format(f fmt.State, _ rune)       { io.WriteString(f, "device code "+redacted) }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // LoadServiceAccount reads a service account's key: the JSON file that Google's
@@ -39,7 +41,7 @@ func LoadServiceAccount(file []byte) (*ServiceAccount, error) {
 	case f.Type == "authorized_user":
 		return nil, errors.New("it is a person's sign-in to gcloud, not a service account's key: make one under IAM & Admin, Service accounts, Keys")
 	case f.Type != "service_account":
-		return nil, fmt.Errorf("its type is %s and not \"service_account\": make a key under IAM & Admin, Service accounts, Keys", quote(f.Type))
+		return nil, fmt.Errorf("its type is %s and not \"service_account\": make a key under IAM & Admin, Service accounts, Keys", printable.Quote(f.Type))
 	case f.Email == "" || strings.ContainsFunc(f.Email, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return nil, errors.New("it has no client_email: download the key again")
 	}
@@ -70,7 +72,7 @@ func (p *Provider) assertMailbox(ctx context.Context, mailbox string, now time.T
 		"iat": issued.Unix(), "exp": issued.Add(assertionLife).Unix(),
 	})
 	if err != nil {
-		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of %s cannot sign: %s; make a new one", quote(s.Email), quote(err.Error()))}
+		return nil, &endpointError{kind: ErrRefused, reason: fmt.Sprintf("the key of %s cannot sign: %s; make a new one", printable.Quote(s.Email), printable.Quote(err.Error()))}
 	}
 	t, err := p.askAs(ctx, url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"},
@@ -92,15 +94,15 @@ func (p *Provider) delegationFix(e *endpointError, mailbox string) string {
 	switch {
 	case e.code == "unauthorized_client" || e.code == "access_denied":
 		return fmt.Sprintf("have an administrator of the domain delegate %s to the client id %s (admin.google.com: Security, API controls, Domain-wide delegation); it may take minutes to count",
-			strings.Join(p.Scopes, " "), quote(s.Client))
+			strings.Join(p.Scopes, " "), printable.Quote(s.Client))
 	case e.code != "invalid_grant":
 		return ""
 	case strings.Contains(words, "email or user id"):
 		return fmt.Sprintf("see whether %s is a mailbox of the domain, and not an alias or a group", mailbox)
 	case strings.Contains(words, "signature"):
-		return fmt.Sprintf("the key %s is not one of %s any more: make a new one and name its file in service_account_file", quote(s.KeyID), quote(s.Email))
+		return fmt.Sprintf("the key %s is not one of %s any more: make a new one and name its file in service_account_file", printable.Quote(s.KeyID), printable.Quote(s.Email))
 	case strings.Contains(words, "account not found") || strings.Contains(words, "issuer"):
-		return fmt.Sprintf("see whether the service account %s still exists", quote(s.Email))
+		return fmt.Sprintf("see whether the service account %s still exists", printable.Quote(s.Email))
 	}
 	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"authferry/internal/printable"
 )
 
 // ErrNoMailbox is returned by a [Store] for a mailbox it does not hold.
@@ -57,7 +59,7 @@ func (s *Seal) editAccount(a *Account, held bool, edit func(*Account) error) (se
 	mailbox := a.Mailbox
 	before, err := encodeRecord(a)
 	if err != nil {
-		return nil, false, fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+		return nil, false, fmt.Errorf("encoding the account of %s: %w", printable.Quote(mailbox), err)
 	}
 	if err := edit(a); err != nil {
 		return nil, false, err
@@ -65,13 +67,13 @@ func (s *Seal) editAccount(a *Account, held bool, edit func(*Account) error) (se
 	a.Mailbox = mailbox
 	plain, err := encodeRecord(a)
 	if err != nil {
-		return nil, false, fmt.Errorf("encoding the account of %s: %w", quote(mailbox), err)
+		return nil, false, fmt.Errorf("encoding the account of %s: %w", printable.Quote(mailbox), err)
 	}
 	if held && bytes.Equal(before, plain) {
 		return nil, false, nil
 	}
 	if sealed, err = s.close(plain); err != nil {
-		return nil, false, fmt.Errorf("sealing the account of %s: %w", quote(mailbox), err)
+		return nil, false, fmt.Errorf("sealing the account of %s: %w", printable.Quote(mailbox), err)
 	}
 	return sealed, true, nil
 }

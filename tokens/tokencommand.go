@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 const (
@@ -55,7 +57,7 @@ func (p *Provider) runCommand(ctx context.Context, mailbox string, now time.Time
 	group := newProcessGroup(cmd)
 	defer group.release()
 	if err := cmd.Start(); err != nil {
-		return nil, p.commandError(ErrRefused, fmt.Sprintf("cannot be started: %s; name a program that is there, by its whole path", quote(err.Error())), nil)
+		return nil, p.commandError(ErrRefused, fmt.Sprintf("cannot be started: %s; name a program that is there, by its whole path", printable.Quote(err.Error())), nil)
 	}
 	group.started(cmd)
 	err := cmd.Wait()
@@ -82,7 +84,7 @@ func (p *Provider) runCommand(ctx context.Context, mailbox string, now time.Time
 // commandError is a command that gave no token. Only the program is named: its
 // arguments may be secrets.
 func (p *Provider) commandError(kind error, words string, cause error) error {
-	return &endpointError{kind: kind, cause: cause, reason: fmt.Sprintf("the token_command %s of [provider.%s] %s", quote(p.TokenCommand[0]), p.Name, words)}
+	return &endpointError{kind: kind, cause: cause, reason: fmt.Sprintf("the token_command %s of [provider.%s] %s", printable.Quote(p.TokenCommand[0]), p.Name, words)}
 }
 
 // hidden are the environment variables that no command inherits.
@@ -134,7 +136,7 @@ func exitWords(err error) string {
 		}
 		return "was ended by a " + exit.String() // "signal: killed"
 	}
-	return "failed: " + quote(err.Error())
+	return "failed: " + printable.Quote(err.Error())
 }
 
 // complaint is the first line that a command printed on its standard error,
@@ -143,7 +145,7 @@ func complaint(stderr, stdout *bounded) string {
 	for line := range strings.Lines(stderr.kept.String()) {
 		if line = strings.TrimSpace(line); line != "" {
 			told := []Secret{Secret(strings.TrimSpace(stdout.kept.String()))}
-			return ": it said " + quote(tokenLike.ReplaceAllString(scrub(line, told...), redacted))
+			return ": it said " + printable.Quote(tokenLike.ReplaceAllString(scrub(line, told...), redacted))
 		}
 	}
 	return ""

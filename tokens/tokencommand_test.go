@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"authferry/internal/printable"
 )
 
 // shell is a Provider whose token_command is a script.
@@ -198,7 +200,7 @@ func TestComplaintKeepsWords(t *testing.T) {
 	} {
 		stderr := &bounded{most: maxComplaint}
 		stderr.Write([]byte("\n  " + line + "\nmore"))
-		if got := complaint(stderr, &bounded{}); got != ": it said "+quote(line) {
+		if got := complaint(stderr, &bounded{}); got != ": it said "+printable.Quote(line) {
 			t.Errorf("%s", got)
 		}
 	}

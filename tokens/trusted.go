@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"authferry/internal/printable"
 )
 
 // Trust is the right to send as a mailbox without a password, which an
@@ -25,7 +27,7 @@ func (v *Vault) AuthorizeTrusted(ctx context.Context, trust Trust) (*Grant, erro
 	a, err := v.store.Get(ctx, mailbox)
 	switch {
 	case errors.Is(err, ErrNoMailbox):
-		return nil, newTokenError(ErrNeedsConsent, mailbox, nil, CauseNoGrant, "there is no mailbox "+quote(mailbox))
+		return nil, newTokenError(ErrNeedsConsent, mailbox, nil, CauseNoGrant, "there is no mailbox "+printable.Quote(mailbox))
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

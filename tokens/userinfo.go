@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"authferry/internal/printable"
 )
 
 // WhoIs tells whose an access token is, to find the words for a refusal: people
@@ -49,7 +51,7 @@ func (p *Provider) askWhoIs(ctx context.Context, access Secret) (string, error) 
 	var a answer
 	if json.Unmarshal(r.body, &a) == nil && a.text("error") != "" {
 		// Google: the Gmail API is not switched on in the client's project.
-		e.reason += " " + quote(scrub(a.text("error"), p.told(c)...))
+		e.reason += " " + printable.Quote(scrub(a.text("error"), p.told(c)...))
 	}
 	return "", e.at(c, r)
 }

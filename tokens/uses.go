@@ -118,12 +118,3 @@ func (u *uses) close(ctx context.Context) error {
 	}
 	return u.flush(ctx)
 }
-
-// clip cuts a program's name for itself to what is worth keeping.
-func clip(name string) string {
-	if len(name) <= mostClient {
-		return name
-	}
-	r := []rune(name[:mostClient])
-	return string(r[:len(r)-1]) // the last one may have been cut
-}

@@ -11,6 +11,9 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+
+	"authferry/internal/printable"
+	"authferry/internal/xoauth2"
 )
 
 // The ways a login can fail here. Errors returned by [Vault] match one of them
@@ -58,6 +61,11 @@ type Grant struct {
 	// a cached one that the provider refuses is worth one Renew.
 	Minted bool
 	Expiry time.Time
+}
+
+// Credentials are what a login to a mail server of the provider sends.
+func (g *Grant) Credentials(e Endpoint) xoauth2.Credentials {
+	return xoauth2.Credentials{Mechanism: g.Provider.Mechanism, User: g.User, Token: g.AccessToken, Host: e.Host, Port: e.Port}
 }
 
 // PasswordRules are what a session under a local password may do.
@@ -156,7 +164,7 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.uses.note(mailbox, password.ID, Use{At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: clip(l.Client)})
+	v.uses.note(mailbox, password.ID, Use{At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: printable.Prefix(l.Client, mostClient)})
 	p, err := s.provider(a)
 	if err != nil {
 		return nil, err
@@ -180,7 +188,7 @@ func (s *Settings) provider(a *Account) (*Provider, error) {
 	}
 	if p == nil {
 		return nil, &tokenError{
-			kind: ErrRefused, reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, quote(a.Provider)),
+			kind: ErrRefused, reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, printable.Quote(a.Provider)),
 			advice: Advice{
 				Words: "the mailbox's provider is no longer in authferry's configuration",
 				Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another one", a.Provider),

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/argon2"
+
+	"authferry/internal/printable"
 )
 
 // Cost of argon2id: OWASP's second choice for servers (19 MiB, two passes). What
@@ -78,7 +80,7 @@ func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Tim
 		}
 	}
 	if refusal == "" && !a.held() {
-		refusal = fmt.Sprintf("there is no mailbox %s", quote(a.Mailbox))
+		refusal = fmt.Sprintf("there is no mailbox %s", printable.Quote(a.Mailbox))
 	}
 	if refusal == "" {
 		refusal = fmt.Sprintf("wrong password for %s", a.Mailbox)

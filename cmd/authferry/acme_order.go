@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/acme"
 
 	"authferry/internal/atomicfile"
+	"authferry/internal/printable"
 )
 
 // obtain orders a certificate for all names and writes it down.
@@ -151,18 +152,9 @@ func acmeError(err error) error {
 		return acmeError(authorization.Errors[0])
 	case errors.As(err, &problem):
 		kind := strings.TrimPrefix(problem.ProblemType, "urn:ietf:params:acme:error:")
-		return fmt.Errorf("the authority says %q (%d %s)", cut(problem.Detail), problem.StatusCode, cut(kind))
+		return fmt.Errorf("the authority says %s (%d %s)", printable.Quote(problem.Detail), problem.StatusCode, printable.ASCII(kind, 60))
 	case errors.As(err, &network):
 		return fmt.Errorf("no connection to the authority: %w", network)
 	}
 	return err
-}
-
-// cut bounds a peer's words.
-func cut(s string) string {
-	const most = 200
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
 }

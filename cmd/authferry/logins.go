@@ -9,11 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"authferry/audit"
+	"authferry/internal/printable"
 )
 
 func loginsCommand() *cobra.Command {
@@ -87,27 +87,17 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 	return showLogins(cmd.OutOrStdout(), entries)
 }
 
+// showLogins prints a table. A peer chose the text of most of its columns.
 func showLogins(w io.Writer, entries []audit.Entry) error {
 	rows := []string{row("TIME", "RESULT", "MAILBOX", "PASSWORD", "PROTOCOL", "TLS", "FROM", "PROGRAM", "TIMES", "WHY")}
 	for _, e := range entries {
-		from := legible(e.Client)
+		from := printable.Line(e.Client)
 		if from == "" && e.Times() > 1 {
 			from = "many addresses"
 		}
-		rows = append(rows, row(e.Time.Local().Format("2006-01-02 15:04:05"), legible(e.Result),
-			legible(cmp.Or(e.Mailbox, e.User)), legible(e.Password), legible(e.Protocol),
-			strings.TrimPrefix(legible(e.TLS), "TLS "), from, legible(e.Program), strconv.Itoa(e.Times()), legible(e.Cause)))
+		rows = append(rows, row(e.Time.Local().Format("2006-01-02 15:04:05"), printable.Line(e.Result),
+			printable.Line(cmp.Or(e.Mailbox, e.User)), printable.Line(e.Password), printable.Line(e.Protocol),
+			strings.TrimPrefix(printable.Line(e.TLS), "TLS "), from, printable.Line(e.Program), strconv.Itoa(e.Times()), printable.Line(e.Cause)))
 	}
 	return columns(w, rows...)
-}
-
-// legible makes text fit for a cell of a table on a terminal: what a peer has
-// said may be in it.
-func legible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/printable"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -155,7 +156,7 @@ func freeName(name string, taken func(string) bool) string {
 	free := name
 	for n := 2; taken(free); n++ {
 		suffix := fmt.Sprintf(" (%d)", n)
-		free = strings.ToValidUTF8(name[:min(len(name), mostPasswordName-len(suffix))], "") + suffix
+		free = printable.Prefix(name, mostPasswordName-len(suffix)) + suffix
 	}
 	return free
 }

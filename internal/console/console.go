@@ -12,6 +12,7 @@ import (
 
 	"authferry/check"
 	"authferry/internal/mailsettings"
+	"authferry/internal/printable"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -206,7 +207,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access := c.Access()
 	switch {
 	case !access.knows(r):
-		http.Error(w, "authferry's console does not go by the name "+quoteHost(r.Host)+
+		http.Error(w, "authferry's console does not go by the name "+printable.Quote(r.Host)+
 			": ask for "+access.URL+", or name this address in public_url under [web] in its configuration", http.StatusMisdirectedRequest)
 		return
 	case !c.sameSite(r, access):

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -52,9 +51,6 @@ func hostName(host string) string {
 	}
 	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
 }
-
-// quoteHost cuts what a peer sent as a host.
-func quoteHost(host string) string { return strconv.QuoteToASCII(host[:min(len(host), 80)]) }
 
 // sameSite tells whether a request that may change something comes from a page
 // of ours. Browsers say so by Sec-Fetch-Site, or by Origin if they are older;

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"authferry/internal/network"
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -115,7 +116,7 @@ func (f *inviteForm) offer() (o Offer, err error) {
 		}
 		n, err := strconv.Atoi(number.text)
 		if err != nil || n < 1 || n > number.most {
-			return o, &complaint{key: "invite.bad.number", detail: fmt.Sprintf("%s: 1-%d", quoteText(number.text), number.most)}
+			return o, &complaint{key: "invite.bad.number", detail: fmt.Sprintf("%s: 1-%d", printable.Quote(number.text), number.most)}
 		}
 		*number.into = n
 	}

@@ -12,6 +12,7 @@ import (
 
 	"authferry/internal/mailsettings"
 	"authferry/internal/network"
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -175,7 +176,7 @@ func (v *visit) revokePassword() error {
 		}
 	}
 	v.Sweep()
-	v.note("console: password revoked", zap.String("password", quoteText(name)))
+	v.note("console: password revoked", zap.String("password", printable.Quote(name)))
 	return v.done(mailboxPath(v.mailbox), "revoked")
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -72,7 +73,7 @@ func (v *visit) makeLink() error {
 	if err != nil {
 		return v.people(http.StatusUnprocessableEntity, err.Error())
 	}
-	v.note("console: link made", zap.String("for", quoteText(l.Name)), zap.Strings("owner", l.Owner))
+	v.note("console: link made", zap.String("for", printable.Quote(l.Name)), zap.Strings("owner", l.Owner))
 	return v.show("link", madeLink{link, expires})
 }
 
@@ -105,7 +106,7 @@ func (v *visit) removePerson() error {
 	if err != nil {
 		return err
 	}
-	v.note("console: person removed", zap.String("removed", quoteText(name)))
+	v.note("console: person removed", zap.String("removed", printable.Quote(name)))
 	return v.done("/people", "person-removed")
 }
 

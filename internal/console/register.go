@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -255,7 +256,7 @@ func newLink(ctx context.Context, vault *tokens.Vault, now time.Time, l SignIn) 
 	token := newToken()
 	err := editRegister(ctx, vault, now, func(reg *register) error {
 		if have := reg.Users[foldName(link.Name)]; have != nil && have.Role != link.Role {
-			return fmt.Errorf("%s is an %s of the console already, and cannot be an %s besides: choose another name", quoteText(have.Name), have.Role, link.Role)
+			return fmt.Errorf("%s is an %s of the console already, and cannot be an %s besides: choose another name", printable.Quote(have.Name), have.Role, link.Role)
 		}
 		reg.Links[hashToken(token)] = link
 		return nil
@@ -270,7 +271,7 @@ func newLink(ctx context.Context, vault *tokens.Vault, now time.Time, l SignIn) 
 const mostName = 254
 
 func checkName(name string) error {
-	if len(name) > mostName || !printable(name) {
+	if len(name) > mostName || !printable.Is(name) {
 		return errors.New("the name is too long, or has characters that cannot be printed: choose another")
 	}
 	return nil

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -84,7 +82,7 @@ func (v *visit) believe(access Access) error {
 		return v.refuse(http.StatusForbidden, "error.names", "header", access.Header)
 	}
 	name := names[0]
-	stranger := v.refuse(http.StatusForbidden, keyStranger, "name", quoteText(name))
+	stranger := v.refuse(http.StatusForbidden, keyStranger, "name", printable.Quote(name))
 	if checkName(name) != nil {
 		return stranger
 	}
@@ -161,31 +159,10 @@ func browserName(agent string) string {
 		}
 	}
 	name, _, _ := strings.Cut(agent, "/")
-	if name == "" || !printable(name) {
+	if name == "" || !printable.Is(name) {
 		return system
 	}
-	return cut(name, 40)
-}
-
-// printable tells whether a text can be shown as it is.
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-// quoteText quotes and cuts what a peer sent.
-func quoteText(s string) string {
-	return strconv.QuoteToGraphic(cut(s, 160))
-}
-
-// cut bounds a text in bytes, at the end of a letter.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most]
+	return printable.Prefix(name, 40)
 }
 
 // toSignIn is for pages that somebody has to be signed in for.

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/printable"
 	"authferry/tokens"
 )
 
@@ -63,7 +64,7 @@ func (v *visit) signInByPassword() error {
 		return v.showAs(http.StatusTooManyRequests, "signin", form)
 	}
 	if !right || who == nil || !who.HasPassword() {
-		v.Log.Info("console sign-in refused", zap.String("client", from.String()), zap.String("user", quoteText(form.Name)))
+		v.Log.Info("console sign-in refused", zap.String("client", from.String()), zap.String("user", printable.Quote(form.Name)))
 		form.Trouble = v.T("signin.wrong")
 		return v.showAs(http.StatusForbidden, "signin", form)
 	}
