@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"authferry/internal/testport"
 )
 
 // revocations makes the endpoint take grants back, and notes whose.
@@ -105,7 +107,7 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 		says  string
 	}{
 		"no place to tell": {func(r *rig) {}, ""},
-		"nobody listens":   {func(r *rig) { r.provider.RevokeURL = "http://127.0.0.1:1/CANARY" }, "cannot be reached"},
+		"nobody listens":   {func(r *rig) { r.provider.RevokeURL = "http://" + testport.Refused(t) + "/CANARY" }, "cannot be reached"},
 		"an outage":        {func(r *rig) { r.provider.RevokeURL = r.endpoint.URL; r.endpoint.answers(503, "1//refresh-CANARY-1") }, "503"},
 		"a refusal": {func(r *rig) {
 			r.provider.RevokeURL = r.endpoint.URL
