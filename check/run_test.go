@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/testport"
 	"authferry/tokens"
 )
 
@@ -110,22 +111,17 @@ func TestDNSFails(t *testing.T) {
 	r.want(me, "smtp login", OK)
 }
 
-// shut is a port that nobody listens on.
+// shut is an endpoint that refuses connections.
 func shut(t *testing.T) tokens.Endpoint {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return endpointAt(l.Addr().String())
+	return endpointAt(testport.Refused(t))
 }
 
 func TestTCPRefused(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, demo.Options{}, me)
 	c.provider.SMTP = shut(t)
-	c.provider.TokenURL = "https://" + net.JoinHostPort("127.0.0.1", "1") + "/token"
+	c.provider.TokenURL = "https://" + testport.Refused(t) + "/token"
 	r := c.check()
 	r.onlyFailures("smtp tcp", "token tcp")
 	r.want("", "smtp dns", OK)

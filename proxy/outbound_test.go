@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/testport"
 	"authferry/tokens"
 )
 
@@ -206,12 +207,7 @@ func TestDialThroughAProxySaysWhatFailed(t *testing.T) {
 		})
 		return net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 	}
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := gone.Addr().String()
-	gone.Close()
+	nobody := testport.Refused(t)
 	silent := listenWith(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	stuck := net.JoinHostPort(silent.Host, strconv.Itoa(silent.Port))
 	for _, tt := range []struct{ proxy, host, want string }{

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"authferry/internal/testport"
 	"authferry/tokens"
 )
 
@@ -50,12 +52,8 @@ func handshake(cfg *tls.Config) func(net.Conn) {
 func TestDialSaysWhatFailed(t *testing.T) {
 	_, pool := loopbackCert()
 	closed := listenWith(t, func(net.Conn) {})
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := tokens.Endpoint{Host: "127.0.0.1", Port: gone.Addr().(*net.TCPAddr).Port}
-	gone.Close()
+	refused := netip.MustParseAddrPort(testport.Refused(t)).Port()
+	nobody := tokens.Endpoint{Host: "127.0.0.1", Port: int(refused)}
 	silent := listenWith(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	for _, tt := range []struct {
 		name     string

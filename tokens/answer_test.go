@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/testport"
 )
 
 func TestReadAnswerLife(t *testing.T) {
@@ -117,7 +119,7 @@ func TestAskUnreachable(t *testing.T) {
 		kind      error
 		does      func(http.ResponseWriter, *http.Request) bool
 	}{
-		"nobody listens":      {"http://127.0.0.1:1/token", "refused", ErrUnavailable, nil},
+		"nobody listens":      {"http://" + testport.Refused(t) + "/token", "refused", ErrUnavailable, nil},
 		"strange certificate": {tls.URL, "ca_file", ErrUnavailable, nil},
 		"cut": {f.URL, "cannot be reached", ErrUnavailable, func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Length", "100")

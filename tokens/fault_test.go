@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"authferry/internal/testport"
 )
 
 // transientFaults are the ways an endpoint can fail that say nothing of a grant.
@@ -44,7 +46,7 @@ var transientFaults = map[string]struct {
 			panic(http.ErrAbortHandler)
 		})
 	}},
-	"connection refused": {CauseUnreachable, func(t *testing.T, r *rig) { r.provider.TokenURL = "http://127.0.0.1:1/token" }},
+	"connection refused": {CauseUnreachable, func(t *testing.T, r *rig) { r.provider.TokenURL = "http://" + testport.Refused(t) + "/token" }},
 	"DNS failure": {CauseUnreachable, func(t *testing.T, r *rig) {
 		whole := net.DefaultResolver
 		t.Cleanup(func() { net.DefaultResolver = whole })

@@ -16,7 +16,12 @@ import (
 // browse sends one request to a Loopback and returns the whole answer.
 func browse(t testing.TB, l *Loopback, method, host, target string) (int, http.Header, string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(l.URL, "http://"))
+	// Not by name: where there is no /etc/hosts, localhost may have no address.
+	_, port, err := net.SplitHostPort(l.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +59,13 @@ func TestLoopback(t *testing.T) {
 		}
 		pages := make(chan page, 1)
 		address := f.visit(t, c.URL)
+		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
+			defer cancel() // a browser that fails ends Wait
 			status, header, body := browse(t, l, "GET", l.host, strings.TrimPrefix(address, l.URL))
 			pages <- page{status, header, body}
 		}()
-		redirected, answer, err := l.Wait(context.Background())
+		redirected, answer, err := l.Wait(ctx)
 		if err != nil || redirected != address {
 			t.Fatalf("%s, %v; want %s", redirected, err, address)
 		}

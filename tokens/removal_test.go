@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"authferry/internal/atomicfile"
+	"authferry/internal/testport"
 )
 
 // revocations makes the endpoint take grants back, and notes whose.
@@ -107,7 +108,7 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 		says  string
 	}{
 		"no place to tell": {func(r *rig) {}, ""},
-		"nobody listens":   {func(r *rig) { r.provider.RevokeURL = "http://127.0.0.1:1/CANARY" }, "cannot be reached"},
+		"nobody listens":   {func(r *rig) { r.provider.RevokeURL = "http://" + testport.Refused(t) + "/CANARY" }, "cannot be reached"},
 		"an outage":        {func(r *rig) { r.provider.RevokeURL = r.endpoint.URL; r.endpoint.answers(503, "1//refresh-CANARY-1") }, "503"},
 		"a refusal": {func(r *rig) {
 			r.provider.RevokeURL = r.endpoint.URL

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/testport"
 )
 
 // jwtOf is a JWT with claims, signed by nobody.
@@ -138,7 +140,7 @@ func TestRevoke(t *testing.T) {
 	if f.asked() != calls {
 		t.Error("asked for nothing")
 	}
-	p.Flow, p.RevokeURL = FlowConsent, "http://127.0.0.1:1/revoke"
+	p.Flow, p.RevokeURL = FlowConsent, "http://"+testport.Refused(t)+"/revoke"
 	if err := p.Revoke(t.Context(), grant); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("nobody there: %v", err)
 	}

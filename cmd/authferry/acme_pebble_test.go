@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/testport"
 )
 
 // TestACMEPebble: `authferry serve` gets its certificate from Pebble, which checks
@@ -90,7 +92,7 @@ func startPebble(t *testing.T) *pebble {
 		t.Fatal(err)
 	}
 	pem := filepath.Join(dir, certificateFile)
-	p := &pebble{freeAddress(t), freeAddress(t), filepath.Join(dir, authorityFile), freeAddress(t), freeAddress(t)}
+	p := &pebble{testport.Free(t), testport.Free(t), filepath.Join(dir, authorityFile), testport.Free(t), testport.Free(t)}
 	port := func(address string) int {
 		a, err := net.ResolveTCPAddr("tcp", address)
 		if err != nil {
@@ -109,9 +111,9 @@ func startPebble(t *testing.T) *pebble {
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	dns := freeAddress(t)
+	dns := testport.Free(t)
 	background(t, nil, "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns,
-		"-http01", "", "-https01", "", "-tlsalpn01", "", "-management", freeAddress(t))
+		"-http01", "", "-https01", "", "-tlsalpn01", "", "-management", testport.Free(t))
 	// It may refuse a nonce now and then, as it likes to.
 	said := background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", file, "-strict", "-dnsserver", dns)
 	if _, err := said.find("ACME directory available"); err != nil {

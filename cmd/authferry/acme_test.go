@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,14 +11,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-)
 
-// freeAddress is one that nobody listens on now.
-func freeAddress(t *testing.T) string {
-	ln := httptest.NewUnstartedServer(nil).Listener
-	defer ln.Close()
-	return ln.Addr().String()
-}
+	"authferry/internal/testport"
+)
 
 // ask makes the source ask for a certificate as often as it would by itself,
 // without the waiting.
@@ -35,9 +29,9 @@ func TestACME(t *testing.T) {
 			f, store := startFakeACME(t), t.TempDir()
 			c := acmeConfig{on: true, hosts: []string{"imap.example.org", "mail.example.org"}, directory: f.URL + "/directory", roots: f.roots()}
 			if way == "http-01" {
-				c.http = freeAddress(t)
+				c.http = testport.Free(t)
 			} else {
-				c.alpn = freeAddress(t)
+				c.alpn = testport.Free(t)
 			}
 			f.http, f.alpn = c.http, c.alpn
 			a, err := newACME(c, store, []keyKind{curveKey}, zap.NewNop())
@@ -102,7 +96,7 @@ func private(t *testing.T, dir string) {
 // or when there is another name, with a key of each kind that is wanted.
 func TestACMERenews(t *testing.T) {
 	f, store := startFakeACME(t), t.TempDir()
-	c := acmeConfig{on: true, hosts: []string{"mail.example.org"}, directory: f.URL + "/directory", roots: f.roots(), http: freeAddress(t)}
+	c := acmeConfig{on: true, hosts: []string{"mail.example.org"}, directory: f.URL + "/directory", roots: f.roots(), http: testport.Free(t)}
 	f.http = c.http
 	a, err := newACME(c, store, []keyKind{curveKey, rsaKey}, zap.NewNop())
 	if err != nil {
@@ -136,8 +130,8 @@ func TestACMERenews(t *testing.T) {
 func TestACMEFails(t *testing.T) {
 	f := startFakeACME(t)
 	c := acmeConfig{on: true, hosts: []string{"mail.example.org"}, directory: f.URL + "/directory", roots: f.roots(),
-		http: freeAddress(t), alpn: freeAddress(t)}
-	f.http, f.alpn = freeAddress(t), c.alpn // port 80 leads elsewhere
+		http: testport.Free(t), alpn: testport.Free(t)}
+	f.http, f.alpn = testport.Free(t), c.alpn // port 80 leads elsewhere
 	a, err := newACME(c, t.TempDir(), []keyKind{curveKey}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

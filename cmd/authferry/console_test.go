@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,19 +18,23 @@ import (
 // TestKeysHideSecrets: what the console shows of a configuration says where each
 // value comes from, and no secret.
 func TestKeysHideSecrets(t *testing.T) {
-	c := load(t, `hostname = "mx.example.org"
+	program, err := os.Executable() // one that is there on every machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := load(t, fmt.Sprintf(`hostname = "mx.example.org"
 [provider.gmail]
 client_id = "id"
 client_secret = "CANARY-1"
 proxy = "http://user:CANARY-2@proxy.example.org:3128"
 [provider.ours]
 like = "gmail"
-token_command = ["/bin/print", "CANARY-3"]
+token_command = [%[1]q, "CANARY-3"]
 [alert]
 webhook = "https://hooks.example.org/CANARY-4"
-command = ["/bin/true", "--token", "CANARY-5"]
+command = [%[1]q, "--token", "CANARY-5"]
 after = "90m"
-`)
+`, program))
 	found := map[string]console.Setting{}
 	for _, s := range c.keys {
 		found[s.Key] = s
@@ -43,7 +48,7 @@ after = "90m"
 		{Key: "gate.window", Value: `"10m"`},
 		{Key: "provider.gmail.client_secret", Value: "•••", Line: 4},
 		{Key: "provider.gmail.proxy", Value: `"http://•••@proxy.example.org:3128"`, Line: 5},
-		{Key: "provider.ours.token_command", Value: `["/bin/print", •••]`, Line: 8},
+		{Key: "provider.ours.token_command", Value: fmt.Sprintf("[%q, •••]", program), Line: 8},
 		{Key: "alert.webhook", Value: "•••", Line: 10},
 		{Key: "alert.after", Value: `"90m"`, Line: 12},
 	} {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/testport"
 )
 
 // edge is `authferry serve` with listeners as a configuration says, in front of
@@ -38,7 +40,7 @@ proxy_protocol = ["127.0.0.1"]
 [log]
 level = "debug"
 `)
-			front := freeAddress(t)
+			front := testport.Free(t)
 			config := filepath.Join(dir, "haproxy.cfg")
 			if err := os.WriteFile(config, []byte(fmt.Sprintf(`defaults
 	mode tcp

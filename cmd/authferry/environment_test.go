@@ -39,7 +39,11 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	}
 	keys["log"] = map[string]any{"level": "debug", "format": "json"}
 	keys["domain"] = map[string]any{"example.com": map[string]any{"provider": "program"}}
-	keys["provider"].(map[string]any)["program"] = map[string]any{"like": "gmail", "token_command": []any{"/bin/print", "a, b"}}
+	program, err := os.Executable() // one that is there on every machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys["provider"].(map[string]any)["program"] = map[string]any{"like": "gmail", "token_command": []any{program, "a, b"}}
 	keys["gate"].(map[string]any)["allow"] = []any{"192.0.2.0/24", "2001:db8::/32"}
 	tls := keys["tls"].(map[string]any)
 	tls["acme_hosts"] = []any{"mail.example.org", "mx.example.org"}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/testport"
 )
 
 // knock is a login by way of a load balancer, which says where it comes from.
@@ -93,7 +94,7 @@ func fail2banLog(t *testing.T, format string) string {
 	if _, err := s.configure(false); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := testport.Free(t)
 	amend(t, s.configPath(), fmt.Sprintf(`[[listener]]
 url = "smtp://%s"
 proxy_protocol = ["127.0.0.1"]

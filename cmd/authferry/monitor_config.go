@@ -47,14 +47,16 @@ func parseMonitor(text string) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
-// monitorURL is how to ask a monitor that listens at an address from here.
+// monitorURL is how to ask a monitor that listens at an address from here. It
+// names no host, since a container without /etc/hosts may not know localhost.
+// A listener at [::] takes IPv4 too.
 func monitorURL(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "http://" + address
 	}
 	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
-		host = "localhost"
+		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }

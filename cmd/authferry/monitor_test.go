@@ -26,7 +26,7 @@ func TestParseMonitor(t *testing.T) {
 	}
 	for address, want := range map[string]string{
 		"127.0.0.1:1": "http://127.0.0.1:1", "[::1]:1": "http://[::1]:1",
-		":1": "http://localhost:1", "0.0.0.0:1": "http://localhost:1", "[::]:1": "http://localhost:1",
+		":1": "http://127.0.0.1:1", "0.0.0.0:1": "http://127.0.0.1:1", "[::]:1": "http://127.0.0.1:1",
 	} {
 		if got := monitorURL(address); got != want {
 			t.Errorf("%s is asked at %s, want %s", address, got, want)

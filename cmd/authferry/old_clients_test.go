@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/testport"
 	"authferry/proxy"
 )
 
@@ -123,7 +124,7 @@ min_tls = "1.3"
 func TestReloadOfListenerOptions(t *testing.T) {
 	t.Parallel()
 	s, log := newShow(t)
-	address := freeAddress(t)
+	address := testport.Free(t)
 	s.reconfigured(t, func(before string) string {
 		return before + "[[listener]]\nurl = \"imap://" + address + "\"\n"
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/internal/testport"
 	"authferry/proxy"
 )
 
@@ -19,12 +20,7 @@ func TestReloadHandsOverAnAddress(t *testing.T) {
 	}
 	defer taken.Close()
 
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := testport.Free(t)
 	fixed := *s.service.config.Load()
 	fixed.listen = []listenURL{listen(t, "imap://"+address)}
 	if err := s.service.reload(&fixed); err != nil {
