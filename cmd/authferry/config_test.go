@@ -68,7 +68,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commented := regexp.MustCompile(`(?m)^#([a-z0-9_]+ *=|\[)`)
+	commented := regexp.MustCompile(`(?m)^#([a-z0-9_.]+ *=|\[)`)
 	full := load(t, string(commented.ReplaceAll(source, []byte("$1"))))
 	g, known := *full.settings.Providers["gmail"], *tokens.Builtin()["gmail"]
 	known.ClientID = g.ClientID
@@ -133,7 +133,7 @@ func TestExampleMentionsEveryKey(t *testing.T) {
 	for path := range doc.asked {
 		path = strings.TrimSuffix(path, ".x") // a name that is free to choose
 		key := path[strings.LastIndexByte(path, '.')+1:]
-		shown := regexp.MustCompile(`(?m)^#?(` + regexp.QuoteMeta(key) + ` *=|\[\[?(.*\.)?` + regexp.QuoteMeta(key) + `[].])`)
+		shown := regexp.MustCompile(`(?m)^#?([a-z.]+\.)?(` + regexp.QuoteMeta(key) + `( *=|\.)|\[\[?(.*\.)?` + regexp.QuoteMeta(key) + `[].])`)
 		if !shown.Match(source) {
 			missing = append(missing, path)
 		}

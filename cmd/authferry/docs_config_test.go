@@ -97,7 +97,7 @@ func TestDocumentedKeys(t *testing.T) {
 	}
 	for _, m := range manuals(t) {
 		for _, s := range m.spans {
-			if k := keySpan.FindStringSubmatch(s); k != nil && !known(`(?m)^ *# *%s *=`, k[1]) {
+			if k := keySpan.FindStringSubmatch(s); k != nil && !known(`(?m)^ *# *(?:[a-z]+\.)*%s *=`, k[1]) {
 				t.Errorf("%s: `%s`: there is no such key", m.path, s)
 			}
 			if k := tableSpan.FindStringSubmatch(s); k != nil && !known(`(?m)^ *#? *\[\[?%s[\].]`, k[1]) {

@@ -28,7 +28,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	var keys map[string]any
-	full := regexp.MustCompile(`(?m)^#([a-z0-9_]+ *=|\[)`).ReplaceAllString(string(source), "$1")
+	full := regexp.MustCompile(`(?m)^#([a-z0-9_.]+ *=|\[)`).ReplaceAllString(string(source), "$1")
 	if _, err := toml.Decode(full, &keys); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestManual(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, page)
 		}
 	}
-	if !strings.Contains(pages["authferry.toml.5"], "\n[provider.gmail]\n") {
+	if !strings.Contains(pages["authferry.toml.5"], "\nprovider.gmail.client_id = ") {
 		t.Error("config.example.toml is not in authferry.toml.5")
 	}
 }
@@ -184,7 +184,7 @@ func configPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(pageTitle("authferry.toml", "5", "configuration of authferry"))
 	b.WriteString(".SH SYNOPSIS\n.I /etc/authferry/config.toml\n.SH DESCRIPTION\n")
-	shown := regexp.MustCompile(`^# {0,2}([a-z0-9_]+ *=.*|\[.*)`)
+	shown := regexp.MustCompile(`^# {0,2}([a-z0-9_.]+ *=.*|\[.*)`)
 	preformatted := false
 	for line := range strings.Lines(string(source)) {
 		line = strings.TrimRight(line, "\n")
