@@ -1,6 +1,6 @@
 //go:build acme
 
-package main
+package authferry
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/certs"
 	"authferry/internal/testport"
 )
 
@@ -88,11 +89,11 @@ type pebble struct{ directory, management, ca, http, alpn string }
 func startPebble(t *testing.T) *pebble {
 	t.Helper()
 	dir := t.TempDir()
-	if _, err := openSelfMade(dir, curveKey, []string{"127.0.0.1"}, time.Now, zap.NewNop()); err != nil {
+	if _, err := certs.OpenSelfMade(dir, certs.CurveKey, []string{"127.0.0.1"}, time.Now, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
-	pem := filepath.Join(dir, certificateFile)
-	p := &pebble{testport.Free(t), testport.Free(t), filepath.Join(dir, authorityFile), testport.Free(t), testport.Free(t)}
+	pem := filepath.Join(dir, certs.CertificateFile)
+	p := &pebble{testport.Free(t), testport.Free(t), filepath.Join(dir, certs.AuthorityFile), testport.Free(t), testport.Free(t)}
 	port := func(address string) int {
 		a, err := net.ResolveTCPAddr("tcp", address)
 		if err != nil {
@@ -100,7 +101,7 @@ func startPebble(t *testing.T) *pebble {
 		}
 		return a.Port
 	}
-	config, err := json.Marshal(object{"pebble": object{
+	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": p.directory, "managementListenAddress": p.management,
 		"certificate": pem, "privateKey": pem, "httpPort": port(p.http), "tlsPort": port(p.alpn),
 	}})

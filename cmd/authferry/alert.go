@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -32,29 +35,29 @@ not disturbed.`,
   authferry alert test --config /etc/authferry/config.toml`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				return tryAlerts(ctx, cmd, c, vault)
 			})
 		},
 	}
 }
 
-func tryAlerts(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault) error {
-	if len(c.alert.Hooks()) == 0 {
-		return misused(errors.New("there is no hook to try"),
-			"write command, webhook or mail_to into the table [alert] of %s; config.example.toml shows them", c.file)
+func tryAlerts(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault) error {
+	if len(c.Alert.Hooks()) == 0 {
+		return hint.Usage(errors.New("there is no hook to try"),
+			"write command, webhook or mail_to into the table [alert] of %s; config.example.toml shows them", c.File)
 	}
 	failures := 0
-	for _, r := range watcherFor(func() *config { return c }, vault, zap.NewNop()).Try(ctx) {
+	for _, r := range server.WatcherFor(func() *config.Config { return c }, vault, zap.NewNop()).Try(ctx) {
 		if r.Err != nil {
 			failures++
-			fmt.Fprintf(cmd.OutOrStdout(), "failed  %s: %v\n", c.alert.Name(r.Hook), r.Err)
+			fmt.Fprintf(cmd.OutOrStdout(), "failed  %s: %v\n", c.Alert.Name(r.Hook), r.Err)
 			continue
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "sent    %s\n", c.alert.Name(r.Hook))
+		fmt.Fprintf(cmd.OutOrStdout(), "sent    %s\n", c.Alert.Name(r.Hook))
 	}
 	if failures > 0 {
-		return fmt.Errorf("%d of %d hooks failed", failures, len(c.alert.Hooks()))
+		return fmt.Errorf("%d of %d hooks failed", failures, len(c.Alert.Hooks()))
 	}
 	return nil
 }

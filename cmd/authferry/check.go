@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -11,7 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/check"
+	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/logging"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -34,8 +37,8 @@ if something did, 2 if the configuration cannot be read.`,
   authferry check --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if sendTo != "" {
-				if err := checkMailbox(sendTo); err != nil {
-					return misused(err, "--send-to takes a whole address, such as me@example.org")
+				if err := config.CheckMailbox(sendTo); err != nil {
+					return hint.Usage(err, "--send-to takes a whole address, such as me@example.org")
 				}
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -50,14 +53,14 @@ if something did, 2 if the configuration cannot be read.`,
 
 // checkUp prepares a check, prints it, and closes what it opened.
 func checkUp(ctx context.Context, cmd *cobra.Command, mailboxes []string, sendTo string) (err error) {
-	chart := &chart{w: cmd.OutOrStdout(), colours: isTerminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == ""}
+	chart := &chart{w: cmd.OutOrStdout(), colours: logging.IsTerminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == ""}
 	chart.json, _ = cmd.Flags().GetBool("json")
 	c, err := configFor(cmd)
 	if err != nil {
 		return errors.Join(err, chart.unconfigured(err))
 	}
-	if c.seal != "" {
-		borrowCredentials()
+	if c.Seal != "" {
+		config.BorrowCredentials()
 	}
 	var vault *tokens.Vault
 	defer func() {
@@ -66,10 +69,10 @@ func checkUp(ctx context.Context, cmd *cobra.Command, mailboxes []string, sendTo
 		}
 	}()
 	check.Run(ctx, check.Subject{
-		Config: c.file, Store: c.fileStore(), Seal: c.seal, Providers: c.settings.Providers, Hostname: c.hostname,
+		Config: c.File, Store: c.FileStore(), Seal: c.Seal, Providers: c.Settings.Providers, Hostname: c.Hostname,
 		Mailboxes: mailboxes, SendTo: sendTo,
 		Open: func() (_ *tokens.Vault, err error) {
-			vault, err = openVaultAsOwner(c)
+			vault, err = server.OpenVaultAsOwner(c)
 			return vault, err
 		},
 	}, chart.add)

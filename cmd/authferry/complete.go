@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"maps"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -33,10 +34,10 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 	if err != nil {
 		return nil, nothing
 	}
-	if _, err := os.Stat(c.store); err != nil && c.fileStore() != "" { // opening it would make one
+	if _, err := os.Stat(c.Store); err != nil && c.FileStore() != "" { // opening it would make one
 		return nil, nothing
 	}
-	vault, err := openVaultAsOwner(c)
+	vault, err := server.OpenVaultAsOwner(c)
 	if err != nil {
 		return nil, nothing
 	}
@@ -50,7 +51,7 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 func completeProviders(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	names := slices.Sorted(maps.Keys(tokens.Builtin()))
 	if c, err := configFor(cmd); err == nil {
-		names = slices.Sorted(maps.Keys(c.settings.Providers))
+		names = slices.Sorted(maps.Keys(c.Settings.Providers))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

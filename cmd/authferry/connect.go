@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -57,7 +58,7 @@ a command), the mailbox is tried and kept at once.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			cmd.SetContext(ctx)
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				v, err := prepareVisit(ctx, cmd, c, vault, args[0], f)
 				if err != nil {
 					return err
@@ -86,10 +87,10 @@ type visit struct {
 }
 
 // prepareVisit finds out what was asked for, before anybody is sent anywhere.
-func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, user string, f connectFlags) (*visit, error) {
+func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, user string, f connectFlags) (*visit, error) {
 	mailbox, _ := vault.Canonical(user)
-	if err := checkMailbox(mailbox); err != nil {
-		return nil, misused(err, "connect takes the whole address, such as you@gmail.com")
+	if err := config.CheckMailbox(mailbox); err != nil {
+		return nil, hint.Usage(err, "connect takes the whole address, such as you@gmail.com")
 	}
 	account, err := vault.Account(ctx, mailbox)
 	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
@@ -99,14 +100,14 @@ func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config, vault *tok
 	if err != nil {
 		return nil, err
 	}
-	v := &visit{cmd: cmd, vault: vault, provider: p, flow: flowName(p.Flow), mailbox: mailbox}
+	v := &visit{cmd: cmd, vault: vault, provider: p, flow: config.FlowName(p.Flow), mailbox: mailbox}
 	if f.device {
 		v.flow = tokens.FlowDeviceCode
 		if !p.Flow.NeedsPerson() {
-			return nil, misused(fmt.Errorf("nobody signs in to %s, whose flow is %s", p.Name, p.Flow), "leave --device out")
+			return nil, hint.Usage(fmt.Errorf("nobody signs in to %s, whose flow is %s", p.Name, p.Flow), "leave --device out")
 		}
 		if p.DeviceURL == "" {
-			return nil, misused(fmt.Errorf("%s has no device codes", p.Name),
+			return nil, hint.Usage(fmt.Errorf("%s has no device codes", p.Name),
 				"leave --device out: --no-browser needs no browser on this machine either; or set device_url in [provider.%s] (Gmail has no device codes for mail)", p.Name)
 		}
 	}
@@ -121,11 +122,11 @@ func (v *visit) readSignIn(account *tokens.Account, named string) error {
 		v.signIn = account.SignIn
 	case named == "":
 	case !v.flow.NeedsPerson():
-		return misused(fmt.Errorf("nobody signs in to %s, whose flow is %s", v.provider.Name, v.flow), "leave --sign-in-as out")
+		return hint.Usage(fmt.Errorf("nobody signs in to %s, whose flow is %s", v.provider.Name, v.flow), "leave --sign-in-as out")
 	default:
 		address, _ := v.vault.Canonical(named)
-		if err := checkMailbox(address); err != nil {
-			return misused(err, "--sign-in-as takes the whole address of whoever signs in")
+		if err := config.CheckMailbox(address); err != nil {
+			return hint.Usage(err, "--sign-in-as takes the whole address of whoever signs in")
 		}
 		if address != v.mailbox {
 			v.signIn = address
@@ -156,7 +157,7 @@ func (v *visit) connect(ctx context.Context, f connectFlags) error {
 func (v *visit) keep(ctx context.Context, t *tokens.Token) error {
 	// First, since a box left unticked looks like a wrong account at the login.
 	if err := v.provider.CheckGrant(t); err != nil {
-		return failed(fmt.Errorf("connecting %s: %w", v.mailbox, err), "nothing was changed; run this again")
+		return hint.New(fmt.Errorf("connecting %s: %w", v.mailbox, err), "nothing was changed; run this again")
 	}
 	if err := v.prove(ctx, t); err != nil {
 		return err
@@ -183,13 +184,13 @@ func farewell(cmd *cobra.Command, mailbox string, t *tokens.Token) {
 }
 
 // chooseProvider is where a mailbox is, as far as can be told without asking.
-func chooseProvider(c *config, account *tokens.Account, mailbox, named string) (*tokens.Provider, error) {
-	providers := c.settings.Providers
+func chooseProvider(c *config.Config, account *tokens.Account, mailbox, named string) (*tokens.Provider, error) {
+	providers := c.Settings.Providers
 	domain := mailbox[strings.LastIndexByte(mailbox, '@')+1:]
 	switch {
 	case named != "":
-	case c.settings.Domains[domain] != "":
-		named = c.settings.Domains[domain]
+	case c.Settings.Domains[domain] != "":
+		named = c.Settings.Domains[domain]
 	case account != nil && account.Provider != "":
 		named = account.Provider
 	case providers["gmail"] != nil || len(providers) == 0:
@@ -197,7 +198,7 @@ func chooseProvider(c *config, account *tokens.Account, mailbox, named string) (
 	case len(providers) == 1:
 		named = slices.Collect(maps.Keys(providers))[0]
 	default:
-		return nil, misused(fmt.Errorf("%s could be at any of %s", mailbox, strings.Join(slices.Sorted(maps.Keys(providers)), ", ")),
+		return nil, hint.Usage(fmt.Errorf("%s could be at any of %s", mailbox, strings.Join(slices.Sorted(maps.Keys(providers)), ", ")),
 			"say which by --provider")
 	}
 	if p := providers[named]; p != nil {
@@ -206,17 +207,17 @@ func chooseProvider(c *config, account *tokens.Account, mailbox, named string) (
 	return nil, unknownProvider(c, named)
 }
 
-func unknownProvider(c *config, name string) error {
-	err := fmt.Errorf("no provider %q in %s", name, c.file)
-	known := slices.Sorted(maps.Keys(c.settings.Providers))
+func unknownProvider(c *config.Config, name string) error {
+	err := fmt.Errorf("no provider %q in %s", name, c.File)
+	known := slices.Sorted(maps.Keys(c.Settings.Providers))
 	if tokens.Builtin()[name] != nil {
-		return misused(err, "add [provider.%s] with your OAuth client to it; config.example.toml shows how", name)
+		return hint.Usage(err, "add [provider.%s] with your OAuth client to it; config.example.toml shows how", name)
 	}
 	if n := hint.Suggest(name, known); n != "" {
-		return misused(err, "did you mean --provider %s?", n)
+		return hint.Usage(err, "did you mean --provider %s?", n)
 	}
 	if len(known) == 0 {
-		return misused(err, "add a [provider.NAME] with your OAuth client to it; config.example.toml shows how")
+		return hint.Usage(err, "add a [provider.NAME] with your OAuth client to it; config.example.toml shows how")
 	}
-	return misused(err, "it has %s", strings.Join(known, ", "))
+	return hint.Usage(err, "it has %s", strings.Join(known, ", "))
 }

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/hint"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -19,11 +20,11 @@ func (v *visit) byItself(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return errInterrupted
 	case err != nil:
-		hint := adviceHint(tokens.CauseOf(err), v.mailbox, v.provider)
+		advice := adviceHint(tokens.CauseOf(err), v.mailbox, v.provider)
 		if errors.Is(err, tokens.ErrUnavailable) && v.flow != tokens.FlowTokenCommand {
-			hint = "nothing was kept; try again later"
+			advice = "nothing was kept; try again later"
 		}
-		return failed(err, "%s", hint)
+		return hint.New(err, "%s", advice)
 	}
 	return v.keep(ctx, token)
 }
@@ -34,19 +35,19 @@ func (v *visit) byItself(ctx context.Context) error {
 func tellEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *tokens.Provider) {
 	errs := cmd.ErrOrStderr()
 	fmt.Fprintf(errs, "\nEnrolled %s: [provider.%s] opens the mailboxes of its domain.\n", mailbox, p.Name)
-	var hint string
+	var advice string
 	token, err := p.Mint(ctx, mailbox)
 	if err != nil {
-		hint = adviceHint(tokens.CauseOf(err), mailbox, p)
+		advice = adviceHint(tokens.CauseOf(err), mailbox, p)
 	} else if err = proxy.Prove(ctx, proxy.Claim{Mailbox: mailbox, Provider: p, Token: token}); errors.As(err, new(*proxy.NotGood)) {
-		hint, err = openedByNobody(mailbox, p), errors.Unwrap(err)
+		advice, err = openedByNobody(mailbox, p), errors.Unwrap(err)
 	}
 	if err == nil {
 		fmt.Fprintf(errs, "A login to it over %s was let in.\n", strings.ToUpper(p.FirstProtocol()))
 		return
 	}
 	fmt.Fprintf(errs, "authferry: warning: the password is kept, but the mailbox cannot be opened now: %v\n", err)
-	if hint != "" {
-		fmt.Fprintf(errs, "hint: %s\n", hint)
+	if advice != "" {
+		fmt.Fprintf(errs, "hint: %s\n", advice)
 	}
 }

@@ -1,9 +1,10 @@
-package main
+package authferry
 
 import (
 	"strings"
 	"testing"
 
+	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -38,7 +39,7 @@ func TestChooseProvider(t *testing.T) {
 		{"none", provider(), nil, "you@example.org", "", `no provider "gmail"`},
 		{"unknown", provider("gmail"), nil, "you@example.org", "gmial", `no provider "gmial"`},
 	} {
-		c := &config{file: "config.toml", settings: tokens.Settings{Providers: test.providers, Domains: domains}}
+		c := &config.Config{File: "config.toml", Settings: tokens.Settings{Providers: test.providers, Domains: domains}}
 		p, err := chooseProvider(c, test.account, test.mailbox, test.named)
 		got := ""
 		if p != nil {

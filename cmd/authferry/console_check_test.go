@@ -1,9 +1,10 @@
-package main
+package authferry
 
 import (
 	"testing"
 
 	"authferry/check"
+	"authferry/internal/config"
 	"authferry/tokens"
 )
 
@@ -13,7 +14,7 @@ func TestConsoleChecksAMailbox(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
 	done := map[string]check.Result{}
-	s.service.backing().Check(t.Context(), demoMailbox, func(step check.Step) {
+	s.service.Backing().Check(t.Context(), demoMailbox, func(step check.Step) {
 		if step.Result == check.Fail {
 			t.Errorf("%s: %s; %s", step.Name, step.Detail, step.Fix)
 		}
@@ -37,7 +38,7 @@ func TestClientOfADesktop(t *testing.T) {
 		`{"web":{"client_id":"id","client_secret":"s"}}`:       false,
 	} {
 		p := &tokens.Provider{LoopbackOnly: !want}
-		if err := parseClientFile([]byte(content), p); err != nil || p.LoopbackOnly != want {
+		if err := config.ParseClientFile([]byte(content), p); err != nil || p.LoopbackOnly != want {
 			t.Errorf("%s: %v, %v", content, p.LoopbackOnly, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/config"
 	"authferry/internal/console"
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -36,9 +38,9 @@ it is can set a password then, to come back without a link.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if l.Lasts <= 0 {
-				return misused(errors.New("the link would be over already"), "--expires takes a time such as 15m or 24h")
+				return hint.Usage(errors.New("the link would be over already"), "--expires takes a time such as 15m or 24h")
 			}
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				return printLink(ctx, cmd, c, vault, l)
 			})
 		},
@@ -49,9 +51,9 @@ it is can set a password then, to come back without a link.`,
 	return cmd
 }
 
-func printLink(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, l console.SignIn) error {
-	if c.console.written == "" {
-		return misused(errors.New("there is no console"), `add console = "http://127.0.0.1:8025" to %s and restart authferry`, c.file)
+func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, l console.SignIn) error {
+	if c.Console.Written == "" {
+		return hint.Usage(errors.New("there is no console"), `add console = "http://127.0.0.1:8025" to %s and restart authferry`, c.File)
 	}
 	for i, user := range l.Owner {
 		a, err := vault.Account(ctx, user)
@@ -60,7 +62,7 @@ func printLink(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens
 		}
 		l.Owner[i] = a.Mailbox
 	}
-	l.Access.URL = c.console.url(c.console.address, c.hostname)
+	l.Access.URL = c.Console.Url(c.Console.Address, c.Hostname)
 	link, expires, err := console.NewLink(ctx, vault, l)
 	if err != nil {
 		return err

@@ -1,9 +1,8 @@
-package main
+package authferry
 
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,66 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"authferry/internal/console"
+	"authferry/internal/config"
+	"authferry/internal/server"
 )
-
-// TestKeysHideSecrets: what the console shows of a configuration says where each
-// value comes from, and no secret.
-func TestKeysHideSecrets(t *testing.T) {
-	program, err := os.Executable() // one that is there on every machine
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := load(t, fmt.Sprintf(`hostname = "mx.example.org"
-[provider.gmail]
-client_id = "id"
-client_secret = "CANARY-1"
-proxy = "http://user:CANARY-2@proxy.example.org:3128"
-[provider.ours]
-like = "gmail"
-token_command = [%[1]q, "CANARY-3"]
-[alert]
-webhook = "https://hooks.example.org/CANARY-4"
-command = [%[1]q, "--token", "CANARY-5"]
-after = "90m"
-`, program))
-	found := map[string]console.Setting{}
-	for _, s := range c.keys {
-		found[s.Key] = s
-		if strings.Contains(s.Value, "CANARY") {
-			t.Errorf("%s shows a secret: %s", s.Key, s.Value)
-		}
-	}
-	for _, want := range []console.Setting{
-		{Key: "hostname", Value: `"mx.example.org"`, Line: 1},
-		{Key: "drain", Value: `"30s"`},
-		{Key: "gate.window", Value: `"10m"`},
-		{Key: "provider.gmail.client_secret", Value: "•••", Line: 4},
-		{Key: "provider.gmail.proxy", Value: `"http://•••@proxy.example.org:3128"`, Line: 5},
-		{Key: "provider.ours.token_command", Value: fmt.Sprintf("[%q, •••]", program), Line: 8},
-		{Key: "alert.webhook", Value: "•••", Line: 10},
-		{Key: "alert.after", Value: `"90m"`, Line: 12},
-	} {
-		if got := found[want.Key]; got != want {
-			t.Errorf("got %+v, want %+v", got, want)
-		}
-	}
-}
-
-// TestDatabaseIsShownWithoutSecrets: passwords may be in more than one place.
-func TestDatabaseIsShownWithoutSecrets(t *testing.T) {
-	for address, want := range map[string]string{
-		"postgres://u:CANARY@db.example.org:5432/mail":                            "postgres://db.example.org:5432/mail",
-		"postgres://db.example.org/mail?user=u&password=CANARY":                   "postgres://db.example.org/mail",
-		"PostgreSQL://u:CANARY@db.example.org/mail?sslpassword=CANARY#CANARY":     "postgresql://db.example.org/mail",
-		"postgresql://a.example.org:5432,b.example.org:5432/mail?password=CANARY": "postgresql://a.example.org:5432,b.example.org:5432/mail",
-		"postgres://db.example.org:x/mail?password=CANARY":                        hiddenValue,
-	} {
-		if got := withoutUser(address); got != want {
-			t.Errorf("%s is shown as %s, not %s", address, got, want)
-		}
-	}
-}
 
 // TestConsoleOfDemo: what the demo prints opens the console, with the mailbox
 // and its logins in it.
@@ -148,27 +90,27 @@ func TestConsoleOverTLS(t *testing.T) {
 	if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := loadConfig(other)
+	c, err := config.Load(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := startService(c, s.service.log, s.level)
+	second, err := server.Start(c, s.service.Log, s.level)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.shutdown(t.Context())
+	defer second.Shutdown(t.Context())
 	roots := x509.NewCertPool()
-	authority, err := os.ReadFile(filepath.Join(c.store, "ca.pem"))
+	authority, err := os.ReadFile(filepath.Join(c.Store, "ca.pem"))
 	if err != nil || !roots.AppendCertsFromPEM(authority) {
 		t.Fatal("no authority", err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	answer, err := client.Get("https://" + second.consoleAt + "/signin")
+	answer, err := client.Get("https://" + second.ConsoleAt + "/signin")
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
-	if answer.StatusCode != http.StatusOK || !strings.HasPrefix(second.access().URL, "https://") {
-		t.Errorf("%s at %s", answer.Status, second.access().URL)
+	if answer.StatusCode != http.StatusOK || !strings.HasPrefix(second.Access().URL, "https://") {
+		t.Errorf("%s at %s", answer.Status, second.Access().URL)
 	}
 }

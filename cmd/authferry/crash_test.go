@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"math/rand/v2"
@@ -13,7 +13,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
 	// A store has one server at a time.
-	if err := s.service.shutdown(t.Context()); err != nil {
+	if err := s.service.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.service = nil

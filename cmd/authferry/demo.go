@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -17,6 +17,10 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/config"
+	"authferry/internal/config/document"
+	"authferry/internal/logging"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -44,7 +48,7 @@ worked, and ends.`,
   authferry demo --check`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := forgetEnvironment(); err != nil { // it configures something real
+			if err := document.ForgetEnvironment(); err != nil { // it configures something real
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -87,7 +91,7 @@ func runDemo(ctx context.Context, cmd *cobra.Command, dir string, check bool) (e
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-s.service.failures:
+	case err := <-s.service.Failures:
 		return err
 	}
 }
@@ -96,7 +100,7 @@ func runDemo(ctx context.Context, cmd *cobra.Command, dir string, check bool) (e
 type show struct {
 	dir      string
 	gmail    *demo.Provider
-	service  *service
+	service  *server.Server
 	level    zap.AtomicLevel
 	password tokens.Secret // of demoMailbox
 	console  bool          // there is one
@@ -105,7 +109,7 @@ type show struct {
 // startShow starts both, and connects the mailbox as a person would.
 func startShow(ctx context.Context, dir string, logTo io.Writer, usualPorts bool) (_ *show, err error) {
 	s := &show{dir: dir, console: true}
-	log, level := newLogger(logConfig{level: zap.WarnLevel, format: "console"}, logTo)
+	log, level := logging.New(logging.Config{Level: zap.WarnLevel, Format: "console"}, logTo)
 	s.level = level
 	gmailLog := log.Named("gmail")
 	s.gmail, err = demo.Start(demo.Options{
@@ -127,7 +131,7 @@ func startShow(ctx context.Context, dir string, logTo io.Writer, usualPorts bool
 	if err != nil {
 		return nil, err
 	}
-	if s.service, err = startService(c, log.Named("authferry"), level); err != nil {
+	if s.service, err = server.Start(c, log.Named("authferry"), level); err != nil {
 		return nil, err
 	}
 	return s, s.connect(ctx, c)
@@ -135,7 +139,7 @@ func startShow(ctx context.Context, dir string, logTo io.Writer, usualPorts bool
 
 // configure writes the configuration that a person would write, so that other
 // commands can be tried with it, and loads it as serve does.
-func (s *show) configure(usualPorts bool) (*config, error) {
+func (s *show) configure(usualPorts bool) (*config.Config, error) {
 	if err := os.WriteFile(filepath.Join(s.dir, "gmail-ca.pem"), s.gmail.CAPEM, 0o644); err != nil {
 		return nil, err
 	}
@@ -155,7 +159,7 @@ func (s *show) configure(usualPorts bool) (*config, error) {
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		return nil, err
 	}
-	return loadConfig(path)
+	return config.Load(path)
 }
 
 func (s *show) configPath() string { return filepath.Join(s.dir, "config.toml") }
@@ -177,8 +181,8 @@ func demoAddress(port int, usual bool) string {
 
 // connect gives consent for the mailbox on the simulated Gmail's page, and
 // makes a local password.
-func (s *show) connect(ctx context.Context, c *config) error {
-	p := c.settings.Providers["gmail"]
+func (s *show) connect(ctx context.Context, c *config.Config) error {
+	p := c.Settings.Providers["gmail"]
 	loopback, err := tokens.ListenLoopback(p.RedirectHost)
 	if err != nil {
 		return err
@@ -196,12 +200,12 @@ func (s *show) connect(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.service.vault.Connect(ctx, tokens.Connection{Mailbox: demoMailbox, Provider: p.Name, Token: token}); err != nil {
+	if err := s.service.Vault.Connect(ctx, tokens.Connection{Mailbox: demoMailbox, Provider: p.Name, Token: token}); err != nil {
 		return err
 	}
 	// In a directory that was kept there is one already, which cannot be shown again.
-	s.service.vault.RevokePassword(ctx, demoMailbox, demoPassword)
-	s.password, err = s.service.vault.AddPassword(ctx, demoMailbox, tokens.PasswordSpec{Name: demoPassword})
+	s.service.Vault.RevokePassword(ctx, demoMailbox, demoPassword)
+	s.password, err = s.service.Vault.AddPassword(ctx, demoMailbox, tokens.PasswordSpec{Name: demoPassword})
 	return err
 }
 
@@ -213,7 +217,7 @@ func (s *show) close() error {
 	if s.service != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainDemo)
 		defer cancel()
-		err = s.service.shutdown(ctx)
+		err = s.service.Shutdown(ctx)
 	}
 	return errors.Join(err, s.gmail.Close())
 }

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bytes"
@@ -93,7 +93,7 @@ func (t *trip) plainPassword() string { return t.show.password.Reveal() }
 
 // imapClient connects an IMAP client to authferry.
 func (t *trip) imapClient() (*imapclient.Client, error) {
-	client, err := imapclient.DialInsecure(t.show.service.address("imap"), &imapclient.Options{
+	client, err := imapclient.DialInsecure(t.show.service.Address("imap"), &imapclient.Options{
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{
 			Mailbox: func(m *imapclient.UnilateralDataMailbox) {
 				if m.NumMessages == nil {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bytes"
@@ -40,7 +40,7 @@ func (c *closers) close() {
 
 // send sends the mail by SMTP.
 func (t *trip) send() (string, error) {
-	client, err := smtp.Dial(t.show.service.address("smtp"))
+	client, err := smtp.Dial(t.show.service.Address("smtp"))
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,7 @@ func (t *trip) send() (string, error) {
 
 // retrieve reads the mail by POP3 (RFC 1939), of which no client is at hand.
 func (t *trip) retrieve() (string, error) {
-	conn, err := net.Dial("tcp", t.show.service.address("pop3"))
+	conn, err := net.Dial("tcp", t.show.service.Address("pop3"))
 	if err != nil {
 		return "", err
 	}

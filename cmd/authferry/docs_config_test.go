@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"fmt"
@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"authferry/internal/config"
+	"authferry/internal/config/configtest"
 )
 
 // fileOfKey is what a configuration of the documents names, and what the test
@@ -57,8 +60,8 @@ func TestDocumentedConfigurations(t *testing.T) {
 func loadBlock(t *testing.T, block string) error {
 	t.Helper()
 	dir := t.TempDir()
-	writeProofs(t, dir)
-	client, err := os.ReadFile("testdata/client_secret_demo.json")
+	configtest.WriteProofs(t, dir)
+	client, err := os.ReadFile("../../internal/config/testdata/client_secret_demo.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,14 +84,14 @@ func loadBlock(t *testing.T, block string) error {
 	if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = loadConfig(file)
+	_, err = config.Load(file)
 	return err
 }
 
 // TestDocumentedKeys: a key or a table set as code in a sentence is one that
 // config.example.toml knows, which other tests hold to the product.
 func TestDocumentedKeys(t *testing.T) {
-	source, err := os.ReadFile(example)
+	source, err := os.ReadFile("../../config.example.toml")
 	if err != nil {
 		t.Fatal(err)
 	}

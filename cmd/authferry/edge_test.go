@@ -1,6 +1,6 @@
 //go:build edge
 
-package main
+package authferry
 
 import (
 	"bufio"

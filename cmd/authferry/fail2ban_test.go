@@ -1,6 +1,6 @@
 //go:build fail2ban
 
-package main
+package authferry
 
 import (
 	"bufio"
@@ -21,6 +21,8 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/config"
+	"authferry/internal/server"
 	"authferry/internal/testport"
 )
 
@@ -106,17 +108,17 @@ failures = 2
 level = "debug"
 format = %q
 `, address, format))
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.service, err = startService(c, zap.NewNop(), zap.NewAtomicLevel()); err != nil {
+	if s.service, err = server.Start(c, zap.NewNop(), zap.NewAtomicLevel()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.connect(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.service.shutdown(t.Context()); err != nil {
+	if err := s.service.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.service = nil

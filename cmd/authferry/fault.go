@@ -1,7 +1,6 @@
-package main
+package authferry
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,33 +15,13 @@ const (
 	exitUsage  = 2 // the command line or the configuration is wrong
 )
 
-// exitError is an error that ends the program with a code.
-type exitError struct {
-	error
-	code int
-}
-
-func (e *exitError) Unwrap() error { return e.error }
-func (e *exitError) exitCode() int { return e.code }
-
-// failed is an error with a hint a person can act on.
-func failed(err error, format string, args ...any) error {
-	return &exitError{hint.New(err, format, args...), exitFailed}
-}
-
-// misused is an error in how the command was called.
-func misused(err error, format string, args ...any) error {
-	return &exitError{hint.New(err, format, args...), exitUsage}
-}
-
-// exitCode is the code that an error earns.
+// exitCode returns the code that the program ends with after an error.
 func exitCode(err error) int {
-	var coded interface{ exitCode() int }
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &coded):
-		return coded.exitCode()
+	case hint.IsUsage(err):
+		return exitUsage
 	}
 	return exitFailed
 }

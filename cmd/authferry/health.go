@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/admin"
+	"authferry/internal/config"
+	"authferry/internal/hint"
 )
 
 // healthTime bounds the question: the server's own look takes five seconds at most.
@@ -62,14 +64,14 @@ func askHealth(ctx context.Context, cmd *cobra.Command, url, path string) (statu
 	switch {
 	case err != nil:
 		return 0, nil, err
-	case c.admin != "":
-		status, answer, err = admin.NewClient(c.admin).Fetch(ctx, path)
+	case c.Admin != "":
+		status, answer, err = admin.NewClient(c.Admin).Fetch(ctx, path)
 		return status, answer, notRunning(err, c)
-	case c.monitor != "":
-		return fetch(ctx, monitorURL(c.monitor)+path)
+	case c.Monitor != "":
+		return fetch(ctx, config.MonitorURL(c.Monitor)+path)
 	}
-	return 0, nil, failed(errors.New("there is nobody to ask: the admin socket is switched off, and there is no monitor"),
-		`set monitor = "http://127.0.0.1:%d" in %s`, monitorPort, c.file)
+	return 0, nil, hint.New(errors.New("there is nobody to ask: the admin socket is switched off, and there is no monitor"),
+		`set monitor = "http://127.0.0.1:%d" in %s`, config.MonitorPort, c.File)
 }
 
 // maxHealth bounds what is read of an answer that may be anything.
@@ -82,12 +84,12 @@ func fetch(ctx context.Context, url string) (status int, page []byte, err error)
 		err = fmt.Errorf("%q is not the URL of a monitor", url)
 	}
 	if err != nil {
-		return 0, nil, misused(err, `--url takes the URL of a monitor, such as "http://127.0.0.1:%d"`, monitorPort)
+		return 0, nil, hint.Usage(err, `--url takes the URL of a monitor, such as "http://127.0.0.1:%d"`, config.MonitorPort)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, nil, failed(fmt.Errorf("asking the server: %w", err), "start it with `authferry serve`; monitor in its configuration says where it can be asked")
+		return 0, nil, hint.New(fmt.Errorf("asking the server: %w", err), "start it with `authferry serve`; monitor in its configuration says where it can be asked")
 	}
 	defer resp.Body.Close()
 	page, err = io.ReadAll(io.LimitReader(resp.Body, maxHealth))
@@ -108,5 +110,5 @@ func judgeHealth(w io.Writer, status int, answer []byte) error {
 	case http.StatusServiceUnavailable:
 		return errors.New(text)
 	}
-	return failed(fmt.Errorf("the server answered %d %s: %.160q", status, http.StatusText(status), text), "is it authferry's monitor that listens there?")
+	return hint.New(fmt.Errorf("the server answered %d %s: %.160q", status, http.StatusText(status), text), "is it authferry's monitor that listens there?")
 }

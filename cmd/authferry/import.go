@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/logging"
 	"authferry/migrate"
 	"authferry/tokens"
 )
@@ -86,7 +88,7 @@ into files beside the mailboxes. Then run the same command again.`,
 			if err != nil {
 				return err
 			}
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				m := &mover{cmd: cmd, config: c, vault: vault, flags: f, imported: found}
 				return m.move(ctx, args[0])
 			})
@@ -108,9 +110,9 @@ func importArgs(_ *cobra.Command, args []string) error {
 	known := strings.Join(slices.Sorted(maps.Keys(formats)), ", ")
 	switch {
 	case len(args) == 0:
-		return misused(errors.New("import needs to know from which program"), "one of %s", known)
+		return hint.Usage(errors.New("import needs to know from which program"), "one of %s", known)
 	case len(args) > 2:
-		return misused(fmt.Errorf("import does not know what to do with %q", args[2]), "one file at a time: authferry import FORMAT FILE")
+		return hint.Usage(fmt.Errorf("import does not know what to do with %q", args[2]), "one file at a time: authferry import FORMAT FILE")
 	case formats[args[0]] != nil:
 		return nil
 	}
@@ -118,7 +120,7 @@ func importArgs(_ *cobra.Command, args []string) error {
 	if n := hint.Suggest(args[0], slices.Collect(maps.Keys(formats))); n != "" {
 		advice = fmt.Sprintf("did you mean %s?", n)
 	}
-	return misused(fmt.Errorf("import does not know the format %q", args[0]), "%s", advice)
+	return hint.Usage(fmt.Errorf("import does not know the format %q", args[0]), "%s", advice)
 }
 
 // readImport reads the files before the store is opened: that may mean to act
@@ -127,11 +129,11 @@ func readImport(cmd *cobra.Command, args []string, f importFlags) (*imported, er
 	format, file := args[0], args[1]
 	switch {
 	case f.passwordStdin && file == "-":
-		return nil, misused(errors.New("standard input cannot hold the password and the file both"), "name the file: authferry import %s FILE --password-stdin", format)
+		return nil, hint.Usage(errors.New("standard input cannot hold the password and the file both"), "name the file: authferry import %s FILE --password-stdin", format)
 	case f.passwordStdin && format != "email-oauth2-proxy":
-		return nil, misused(fmt.Errorf("what %s keeps is not encrypted with a password of mail programs", format), "leave --password-stdin out")
+		return nil, hint.Usage(fmt.Errorf("what %s keeps is not encrypted with a password of mail programs", format), "leave --password-stdin out")
 	case f.keepPassword && !f.passwordStdin:
-		return nil, misused(errors.New("there is no password to keep"), "add --password-stdin, and pipe in the one that mail programs send")
+		return nil, hint.Usage(errors.New("there is no password to keep"), "add --password-stdin, and pipe in the one that mail programs send")
 	}
 	found, err := formats[format](cmd, file, f)
 	if err != nil {
@@ -151,8 +153,8 @@ func nameOf(file string) string {
 func readWhole(cmd *cobra.Command, file string) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if file == "-" {
-		if f, ok := in.(*os.File); ok && isTerminal(f) {
-			return nil, misused(errors.New("nothing is piped in"), "name the file, or pipe it in")
+		if f, ok := in.(*os.File); ok && logging.IsTerminal(f) {
+			return nil, hint.Usage(errors.New("nothing is piped in"), "name the file, or pipe it in")
 		}
 	} else {
 		f, err := os.Open(file)
@@ -179,7 +181,7 @@ func bare(err error) error {
 
 func importToken(cmd *cobra.Command, file string, f importFlags) (*imported, error) {
 	if len(f.mailboxes) != 1 {
-		return nil, misused(errors.New("a token does not say whose it is"), "add --mailbox you@gmail.com")
+		return nil, hint.Usage(errors.New("a token does not say whose it is"), "add --mailbox you@gmail.com")
 	}
 	content, err := readTyped(cmd, file)
 	if err != nil {
@@ -194,7 +196,7 @@ func importToken(cmd *cobra.Command, file string, f importFlags) (*imported, err
 
 // readTyped is readWhole of what a person may type, without an echo.
 func readTyped(cmd *cobra.Command, file string) ([]byte, error) {
-	if in, ok := cmd.InOrStdin().(*os.File); ok && file == "-" && isTerminal(in) {
+	if in, ok := cmd.InOrStdin().(*os.File); ok && file == "-" && logging.IsTerminal(in) {
 		fmt.Fprint(cmd.ErrOrStderr(), "Refresh token: ")
 		typed, err := term.ReadPassword(int(in.Fd()))
 		fmt.Fprintln(cmd.ErrOrStderr())
@@ -224,15 +226,15 @@ func single(a *migrate.Account, file string, f importFlags) (*imported, error) {
 	base := strings.TrimSuffix(filepath.Base(file), ".oama")
 	switch {
 	case len(f.mailboxes) > 1:
-		return nil, misused(errors.New("it is about one mailbox"), "name one by --mailbox")
+		return nil, hint.Usage(errors.New("it is about one mailbox"), "name one by --mailbox")
 	case len(f.mailboxes) == 1 && a.Mailbox != "" && !strings.EqualFold(a.Mailbox, f.mailboxes[0]):
-		return nil, misused(fmt.Errorf("it is about %q, not %q", a.Mailbox, f.mailboxes[0]), "leave --mailbox out, or name the file of that mailbox")
+		return nil, hint.Usage(fmt.Errorf("it is about %q, not %q", a.Mailbox, f.mailboxes[0]), "leave --mailbox out, or name the file of that mailbox")
 	case len(f.mailboxes) == 1:
 		a.Mailbox = f.mailboxes[0]
-	case a.Mailbox == "" && checkMailbox(base) == nil:
+	case a.Mailbox == "" && config.CheckMailbox(base) == nil:
 		a.Mailbox = base
 	case a.Mailbox == "":
-		return nil, misused(errors.New("it does not say whose grant it is"), "add --mailbox you@gmail.com")
+		return nil, hint.Usage(errors.New("it does not say whose grant it is"), "add --mailbox you@gmail.com")
 	}
 	return &imported{accounts: []migrate.Account{*a}}, nil
 }
@@ -250,7 +252,7 @@ func importSASLXOAUTH2(cmd *cobra.Command, file string, f importFlags) (*importe
 	}
 	configuration, err := os.ReadFile(path)
 	if err != nil && named {
-		return nil, misused(fmt.Errorf("the configuration of sasl-xoauth2: %w", err), "name the file that holds its client_id by --client-config")
+		return nil, hint.Usage(fmt.Errorf("the configuration of sasl-xoauth2: %w", err), "name the file that holds its client_id by --client-config")
 	}
 	if err != nil {
 		configuration = nil // the token file may name the client itself
@@ -270,7 +272,7 @@ func importEmailProxy(cmd *cobra.Command, file string, f importFlags) (*imported
 	var cache []byte
 	switch {
 	case strings.HasPrefix(f.cacheStore, "aws:"):
-		return nil, misused(errors.New("authferry does not read AWS Secrets Manager"),
+		return nil, hint.Usage(errors.New("authferry does not read AWS Secrets Manager"),
 			"start email-oauth2-proxy once with --cache-store FILE, so that it signs in anew into the file; or connect the mailboxes by authferry connect")
 	case f.cacheStore != "":
 		if cache, err = os.ReadFile(f.cacheStore); err != nil {
@@ -280,7 +282,7 @@ func importEmailProxy(cmd *cobra.Command, file string, f importFlags) (*imported
 	found := &imported{}
 	if f.passwordStdin {
 		if found.password, err = readPassword(cmd); err != nil {
-			return nil, misused(fmt.Errorf("--password-stdin: %w", err), "pipe in the password that mail programs send, and nothing else")
+			return nil, hint.Usage(fmt.Errorf("--password-stdin: %w", err), "pipe in the password that mail programs send, and nothing else")
 		}
 	}
 	proxy, err := migrate.ReadEmailProxy(content, cache, found.password, f.mailboxes...)

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/internal/atomicfile"
+	"authferry/internal/config"
+	"authferry/internal/hint"
 	"authferry/migrate"
 	"authferry/tokens"
 )
@@ -20,7 +22,7 @@ import (
 // mover brings what was imported under our roof.
 type mover struct {
 	cmd    *cobra.Command
-	config *config
+	config *config.Config
 	vault  *tokens.Vault
 	flags  importFlags
 	*imported
@@ -68,8 +70,8 @@ func (m *mover) move(ctx context.Context, format string) error {
 		}
 	}
 	if len(m.entries) > 0 {
-		problems = append(problems, failed(errors.New("not all OAuth clients are in the configuration yet"),
-			"add the lines on standard output to %s, and run the same command again", m.config.file))
+		problems = append(problems, hint.New(errors.New("not all OAuth clients are in the configuration yet"),
+			"add the lines on standard output to %s, and run the same command again", m.config.File))
 	}
 	return errors.Join(problems...)
 }
@@ -85,12 +87,12 @@ func (m *mover) providerOf(a *migrate.Account, format string) (*tokens.Provider,
 		name = "gmail"
 	}
 	if name != "" {
-		p := m.config.settings.Providers[name]
+		p := m.config.Settings.Providers[name]
 		if p == nil {
 			return nil, unknownProvider(m.config, name)
 		}
 		if id := a.Provider.ClientID; id != "" && id != p.ClientID {
-			return nil, misused(fmt.Errorf("its grant was given to the client %q, and [provider.%s] is the client %q", id, name, p.ClientID),
+			return nil, hint.Usage(fmt.Errorf("its grant was given to the client %q, and [provider.%s] is the client %q", id, name, p.ClientID),
 				"a grant works for its own client only: leave --provider out to be shown what to add to the configuration")
 		}
 		return p, nil
@@ -99,15 +101,15 @@ func (m *mover) providerOf(a *migrate.Account, format string) (*tokens.Provider,
 		return p, nil
 	}
 	if a.Provider.ClientID == "" && a.Provider.Flow.NeedsPerson() {
-		return nil, misused(errors.New("the file does not name the OAuth client that the grant was given to"),
+		return nil, hint.Usage(errors.New("the file does not name the OAuth client that the grant was given to"),
 			"put that client into [provider.gmail] or another, and name it by --provider")
 	}
 	return nil, nil
 }
 
 func (m *mover) configured(p *migrate.Provider) *tokens.Provider {
-	for _, name := range slices.Sorted(maps.Keys(m.config.settings.Providers)) {
-		if q := m.config.settings.Providers[name]; p.Is(q) {
+	for _, name := range slices.Sorted(maps.Keys(m.config.Settings.Providers)) {
+		if q := m.config.Settings.Providers[name]; p.Is(q) {
 			return q
 		}
 	}
@@ -121,7 +123,7 @@ func (m *mover) addEntry(p migrate.Provider) {
 	}
 	e := migrate.Entry{Provider: p}
 	e.Name, e.Like = p.Name(func(name string) bool {
-		return m.config.settings.Providers[name] != nil ||
+		return m.config.Settings.Providers[name] != nil ||
 			slices.ContainsFunc(m.entries, func(e migrate.Entry) bool { return e.Name == name })
 	})
 	m.entries = append(m.entries, e)
@@ -182,7 +184,7 @@ func (m *mover) writeSecrets(e *migrate.Entry) (err error) {
 // others: a command of root's has gone into the directory, whose path its owner
 // may not be able to walk.
 func (m *mover) writeSecret(name string, secret tokens.Secret) (path string, err error) {
-	path, here := filepath.Join(m.config.storeDir, name), filepath.Join(m.config.store, name)
+	path, here := filepath.Join(m.config.StoreDir, name), filepath.Join(m.config.Store, name)
 	content := secret.Reveal() + "\n"
 	old, err := os.ReadFile(here)
 	switch {
@@ -194,7 +196,7 @@ func (m *mover) writeSecret(name string, secret tokens.Secret) (path string, err
 		return "", fmt.Errorf("looking whether a secret is there already: %w", err)
 	}
 	if err := atomicfile.Write(here, []byte(content), 0o600); err != nil {
-		return "", failed(fmt.Errorf("putting a client's secret into the store: %w", err), "--print-config prints it instead")
+		return "", hint.New(fmt.Errorf("putting a client's secret into the store: %w", err), "--print-config prints it instead")
 	}
 	return path, nil
 }

@@ -1,9 +1,11 @@
-package main
+package authferry
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"authferry/internal/config"
 )
 
 // TestWriteSecretNamesTheWholePath: the configuration is to name it, and root's
@@ -11,7 +13,7 @@ import (
 func TestWriteSecretNamesTheWholePath(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	m := &mover{config: &config{store: ".", storeDir: dir}}
+	m := &mover{config: &config.Config{Store: ".", StoreDir: dir}}
 	for range 2 { // the second time it is there already
 		path, err := m.writeSecret("client-x.secret", "s")
 		if err != nil || path != filepath.Join(dir, "client-x.secret") {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/config"
+	"authferry/internal/hint"
 	"authferry/migrate"
 	"authferry/proxy"
 	"authferry/tokens"
@@ -16,10 +18,10 @@ import (
 // mail programs are used to.
 func (m *mover) take(ctx context.Context, a migrate.Account, p *tokens.Provider, format string) error {
 	mailbox, _ := m.vault.Canonical(a.Mailbox)
-	if err := checkMailbox(mailbox); err != nil {
-		return misused(err, "import takes whole addresses, such as you@gmail.com")
+	if err := config.CheckMailbox(mailbox); err != nil {
+		return hint.Usage(err, "import takes whole addresses, such as you@gmail.com")
 	}
-	v := &visit{cmd: m.cmd, vault: m.vault, provider: p, flow: flowName(p.Flow), mailbox: mailbox}
+	v := &visit{cmd: m.cmd, vault: m.vault, provider: p, flow: config.FlowName(p.Flow), mailbox: mailbox}
 	var err error
 	switch {
 	case m.flags.noCheck:
@@ -43,11 +45,11 @@ func keepProved(ctx context.Context, v *visit, refresh tokens.Secret) error {
 	t, err := v.provider.Redeem(ctx, refresh)
 	switch {
 	case errors.Is(err, tokens.ErrNeedsConsent):
-		return failed(fmt.Errorf("the provider takes this grant no more: %w", err), "sign in anew: authferry connect %s --provider %s", v.mailbox, v.provider.Name)
+		return hint.New(fmt.Errorf("the provider takes this grant no more: %w", err), "sign in anew: authferry connect %s --provider %s", v.mailbox, v.provider.Name)
 	case errors.Is(err, tokens.ErrRefused):
 		return fmt.Errorf("the grant could not be tried out: %w", err)
 	case err != nil:
-		return failed(fmt.Errorf("the grant could not be tried out, and is not kept: %w", err), "try again, or add --no-check to keep it untried")
+		return hint.New(fmt.Errorf("the grant could not be tried out, and is not kept: %w", err), "try again, or add --no-check to keep it untried")
 	}
 	if t.Refresh == refresh {
 		return v.explainRefused(v.keep(ctx, t))
@@ -60,7 +62,7 @@ func (v *visit) explainRefused(err error) error {
 	if !errors.Is(err, proxy.ErrLoginRefused) {
 		return err
 	}
-	return failed(err, "nothing was kept: see whether the file is that of %s, or sign in anew: authferry connect %s --provider %s", v.mailbox, v.mailbox, v.provider.Name)
+	return hint.New(err, "nothing was kept: see whether the file is that of %s, or sign in anew: authferry connect %s --provider %s", v.mailbox, v.mailbox, v.provider.Name)
 }
 
 // keepRenewed is keep for a grant whose refresh token the provider has replaced:
@@ -89,7 +91,7 @@ func (v *visit) keepRenewed(ctx context.Context, t *tokens.Token) error {
 		err = bad.Refusal
 	}
 	if err != nil {
-		return failed(fmt.Errorf("the grant is kept, since the one in the file may be good no more, but it did not open the mailbox: %w", err),
+		return hint.New(fmt.Errorf("the grant is kept, since the one in the file may be good no more, but it did not open the mailbox: %w", err),
 			"see whether the account may use %s, or sign in anew: authferry connect %s --provider %s", strings.ToUpper(v.provider.FirstProtocol()), v.mailbox, v.provider.Name)
 	}
 	farewell(v.cmd, v.mailbox, t)
@@ -115,7 +117,7 @@ func (m *mover) keepUnproved(ctx context.Context, v *visit, refresh tokens.Secre
 		return err
 	}
 	if err == nil && a.Provider != "" && a.Dead == nil {
-		return misused(errors.New("it has a grant already"), "leave --no-check out, so that this one is tried out before it takes the other's place")
+		return hint.Usage(errors.New("it has a grant already"), "leave --no-check out, so that this one is tried out before it takes the other's place")
 	}
 	c := tokens.Connection{Mailbox: v.mailbox, Provider: v.provider.Name}
 	if v.provider.Flow.NeedsPerson() {
@@ -139,7 +141,7 @@ func (m *mover) keepPassword(ctx context.Context, mailbox, name string) error {
 		return nil
 	}
 	if _, err := m.vault.AddPassword(ctx, mailbox, tokens.PasswordSpec{Name: name, Preset: m.password}); err != nil {
-		return failed(fmt.Errorf("the grant of %s is kept, the password of its mail programs is not: %w", mailbox, err),
+		return hint.New(fmt.Errorf("the grant of %s is kept, the password of its mail programs is not: %w", mailbox, err),
 			"there, a password only decrypted what was on its disk; here it opens the mailbox, so one that can be guessed will not do. Make another by authferry password add %s --name \"My program\"", mailbox)
 	}
 	fmt.Fprintf(m.cmd.ErrOrStderr(), "Mail programs log in to %s with the password they have.\n", mailbox)

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/audit"
+	"authferry/internal/hint"
 	"authferry/internal/printable"
 )
 
@@ -36,7 +37,7 @@ Failures of one kind within a minute are one line: TIMES is how many they were.
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if since < 0 || lines < 0 {
-				return misused(errors.New("--since and -n take no negative values"), "see `authferry logins --help`")
+				return hint.Usage(errors.New("--since and -n take no negative values"), "see `authferry logins --help`")
 			}
 			if len(args) == 1 {
 				q.Mailbox = args[0]
@@ -63,9 +64,9 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 	if err != nil {
 		return err
 	}
-	entries, err := audit.Read(audit.DirIn(c.store), q)
+	entries, err := audit.Read(audit.DirIn(c.Store), q)
 	if errors.Is(err, fs.ErrPermission) {
-		return failed(err, "run this as root, or as the user that authferry serves as")
+		return hint.New(err, "run this as root, or as the user that authferry serves as")
 	}
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 		return printJSON(cmd.OutOrStdout(), append([]audit.Entry{}, entries...))
 	}
 	if len(entries) == 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is on record in %s.\n", audit.DirIn(c.store))
+		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is on record in %s.\n", audit.DirIn(c.Store))
 		return nil
 	}
 	if older {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bufio"
@@ -11,6 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/internal/logging"
 	"authferry/tokens"
 )
 
@@ -44,7 +47,7 @@ What is wrong with a mailbox, and what to do about it, follows the list.`,
   authferry mailbox list --json`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, _ *config.Config, vault *tokens.Vault) error {
 				asJSON, _ := cmd.Flags().GetBool("json")
 				return listMailboxes(ctx, cmd, vault, asJSON)
 			})
@@ -105,7 +108,7 @@ and its local passwords with when, where and by what each was last used.`,
 		Example: `  authferry mailbox show you@gmail.com`,
 		Args:    takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, _ *config.Config, vault *tokens.Vault) error {
 				a, err := vault.Account(ctx, args[0])
 				if err != nil {
 					return err
@@ -167,7 +170,7 @@ that it must be connected again, and when it is their passwords work as before.`
   authferry mailbox remove you@gmail.com --keep-grant --yes`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				return removeMailbox(ctx, cmd, c, vault, args[0], r, yes)
 			})
 		},
@@ -178,7 +181,7 @@ that it must be connected again, and when it is their passwords work as before.`
 	return cmd
 }
 
-func removeMailbox(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, user string, r tokens.Removal, yes bool) error {
+func removeMailbox(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, user string, r tokens.Removal, yes bool) error {
 	mailbox, _ := vault.Canonical(user)
 	question := fmt.Sprintf("Forget %s?", mailbox)
 	a, err := vault.Account(ctx, mailbox)
@@ -233,8 +236,8 @@ func passwords(n int) string {
 
 // confirm asks a person; where there is none, it takes that for a no.
 func confirm(cmd *cobra.Command, question string) error {
-	if !isTerminal(cmd.InOrStdin()) {
-		return misused(errors.New("not sure enough without a terminal to ask at"), "add --yes")
+	if !logging.IsTerminal(cmd.InOrStdin()) {
+		return hint.Usage(errors.New("not sure enough without a terminal to ask at"), "add --yes")
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bytes"
@@ -28,24 +28,24 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 		{demo.TokenInvalidRAPT, tokens.StateNeedsConsent, tokens.CauseSessionControl, "session control", "authferry connect " + demoMailbox},
 	} {
 		s.gmail.Faults.Token(test.answer)
-		if _, err := s.service.vault.Refresh(t.Context(), demoMailbox); err == nil {
+		if _, err := s.service.Vault.Refresh(t.Context(), demoMailbox); err == nil {
 			t.Fatalf("%s: no fault", test.answer)
 		}
-		view := viewOf(s.account(t), s.service.vault)
+		view := viewOf(s.account(t), s.service.Vault)
 		if view.State != test.state || view.Cause != test.cause || view.Since == nil || view.Reason == "" {
 			t.Errorf("%s: %+v", test.answer, view)
 		}
 		var list, shown, listed bytes.Buffer
 		cmd := &cobra.Command{}
 		cmd.SetOut(&list)
-		if err := listMailboxes(t.Context(), cmd, s.service.vault, false); err != nil {
+		if err := listMailboxes(t.Context(), cmd, s.service.Vault, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := showMailbox(&shown, view); err != nil {
 			t.Fatal(err)
 		}
 		cmd.SetOut(&listed)
-		if err := listMailboxes(t.Context(), cmd, s.service.vault, true); err != nil {
+		if err := listMailboxes(t.Context(), cmd, s.service.Vault, true); err != nil {
 			t.Fatal(err)
 		}
 		var views []mailboxView
@@ -65,10 +65,10 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 		}
 	}
 	s.gmail.Faults.Token(demo.TokenNormal)
-	if _, err := s.service.vault.Refresh(t.Context(), demoMailbox); err != nil {
+	if _, err := s.service.Vault.Refresh(t.Context(), demoMailbox); err != nil {
 		t.Fatal(err)
 	}
-	if view := viewOf(s.account(t), s.service.vault); view.Meaning+view.Fix+view.Reason != "" || view.NeedsPerson != nil {
+	if view := viewOf(s.account(t), s.service.Vault); view.Meaning+view.Fix+view.Reason != "" || view.NeedsPerson != nil {
 		t.Errorf("what is over is still said: %+v", view)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"flag"
@@ -177,7 +177,7 @@ func optionEntry(f *pflag.Flag) string {
 // say. Every key is shown as it would be written.
 func configPage(t *testing.T) string {
 	t.Helper()
-	source, err := os.ReadFile(example)
+	source, err := os.ReadFile("../../config.example.toml")
 	if err != nil {
 		t.Fatal(err)
 	}

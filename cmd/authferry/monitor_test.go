@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"net/http"
@@ -7,65 +7,25 @@ import (
 	"testing"
 )
 
-func TestParseMonitor(t *testing.T) {
-	for text, want := range map[string]string{
-		"http://127.0.0.1:8026":  "127.0.0.1:8026",
-		"http://localhost":       "127.0.0.1:8026",
-		"http://[::1]:9/":        "[::1]:9",
-		"http://:8026":           ":8026",
-		"127.0.0.1:8026":         "",
-		"http://example.org":     "",
-		"http://127.0.0.1/x":     "",
-		"http://u:p@127.0.0.1":   "",
-		"http://127.0.0.1:99999": "",
-	} {
-		got, err := parseMonitor(text)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
-		}
-	}
-	for address, want := range map[string]string{
-		"127.0.0.1:1": "http://127.0.0.1:1", "[::1]:1": "http://[::1]:1",
-		":1": "http://127.0.0.1:1", "0.0.0.0:1": "http://127.0.0.1:1", "[::]:1": "http://127.0.0.1:1",
-	} {
-		if got := monitorURL(address); got != want {
-			t.Errorf("%s is asked at %s, want %s", address, got, want)
-		}
-	}
-}
-
-// TestMonitorOffLoopback: that strangers may read it is said.
-func TestMonitorOffLoopback(t *testing.T) {
-	for url, warned := range map[string]bool{
-		"http://127.0.0.1": false, "http://[::1]:1": false, "http://localhost": false,
-		"http://192.0.2.1": true, "http://:8026": true, "http://0.0.0.0": true,
-	} {
-		c := load(t, "monitor = '"+url+"'\n")
-		if got := strings.Contains(strings.Join(c.warnings, " "), "monitor_mailboxes"); got != warned {
-			t.Errorf("%s: warnings %q", url, c.warnings)
-		}
-	}
-}
-
 // TestMonitor: what a scrape sees of logins that succeed and fail, and what it
 // must not see.
 func TestMonitor(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
-	ways := *s.service.config.Load()
-	ways.monitor = "127.0.0.1:0"
-	if err := s.service.openMonitor(&ways); err != nil {
+	ways := *s.service.InForce()
+	ways.Monitor = "127.0.0.1:0"
+	if err := s.service.OpenMonitor(&ways); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.service.reload(&ways); err == nil || !strings.Contains(err.Error(), "monitor: cannot change while serving") {
+	if err := s.service.Reload(&ways); err == nil || !strings.Contains(err.Error(), "monitor: cannot change while serving") {
 		t.Errorf("a reload that moves the monitor: %v", err)
 	}
 	s.expire(t)
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
 		s.login(protocol, "canary-of-a-guess")
 	}
-	url := "http://" + s.service.monitored.Addr().String()
+	url := "http://" + s.service.Monitored.Addr().String()
 	status, page, err := fetch(t.Context(), url+"/metrics")
 	if err != nil || status != http.StatusOK {
 		t.Fatal(status, err)

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/config"
 	"authferry/tokens"
 )
 
@@ -21,7 +22,7 @@ import (
 func (s *show) narrowPassword(t *testing.T, spec tokens.PasswordSpec) string {
 	t.Helper()
 	spec.Name = "narrow"
-	password, err := s.service.vault.AddPassword(t.Context(), demoMailbox, spec)
+	password, err := s.service.Vault.AddPassword(t.Context(), demoMailbox, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func send(client *smtp.Client, to ...string) error {
 
 func smtpClient(t *testing.T, s *show, password string) *smtp.Client {
 	t.Helper()
-	client, err := smtp.Dial(s.service.address("smtp"))
+	client, err := smtp.Dial(s.service.Address("smtp"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func smtpClient(t *testing.T, s *show, password string) *smtp.Client {
 
 func imapClient(t *testing.T, s *show, password string, options *imapclient.Options) *imapclient.Client {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.service.address("imap"))
+	conn, err := net.Dial("tcp", s.service.Address("imap"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func TestReadOnlyPOP3(t *testing.T) {
 	}
 	password := s.narrowPassword(t, tokens.PasswordSpec{ReadOnly: true})
 	count := func() string {
-		conn, err := net.Dial("tcp", s.service.address("pop3"))
+		conn, err := net.Dial("tcp", s.service.Address("pop3"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,9 +211,9 @@ func TestSendLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(send(first, demoMailbox), 451)
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err == nil {
-		err = s.service.reload(c)
+		err = s.service.Reload(c)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/config"
+	"authferry/internal/server"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -18,11 +20,11 @@ func TestOwnersAreRecalled(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
 	home, ctx := netip.MustParseAddr("198.51.100.7"), context.Background()
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := openVault(c, zap.NewNop())
+	before, err := server.OpenVault(c, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,9 +34,9 @@ func TestOwnersAreRecalled(t *testing.T) {
 	if err := before.Close(ctx); err != nil { // which writes the use down
 		t.Fatal(err)
 	}
-	gate := s.service.gate
+	gate := s.service.Gate
 	gate.Configure(proxy.GateLimits{Failures: 1, Delay: -1})
-	s.service.recallOwners(ctx)
+	s.service.RecallOwners(ctx)
 	for n := range 5 {
 		guess := tokens.Login{User: demoMailbox, Password: tokens.Secret(fmt.Sprint(n)), From: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}
 		if err := gate.Failed(ctx, guess, func() {}); err != nil {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -61,7 +64,7 @@ is refused for the moment, so that programs with a queue try it again later.`,
 			if err != nil {
 				return err
 			}
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				return addPassword(ctx, cmd, c, vault, args[0], spec, f.stdin)
 			})
 		},
@@ -78,7 +81,7 @@ is refused for the moment, so that programs with a queue try it again later.`,
 	return cmd
 }
 
-func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *tokens.Vault, user string, spec tokens.PasswordSpec, stdin bool) error {
+func addPassword(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, user string, spec tokens.PasswordSpec, stdin bool) error {
 	mailbox, _ := vault.Canonical(user)
 	if stdin {
 		preset, err := readPassword(cmd)
@@ -113,24 +116,24 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config, vault *toke
 	if err != nil {
 		return err
 	}
-	if p := c.settings.Providers[after.Provider]; p != nil && (before == nil || before.Provider == "") {
+	if p := c.Settings.Providers[after.Provider]; p != nil && (before == nil || before.Provider == "") {
 		tellEnrolled(ctx, cmd, mailbox, p)
 	}
 	return nil
 }
 
 // serverRows are what a mail program's settings ask for.
-func serverRows(c *config, protocols []string) []string {
+func serverRows(c *config.Config, protocols []string) []string {
 	var rows []string
-	for _, l := range c.listen {
-		if len(protocols) > 0 && !slices.Contains(protocols, l.protocol) {
+	for _, l := range c.Listen {
+		if len(protocols) > 0 && !slices.Contains(protocols, l.Protocol) {
 			continue
 		}
-		host, port := l.hostPort()
+		host, port := l.HostPort()
 		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-			host = c.hostname
+			host = c.Hostname
 		}
-		rows = append(rows, row("  "+strings.ToUpper(l.protocol), "host "+host, "port "+port, securityName(l.security)))
+		rows = append(rows, row("  "+strings.ToUpper(l.Protocol), "host "+host, "port "+port, server.SecurityName(l.Security)))
 	}
 	return rows
 }
@@ -147,9 +150,9 @@ with it are ended at once.`,
 		Args:    takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if name == "" {
-				return misused(errors.New("which password?"), "add --name; `authferry password list %s` shows the names", args[0])
+				return hint.Usage(errors.New("which password?"), "add --name; `authferry password list %s` shows the names", args[0])
 			}
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				mailbox, _ := vault.Canonical(args[0])
 				err := vault.RevokePassword(ctx, mailbox, name)
 				if err != nil {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/config"
 	"authferry/tokens"
 )
 
@@ -24,7 +25,7 @@ used, or have expired, can be revoked without anybody noticing.`,
   authferry password list you@gmail.com --json`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withVault(cmd, func(ctx context.Context, _ *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, _ *config.Config, vault *tokens.Vault) error {
 				a, err := vault.Account(ctx, args[0])
 				if err != nil {
 					return err

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"authferry/internal/hint"
+	"authferry/internal/logging"
 	"authferry/internal/network"
 	"authferry/tokens"
 )
@@ -36,7 +37,7 @@ type passwordFlags struct {
 func (f passwordFlags) limits(cmd *cobra.Command) error {
 	for flag, n := range map[string]int{"messages-per-hour": f.messages, "recipients": f.mailTo} {
 		if cmd.Flags().Changed(flag) && n < 1 {
-			return misused(fmt.Errorf("--%s %d would let nothing through", flag, n), "--%s 1 or more; leave it out for any number", flag)
+			return hint.Usage(fmt.Errorf("--%s %d would let nothing through", flag, n), "--%s 1 or more; leave it out for any number", flag)
 		}
 	}
 	sends := len(f.protocols) == 0 || slices.ContainsFunc(f.protocols, func(p string) bool {
@@ -44,11 +45,11 @@ func (f passwordFlags) limits(cmd *cobra.Command) error {
 	})
 	switch limited := f.messages > 0 || f.mailTo > 0; {
 	case f.readOnly && limited:
-		return misused(errors.New("a read-only password sends nothing"), "keep --read-only, or --messages-per-hour and --recipients")
+		return hint.Usage(errors.New("a read-only password sends nothing"), "keep --read-only, or --messages-per-hour and --recipients")
 	case f.readOnly && sends && len(f.protocols) == 1:
-		return misused(errors.New("a read-only password sends nothing, and smtp is for sending"), "--protocols imap or pop3 with --read-only")
+		return hint.Usage(errors.New("a read-only password sends nothing, and smtp is for sending"), "--protocols imap or pop3 with --read-only")
 	case limited && !sends:
-		return misused(errors.New("--messages-per-hour and --recipients are about sending, which takes smtp"), "add smtp to --protocols")
+		return hint.Usage(errors.New("--messages-per-hour and --recipients are about sending, which takes smtp"), "add smtp to --protocols")
 	}
 	return nil
 }
@@ -59,28 +60,28 @@ func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error)
 		ReadOnly: f.readOnly, MessagesPerHour: f.messages, Recipients: f.mailTo}
 	switch {
 	case spec.Name == "":
-		return spec, misused(errors.New("the password needs a name"), `add --name "the program it is for"`)
+		return spec, hint.Usage(errors.New("the password needs a name"), `add --name "the program it is for"`)
 	case f.stdin && f.length != 0:
-		return spec, misused(errors.New("--length is for a generated password, --stdin for one of yours"), "keep one of them")
+		return spec, hint.Usage(errors.New("--length is for a generated password, --stdin for one of yours"), "keep one of them")
 	case f.length != 0 && f.length < 12:
-		return spec, misused(errors.New("a password of fewer than 12 letters is too easily guessed"), "--length 12 or more")
+		return spec, hint.Usage(errors.New("a password of fewer than 12 letters is too easily guessed"), "--length 12 or more")
 	}
 	for _, p := range f.protocols {
 		p = strings.ToLower(strings.TrimSpace(p))
 		if !slices.Contains([]string{"imap", "pop3", "smtp"}, p) {
-			return spec, misused(fmt.Errorf("unknown protocol %q", p), "--protocols takes imap, pop3 and smtp")
+			return spec, hint.Usage(fmt.Errorf("unknown protocol %q", p), "--protocols takes imap, pop3 and smtp")
 		}
 		spec.Protocols = append(spec.Protocols, p)
 	}
 	for _, n := range f.networks {
 		prefix, err := network.Parse(n)
 		if err != nil {
-			return spec, misused(fmt.Errorf("--networks: %w", err), "%s", hint.Of(err))
+			return spec, hint.Usage(fmt.Errorf("--networks: %w", err), "%s", hint.Of(err))
 		}
 		spec.Networks = append(spec.Networks, prefix)
 	}
 	if spec.Expires, err = parseExpiry(f.expires, now); err != nil {
-		return spec, misused(err, "--expires takes 90d, 12h or 2027-01-31")
+		return spec, hint.Usage(err, "--expires takes 90d, 12h or 2027-01-31")
 	}
 	return spec, nil
 }
@@ -114,7 +115,7 @@ const maxPassword = 255
 // without an echo if a person types it.
 func readPassword(cmd *cobra.Command) (tokens.Secret, error) {
 	in := cmd.InOrStdin()
-	if f, ok := in.(*os.File); ok && isTerminal(f) {
+	if f, ok := in.(*os.File); ok && logging.IsTerminal(f) {
 		fmt.Fprint(cmd.ErrOrStderr(), "Password: ")
 		typed, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(cmd.ErrOrStderr())
@@ -130,11 +131,11 @@ func readPassword(cmd *cobra.Command) (tokens.Secret, error) {
 	}
 	switch {
 	case password == "":
-		return "", misused(errors.New("no password on standard input"), "pipe one in, or leave --stdin out to have one made")
+		return "", hint.Usage(errors.New("no password on standard input"), "pipe one in, or leave --stdin out to have one made")
 	case len(password) > maxPassword:
-		return "", misused(fmt.Errorf("the password on standard input has more than %d bytes", maxPassword), "pipe in the password alone")
+		return "", hint.Usage(fmt.Errorf("the password on standard input has more than %d bytes", maxPassword), "pipe in the password alone")
 	case strings.ContainsAny(password, "\r\n\x00"):
-		return "", misused(errors.New("there is more than one line on standard input"), "pipe in the password alone")
+		return "", hint.Usage(errors.New("there is more than one line on standard input"), "pipe in the password alone")
 	}
 	return tokens.Secret(password), nil
 }

@@ -1,6 +1,6 @@
 //go:build prometheus
 
-package main
+package authferry
 
 import (
 	"encoding/json"
@@ -92,17 +92,17 @@ func (p *prom) ask(t *testing.T, expr string) map[string]string {
 // and of every rule.
 func TestPrometheus(t *testing.T) {
 	s, _ := newShow(t)
-	ways := *s.service.config.Load()
-	ways.monitor = "127.0.0.1:0"
-	if err := s.service.openMonitor(&ways); err != nil {
+	ways := *s.service.InForce()
+	ways.Monitor = "127.0.0.1:0"
+	if err := s.service.OpenMonitor(&ways); err != nil {
 		t.Fatal(err)
 	}
 	s.expire(t)
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
 		s.login(protocol, "wrong-password")
 	}
-	monitor := s.service.monitored.Addr().String()
+	monitor := s.service.Monitored.Addr().String()
 	p := startPrometheus(t, monitor)
 	late := time.After(patience)
 	for tick := time.NewTicker(100 * time.Millisecond); ; {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"authferry/internal/hint"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -32,15 +33,15 @@ func (v *visit) explain(bad *proxy.NotGood) error {
 	upper := strings.ToUpper(bad.Protocol)
 	switch {
 	case !v.flow.NeedsPerson():
-		return failed(bad, "%s", openedByNobody(v.mailbox, v.provider))
+		return hint.New(bad, "%s", openedByNobody(v.mailbox, v.provider))
 	case bad.WrongPerson():
-		return failed(bad, "open the page again and choose the right account; nothing was kept of this one")
+		return hint.New(bad, "open the page again and choose the right account; nothing was kept of this one")
 	case bad.Whose != "" && v.signIn != "":
-		return failed(bad, "give %s full access to the mailbox at the provider, and see whether it may use %s", v.signIn, upper)
+		return hint.New(bad, "give %s full access to the mailbox at the provider, and see whether it may use %s", v.signIn, upper)
 	case bad.Whose != "":
-		return failed(bad, "see whether the account may use %s", upper)
+		return hint.New(bad, "see whether the account may use %s", upper)
 	}
-	return failed(bad, "did you sign in as another account than %s, or leave a box unticked? Otherwise see whether the account may use %s", v.person(), upper)
+	return hint.New(bad, "did you sign in as another account than %s, or leave a box unticked? Otherwise see whether the account may use %s", v.person(), upper)
 }
 
 // openedByNobody is what to do where a token for a mailbox is not let in, and

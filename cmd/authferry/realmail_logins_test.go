@@ -1,6 +1,6 @@
 //go:build realmail
 
-package main
+package authferry
 
 import (
 	"os/exec"

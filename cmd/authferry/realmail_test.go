@@ -1,6 +1,6 @@
 //go:build realmail
 
-package main
+package authferry
 
 import (
 	"bytes"

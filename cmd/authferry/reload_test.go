@@ -1,12 +1,12 @@
-package main
+package authferry
 
 import (
 	"net"
 	"strings"
 	"testing"
 
+	"authferry/internal/config"
 	"authferry/internal/testport"
-	"authferry/proxy"
 )
 
 // TestReloadHandsOverAnAddress: one address may change from plain to STARTTLS;
@@ -21,27 +21,27 @@ func TestReloadHandsOverAnAddress(t *testing.T) {
 	defer taken.Close()
 
 	address := testport.Free(t)
-	fixed := *s.service.config.Load()
-	fixed.listen = []listenURL{listen(t, "imap://"+address)}
-	if err := s.service.reload(&fixed); err != nil {
+	fixed := *s.service.InForce()
+	fixed.Listen = []config.Listener{listen(t, "imap://"+address)}
+	if err := s.service.Reload(&fixed); err != nil {
 		t.Fatal(err)
 	}
 	mustLogin(t, "imap", address, demoMailbox, s.password.Reveal())
 
 	wanting := fixed
-	wanting.listen = []listenURL{listen(t, "imap+starttls://"+address), listen(t, "smtp://"+taken.Addr().String())}
-	if err := s.service.reload(&wanting); err == nil || !strings.Contains(err.Error(), taken.Addr().String()) {
+	wanting.Listen = []config.Listener{listen(t, "imap+starttls://"+address), listen(t, "smtp://"+taken.Addr().String())}
+	if err := s.service.Reload(&wanting); err == nil || !strings.Contains(err.Error(), taken.Addr().String()) {
 		t.Fatalf("a listener that cannot be had: %v", err)
 	}
 	mustLogin(t, "imap", address, demoMailbox, s.password.Reveal())
 
 	secured := fixed
-	secured.listen = []listenURL{listen(t, "imap+starttls://"+address)}
-	if err := s.service.reload(&secured); err != nil {
+	secured.Listen = []config.Listener{listen(t, "imap+starttls://"+address)}
+	if err := s.service.Reload(&secured); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.service.listeners) != 1 || s.service.listeners[listenKey{serverKind{protocol: "imap", security: proxy.StartTLS}, address}] == nil {
-		t.Errorf("listeners %v", s.service.listeners)
+	if got := s.service.Status().Listeners; len(got) != 1 || got[0].URL != "imap+starttls://"+address {
+		t.Errorf("listeners %v", got)
 	}
 	// A login in the clear is refused there, whatever the password: [PRIVACYREQUIRED].
 	_, err = tryLogin("imap", address, demoMailbox, s.password.Reveal())
@@ -50,9 +50,9 @@ func TestReloadHandsOverAnAddress(t *testing.T) {
 	}
 }
 
-func listen(t *testing.T, url string) listenURL {
+func listen(t *testing.T, url string) config.Listener {
 	t.Helper()
-	l, _, err := parseListen(url)
+	l, _, err := config.ParseListener(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,15 +63,15 @@ func listen(t *testing.T, url string) listenURL {
 func TestReloadAlerts(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
-	if got := s.service.watcher.Try(t.Context()); len(got) != 0 {
+	if got := s.service.Watcher.Try(t.Context()); len(got) != 0 {
 		t.Fatalf("hooks without a configuration: %v", got)
 	}
-	c := *s.service.config.Load()
-	c.alert.MailTo = []string{demoMailbox}
-	if err := s.service.reload(&c); err != nil {
+	c := *s.service.InForce()
+	c.Alert.MailTo = []string{demoMailbox}
+	if err := s.service.Reload(&c); err != nil {
 		t.Fatal(err)
 	}
-	got := s.service.watcher.Try(t.Context())
+	got := s.service.Watcher.Try(t.Context())
 	if len(got) != 1 || got[0].Hook != "mail" || got[0].Err != nil {
 		t.Errorf("%v", got)
 	}

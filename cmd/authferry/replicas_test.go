@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -19,6 +19,8 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/config"
+	"authferry/internal/server"
 )
 
 // What .ci/postgres sets (AUTHFERRY_... would be the configuration's): a database of its own, and a command that takes
@@ -88,11 +90,11 @@ func newReplicas(t *testing.T) *replicas {
 // makeSeal takes the key that a store in a directory is made with.
 func (r *replicas) makeSeal(t *testing.T) {
 	t.Helper()
-	c, err := loadConfig(r.configPath())
+	c, err := config.Load(r.configPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	vault, err := openVault(c, zap.NewNop())
+	vault, err := server.OpenVault(c, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,15 +109,15 @@ func (r *replicas) makeSeal(t *testing.T) {
 // connectThere connects the mailbox in the database.
 func (r *replicas) connectThere(t *testing.T) {
 	t.Helper()
-	c, err := loadConfig(r.configs[0])
+	c, err := config.Load(r.configs[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	vault, err := openVault(c, zap.NewNop())
+	vault, err := server.OpenVault(c, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.service = &service{vault: vault}
+	r.service = &server.Server{Vault: vault}
 	if err := r.connect(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bytes"
@@ -18,6 +18,10 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/check"
+	"authferry/internal/buildinfo"
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -47,7 +51,7 @@ It is one text: read it before you send it.`,
 				}
 				f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 				if err != nil {
-					return failed(fmt.Errorf("writing the report: %w", err), "name a file that is not there yet")
+					return hint.New(fmt.Errorf("writing the report: %w", err), "name a file that is not there yet")
 				}
 				defer func() {
 					if err = errors.Join(err, f.Close()); err != nil {
@@ -85,14 +89,14 @@ func (b *bundle) line(format string, args ...any) { fmt.Fprintf(&b.text, format+
 func (b *bundle) collect(ctx context.Context, cmd *cobra.Command) error {
 	b.line("A report of authferry, made at %s. Secrets are left out.", time.Now().UTC().Format(time.RFC3339))
 	b.section("program")
-	b.line("%s", thisBuild())
-	b.line("user id %d, descriptors %d", os.Getuid(), descriptorLimit())
+	b.line("%s", buildinfo.Current())
+	b.line("user id %d, descriptors %d", os.Getuid(), server.DescriptorLimit())
 	path, err := configOf(cmd)
 	if err != nil {
 		return err
 	}
 	b.section("configuration")
-	c, err := loadConfig(path)
+	c, err := config.Load(path)
 	if err != nil {
 		b.line("%v", err)
 		if c, err = configForAdmin(cmd); err == nil {
@@ -107,8 +111,8 @@ func (b *bundle) collect(ctx context.Context, cmd *cobra.Command) error {
 }
 
 // configuration writes what is in force, as serve logs it.
-func (b *bundle) configuration(c *config) {
-	for _, p := range c.settings.Providers {
+func (b *bundle) configuration(c *config.Config) {
+	for _, p := range c.Settings.Providers {
 		b.mask.hide(p.ClientSecret)
 		if p.Proxy != nil {
 			password, _ := p.Proxy.User.Password()
@@ -118,11 +122,11 @@ func (b *bundle) configuration(c *config) {
 			b.mask.hide(tokens.Secret(arg))
 		}
 	}
-	for _, alias := range slices.Sorted(maps.Keys(c.settings.Aliases)) {
-		b.mask.number(c.settings.Aliases[alias])
+	for _, alias := range slices.Sorted(maps.Keys(c.Settings.Aliases)) {
+		b.mask.number(c.Settings.Aliases[alias])
 	}
-	b.mask.hide(c.postgres)
-	for _, f := range c.effective() {
+	b.mask.hide(c.Postgres)
+	for _, f := range c.Effective() {
 		values := zapcore.NewMapObjectEncoder()
 		f.AddTo(values)
 		if list, ok := values.Fields[f.Key].([]any); ok {
@@ -133,16 +137,16 @@ func (b *bundle) configuration(c *config) {
 		}
 		b.line("%s: %v", f.Key, values.Fields[f.Key])
 	}
-	for _, w := range c.warnings {
+	for _, w := range c.Warnings {
 		b.line("warning: %s", w)
 	}
 }
 
 // store writes what the store holds, and what a check says that goes without
 // touching a mailbox.
-func (b *bundle) store(ctx context.Context, c *config) (err error) {
-	if c.seal != "" {
-		borrowCredentials()
+func (b *bundle) store(ctx context.Context, c *config.Config) (err error) {
+	if c.Seal != "" {
+		config.BorrowCredentials()
 	}
 	var vault *tokens.Vault
 	defer func() {
@@ -152,10 +156,10 @@ func (b *bundle) store(ctx context.Context, c *config) (err error) {
 	}()
 	b.section("check")
 	check.Run(ctx, check.Subject{
-		Config: c.file, Store: c.fileStore(), Seal: c.seal, Providers: c.settings.Providers, Hostname: c.hostname,
+		Config: c.File, Store: c.FileStore(), Seal: c.Seal, Providers: c.Settings.Providers, Hostname: c.Hostname,
 		NoMailboxes: true,
 		Open: func() (_ *tokens.Vault, err error) {
-			vault, err = openVaultAsOwner(c)
+			vault, err = server.OpenVaultAsOwner(c)
 			return vault, err
 		},
 	}, b.step)

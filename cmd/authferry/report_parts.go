@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 
 	"authferry/admin"
 	"authferry/audit"
+	"authferry/internal/config"
 	"authferry/tokens"
 )
 
@@ -82,9 +83,9 @@ const lastLogins = 50
 
 // logins writes what became of the last logins, without the names that were
 // given with them: a person may have typed a password there.
-func (b *bundle) logins(c *config) {
+func (b *bundle) logins(c *config.Config) {
 	b.section("logins")
-	list, err := audit.Read(audit.DirIn(c.store), audit.Query{Last: lastLogins})
+	list, err := audit.Read(audit.DirIn(c.Store), audit.Query{Last: lastLogins})
 	if err != nil {
 		b.line("%v", err)
 	}
@@ -128,15 +129,15 @@ func utc(t *time.Time) string {
 const serverTime = 20 * time.Second
 
 // server writes what the running server says of itself.
-func (b *bundle) server(ctx context.Context, c *config) {
+func (b *bundle) server(ctx context.Context, c *config.Config) {
 	b.section("server")
-	if c.admin == "" {
+	if c.Admin == "" {
 		b.line(`There is no admin socket to ask it on: admin = "none".`)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, serverTime)
 	defer cancel()
-	client := admin.NewClient(c.admin)
+	client := admin.NewClient(c.Admin)
 	s, err := client.Status(ctx)
 	if err != nil {
 		b.line("%v", err)

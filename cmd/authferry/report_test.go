@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bytes"
@@ -42,9 +42,9 @@ webhook = "https://127.0.0.1:1/CANARY-hook"
 canary-alias = "somebody@example.org"
 `)
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
 		s.login(protocol, "CANARY-guess")
-		tryLogin(protocol, s.service.address(protocol), "CANARY-user", "CANARY-guess")
+		tryLogin(protocol, s.service.Address(protocol), "CANARY-user", "CANARY-guess")
 	}
 	holdOne(t, s)
 	a := s.account(t)
@@ -110,7 +110,7 @@ canary-alias = "somebody@example.org"
 // holdOne keeps a session until the test ends.
 func holdOne(t *testing.T, s *show) {
 	t.Helper()
-	h, err := hold("imap", s.service.address("imap"), demoMailbox, s.password.Reveal())
+	h, err := hold("imap", s.service.Address("imap"), demoMailbox, s.password.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}

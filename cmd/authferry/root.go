@@ -1,10 +1,13 @@
-package main
+package authferry
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"authferry/internal/config"
+	"authferry/internal/hint"
 )
 
 const orientation = `authferry lets mail programs that only know a user name and a password use
@@ -35,10 +38,10 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().String("config", "",
-		"configuration `FILE` (default $AUTHFERRY_CONFIG, then "+systemConfig+", then $XDG_CONFIG_HOME/authferry/config.toml)")
+		"configuration `FILE` (default $AUTHFERRY_CONFIG, then "+config.SystemConfig+", then $XDG_CONFIG_HOME/authferry/config.toml)")
 	root.MarkPersistentFlagFilename("config", "toml")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return misused(err, "see `%s --help`", cmd.CommandPath())
+		return hint.Usage(err, "see `%s --help`", cmd.CommandPath())
 	})
 	return root
 }
@@ -57,19 +60,19 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	advice := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
 	cmd.SuggestionsMinimumDistance = 2
 	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
-		hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), strings.Join(s, "` or `"))
+		advice = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), strings.Join(s, "` or `"))
 	}
-	return misused(fmt.Errorf("there is no command %q", args[0]), "%s", hint)
+	return hint.Usage(fmt.Errorf("there is no command %q", args[0]), "%s", advice)
 }
 
 // group is a command that is nothing without one of its subcommands.
 func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	cmd.Args = knownCommand
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return misused(fmt.Errorf("%s needs to know what to do", cmd.CommandPath()), "see `%s --help`", cmd.CommandPath())
+		return hint.Usage(fmt.Errorf("%s needs to know what to do", cmd.CommandPath()), "see `%s --help`", cmd.CommandPath())
 	}
 	cmd.AddCommand(subs...)
 	return cmd
@@ -80,9 +83,9 @@ func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return misused(fmt.Errorf("%s needs a %s", cmd.CommandPath(), names[len(args)]), "usage: %s", cmd.UseLine())
+			return hint.Usage(fmt.Errorf("%s needs a %s", cmd.CommandPath(), names[len(args)]), "usage: %s", cmd.UseLine())
 		case len(args) > len(names):
-			return misused(fmt.Errorf("%s does not know what to do with %q", cmd.CommandPath(), args[len(names)]), "usage: %s", cmd.UseLine())
+			return hint.Usage(fmt.Errorf("%s does not know what to do with %q", cmd.CommandPath(), args[len(names)]), "usage: %s", cmd.UseLine())
 		}
 		return nil
 	}
@@ -94,21 +97,21 @@ func configOf(cmd *cobra.Command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return configPath(flag)
+	return config.Path(flag)
 }
 
 // configFor loads the configuration a command was called with, and says what
 // is doubtful about it.
-func configFor(cmd *cobra.Command) (*config, error) {
+func configFor(cmd *cobra.Command) (*config.Config, error) {
 	path, err := configOf(cmd)
 	if err != nil {
 		return nil, err
 	}
-	c, err := loadConfig(path)
+	c, err := config.Load(path)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range c.warnings {
+	for _, w := range c.Warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: %s\n", w)
 	}
 	return c, nil

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // screen shows all that is needed to try the demo, on one screen of 80x24.
 func (s *show) screen(w io.Writer) error {
-	imap, pop3, smtp := s.service.address("imap"), s.service.address("pop3"), s.service.address("smtp")
+	imap, pop3, smtp := s.service.Address("imap"), s.service.Address("pop3"), s.service.Address("smtp")
 	var b strings.Builder
 	b.WriteString("A simulated Gmail that accepts only OAuth, and authferry in front of it.\n\n")
 	fmt.Fprintf(&b, "        host        port   user name        password             encryption\n")
@@ -29,7 +29,7 @@ func (s *show) screen(w io.Writer) error {
 	fmt.Fprintf(&b, "curl -s -u %s imap://%s\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s \\\n  'imap://%s/INBOX;MAILINDEX=*'\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s pop3://%s/1\n", user, pop3)
-	link, _, err := console.NewLink(context.Background(), s.service.vault, console.SignIn{Name: "demo", Lasts: 24 * time.Hour, Access: s.service.access()})
+	link, _, err := console.NewLink(context.Background(), s.service.Vault, console.SignIn{Name: "demo", Lasts: 24 * time.Hour, Access: s.service.Access()})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"encoding/base64"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"authferry/demo"
+	"authferry/internal/config"
 )
 
 // TestNoSecretInTheLog: at level debug, through good logins, bad ones and
@@ -31,7 +32,7 @@ func TestNoSecretInTheLog(t *testing.T) {
 		for _, protocol := range protocols {
 			s.login(protocol, s.password.Reveal())
 			s.login(protocol, "canary-of-a-guess")
-			tryLogin(protocol, s.service.address(protocol), "canary-of-a-guess", demoMailbox) // the wrong way round
+			tryLogin(protocol, s.service.Address(protocol), "canary-of-a-guess", demoMailbox) // the wrong way round
 		}
 	}
 	note("at first")
@@ -49,11 +50,11 @@ func TestNoSecretInTheLog(t *testing.T) {
 	for _, fault := range []demo.TokenAnswer{demo.Token500, demo.TokenHTML, demo.TokenCut, demo.TokenInvalidGrant} {
 		s.expire(t)
 		s.gmail.Faults.Token(fault)
-		c, err := loadConfig(s.configPath())
+		c, err := config.Load(s.configPath())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.service.reload(c); err != nil {
+		if err := s.service.Reload(c); err != nil {
 			t.Fatal(err)
 		}
 		loginAll()

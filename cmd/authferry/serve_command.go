@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"os"
@@ -6,6 +6,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"authferry/internal/logging"
+	"authferry/internal/server"
 )
 
 func serveCommand() *cobra.Command {
@@ -26,21 +29,21 @@ the configuration; a second one ends them at once.`,
 			if err != nil {
 				return err
 			}
-			log, level := newLogger(c.log, cmd.ErrOrStderr())
+			log, level := logging.New(c.Log, cmd.ErrOrStderr())
 			defer log.Sync()
-			for _, w := range c.warnings {
+			for _, w := range c.Warnings {
 				log.Warn(w)
 			}
-			keepWithinMemory()
+			server.KeepWithinMemory()
 			signals := make(chan os.Signal, 2) // from here on they wait to be heard
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer signal.Stop(signals)
-			s, err := startService(c, log, level)
+			s, err := server.Start(c, log, level)
 			if err != nil {
 				return err
 			}
-			s.welcome(cmd.ErrOrStderr())
-			return s.run(signals)
+			s.Welcome(cmd.ErrOrStderr())
+			return s.Run(signals)
 		},
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -11,8 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/admin"
+	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/mailsettings"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -43,10 +45,10 @@ No local password is in any of them; make one with "authferry password add".`,
 			if err := f.check(); err != nil {
 				return err
 			}
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				mailbox, _ := vault.Canonical(args[0])
-				if err := checkMailbox(mailbox); err != nil {
-					return misused(err, "usage: %s", cmd.UseLine())
+				if err := config.CheckMailbox(mailbox); err != nil {
+					return hint.Usage(err, "usage: %s", cmd.UseLine())
 				}
 				if _, err := vault.Account(ctx, mailbox); errors.Is(err, tokens.ErrNoMailbox) {
 					fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: %v\n", err)
@@ -72,7 +74,7 @@ var settingsFiles = []struct {
 	make func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error)
 }{
 	{"autoconfig", func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error) {
-		return mailsettings.Autoconfig(foldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
+		return mailsettings.Autoconfig(config.FoldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
 	}},
 	{"mobileconfig", mailsettings.Profile},
 	{"prf", mailsettings.OutlookProfile},
@@ -102,7 +104,7 @@ func (f settingsFlags) check() error {
 	programs := settingsPrograms()
 	switch {
 	case !slices.Contains(mailsettings.SettingsLanguages, f.language):
-		return misused(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.SettingsLanguages, ", "))
+		return hint.Usage(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.SettingsLanguages, ", "))
 	case f.program == "", known, slices.Contains(programs, f.program):
 		return nil
 	}
@@ -110,26 +112,26 @@ func (f settingsFlags) check() error {
 	if n := hint.Suggest(f.program, programs); n != "" {
 		advice = fmt.Sprintf("did you mean --for %s?", n)
 	}
-	return misused(fmt.Errorf("there are no settings for %q", f.program), "%s", advice)
+	return hint.Usage(fmt.Errorf("there are no settings for %q", f.program), "%s", advice)
 }
 
-func showSettings(ctx context.Context, cmd *cobra.Command, c *config, mailbox string, f settingsFlags) error {
-	services := mailServices(c, boundAddresses(ctx, c))
+func showSettings(ctx context.Context, cmd *cobra.Command, c *config.Config, mailbox string, f settingsFlags) error {
+	services := server.MailServices(c, boundAddresses(ctx, c))
 	if len(services) == 0 {
-		return failed(errors.New("there is no listener whose port is known"), "start `authferry serve`, which knows its ports")
+		return hint.New(errors.New("there is no listener whose port is known"), "start `authferry serve`, which knows its ports")
 	}
 	out := cmd.OutOrStdout()
 	for _, file := range settingsFiles {
 		if file.name == f.program {
 			content, err := file.make(mailbox, services, true)
 			if err != nil {
-				return failed(fmt.Errorf("making the %s of %s: %w", file.name, mailbox, err), "`authferry settings %s --for other` shows what there is", mailbox)
+				return hint.New(fmt.Errorf("making the %s of %s: %w", file.name, mailbox, err), "`authferry settings %s --for other` shows what there is", mailbox)
 			}
 			_, err = out.Write(content)
 			return err
 		}
 	}
-	m := cardMailbox(c, mailbox)
+	m := server.CardMailbox(c, mailbox)
 	if f.program == "" {
 		cards := mailsettings.Cards(m, services, f.language)
 		if f.json {
@@ -183,12 +185,12 @@ func printCards(w io.Writer, cards []mailsettings.Card) error {
 
 // boundAddresses are where the running server listens, by what its configuration
 // calls it. Where none runs, or it may not be asked, the configuration has to do.
-func boundAddresses(ctx context.Context, c *config) map[string]string {
+func boundAddresses(ctx context.Context, c *config.Config) map[string]string {
 	bound := map[string]string{}
-	if c.admin == "" {
+	if c.Admin == "" {
 		return bound
 	}
-	status, err := admin.NewClient(c.admin).Status(ctx)
+	status, err := admin.NewClient(c.Admin).Status(ctx)
 	if err != nil {
 		return bound
 	}

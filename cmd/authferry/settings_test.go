@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"io"
@@ -13,58 +13,9 @@ import (
 	"testing"
 
 	"authferry/internal/mailsettings"
+	"authferry/internal/server"
 	"authferry/proxy"
 )
-
-// TestMailServices: what programs elsewhere are told to connect to, by the
-// listener, the hostname and the names of the certificate.
-func TestMailServices(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		listen, hostname string
-		acme             []string
-		bound            string
-		want             mailsettings.MailService
-	}{
-		{"imaps://:993", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-		{"imaps://[::]:993", "box", nil, "", mailsettings.MailService{Protocol: "imap", Host: "box", Port: 993, Security: proxy.Implicit}},
-		{"imaps://:993", "box", []string{"mail.example.com"}, "", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-		{"imaps://:993", "MAIL.example.com", []string{"a.example.com", "mail.example.com"}, "", mailsettings.MailService{Protocol: "imap", Host: "MAIL.example.com", Port: 993, Security: proxy.Implicit}},
-		{"smtp+starttls://192.0.2.1:587", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "smtp", Host: "mail.example.com", Port: 587, Security: proxy.StartTLS}},
-		{"smtp+starttls://192.0.2.1:587", "box", nil, "", mailsettings.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 587, Security: proxy.StartTLS}},
-		{"smtp+insecure://192.0.2.1:2525", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "smtp", Host: "192.0.2.1", Port: 2525}},
-		{"pop3://localhost:1110", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "pop3", Host: "127.0.0.1", Port: 1110}},
-		{"imap://[::1]:0", "mail.example.com", nil, "[::1]:4711", mailsettings.MailService{Protocol: "imap", Host: "::1", Port: 4711}},
-		{"imap://127.0.0.1:0", "mail.example.com", nil, "", mailsettings.MailService{}},
-		{"imaps+systemd:mail:993", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-		{"imap+systemd:mail:1143", "mail.example.com", nil, "", mailsettings.MailService{Protocol: "imap", Host: "127.0.0.1", Port: 1143}},
-		{"imaps+systemd:mail", "mail.example.com", nil, "", mailsettings.MailService{}},
-		{"imaps+systemd:mail", "mail.example.com", nil, "[::]:993", mailsettings.MailService{Protocol: "imap", Host: "mail.example.com", Port: 993, Security: proxy.Implicit}},
-	} {
-		l, _, err := parseListen(c.listen)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := &config{hostname: c.hostname, listen: []listenURL{l}}
-		config.tls.acme = acmeConfig{on: c.acme != nil, hosts: c.acme}
-		bound := map[string]string{}
-		if c.bound != "" {
-			bound[c.listen] = c.bound
-		}
-		got := append(mailServices(config, bound), mailsettings.MailService{})
-		if got[0] != c.want {
-			t.Errorf("%s, %s: %+v instead of %+v", c.listen, c.hostname, got[0], c.want)
-		}
-	}
-	l, _, err := parseListen("imaps://:993")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.options.allow = "192.0.2.0/24"
-	if got := mailServices(&config{listen: []listenURL{l}}, nil); !got[0].Reserved {
-		t.Error("a listener for some is told to all")
-	}
-}
 
 // TestSettingsAsked: beside the monitor programs are told of the listeners that
 // are open, for the domains of the mailboxes there are and no others.
@@ -74,8 +25,8 @@ func TestSettingsAsked(t *testing.T) {
 	s.reconfigured(t, func(before string) string {
 		return strings.Replace(before, "listen = [", `listen = ["imaps://:0", "smtps://:0", `, 1)
 	})
-	name := s.service.config.Load().hostname
-	server := httptest.NewServer(s.service.monitor)
+	name := s.service.InForce().Hostname
+	server := httptest.NewServer(s.service.Monitor)
 	defer server.Close()
 	ask := func(path, host string) (int, string) {
 		t.Helper()
@@ -125,13 +76,13 @@ func TestReadyFilesAtWork(t *testing.T) {
 	s.reconfigured(t, func(before string) string {
 		return strings.Replace(before, "listen = [", `listen = ["imaps://127.0.0.1:0", "smtps://127.0.0.1:0", "imap+starttls://127.0.0.1:0", "smtp+starttls://127.0.0.1:0", `, 1)
 	})
-	c := s.service.config.Load()
+	c := s.service.InForce()
 	bound := map[string]string{}
-	for _, l := range s.service.status().Listeners {
+	for _, l := range s.service.Status().Listeners {
 		bound[l.URL] = l.Address
 	}
 	for security, name := range map[proxy.Security]string{proxy.Plain: "plain", proxy.StartTLS: "starttls", proxy.Implicit: "tls"} {
-		services := slices.DeleteFunc(mailServices(c, bound), func(m mailsettings.MailService) bool { return m.Security != security })
+		services := slices.DeleteFunc(server.MailServices(c, bound), func(m mailsettings.MailService) bool { return m.Security != security })
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			newReadyPrograms(t, s, services).roundTrip(t, name)

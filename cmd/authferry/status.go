@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"cmp"
@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/alert"
+	"authferry/internal/config"
+	"authferry/internal/hint"
 	"authferry/tokens"
 )
 
@@ -33,7 +35,7 @@ within the "ahead" of the [alert] table, gets no new tokens for longer than its
   authferry status > /dev/null || echo "look after authferry"`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
+			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				report, err := statusOf(ctx, c, vault, liveSessions(ctx, c), time.Now())
 				if err != nil {
 					return err
@@ -79,7 +81,7 @@ type healthView struct {
 }
 
 // liveSessions counts who is logged in by mailbox; nil if no server tells.
-func liveSessions(ctx context.Context, c *config) map[string]int {
+func liveSessions(ctx context.Context, c *config.Config) map[string]int {
 	client, err := adminClient(c)
 	if err != nil {
 		return nil
@@ -95,7 +97,7 @@ func liveSessions(ctx context.Context, c *config) map[string]int {
 	return live
 }
 
-func statusOf(ctx context.Context, c *config, vault *tokens.Vault, live map[string]int, now time.Time) (statusReport, error) {
+func statusOf(ctx context.Context, c *config.Config, vault *tokens.Vault, live map[string]int, now time.Time) (statusReport, error) {
 	names, err := vault.Mailboxes(ctx)
 	if err != nil {
 		return statusReport{}, err
@@ -131,9 +133,9 @@ func unreadable(mailbox string, err error) healthView {
 	}
 }
 
-func healthOf(c *config, vault *tokens.Vault, a *tokens.Account, now time.Time) healthView {
+func healthOf(c *config.Config, vault *tokens.Vault, a *tokens.Account, now time.Time) healthView {
 	at, certain := vault.NeedsPerson(a)
-	is := c.alert.Look(a, c.settings.Providers[a.Provider], at, certain, now)
+	is := c.Alert.Look(a, c.Settings.Providers[a.Provider], at, certain, now)
 	h := healthView{
 		Mailbox: a.Mailbox, Provider: a.Provider, State: vault.State(a),
 		Event: is.Event, Cause: is.Cause, Words: is.Advice.Words, Fix: is.Advice.Fix, Page: is.Advice.Page,
@@ -218,7 +220,7 @@ func (r statusReport) verdict() error {
 	if r.Well {
 		return nil
 	}
-	return failed(errors.New(r.Summary), "%s", cmp.Or(r.Mailboxes[0].Fix, "authferry mailbox show "+r.Mailboxes[0].Mailbox))
+	return hint.New(errors.New(r.Summary), "%s", cmp.Or(r.Mailboxes[0].Fix, "authferry mailbox show "+r.Mailboxes[0].Mailbox))
 }
 
 func showStatus(w io.Writer, r statusReport) error {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/admin"
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -61,45 +64,45 @@ overwritten only with --force.`,
 }
 
 // placeFor is one of the two stores as a configuration has it.
-func placeFor(store, seal, flag string) (*config, error) {
+func placeFor(store, seal, flag string) (*config.Config, error) {
 	resolve := func(path string) string {
 		if absolute, err := filepath.Abs(path); err == nil {
 			return absolute
 		}
 		return path
 	}
-	c := &config{seal: seal}
+	c := &config.Config{Seal: seal}
 	if strings.HasPrefix(seal, "credential:") {
-		borrowCredentials()
+		config.BorrowCredentials()
 	}
-	if !isPostgres(store) {
+	if !config.IsPostgres(store) {
 		kind, path, _ := strings.Cut(store, ":")
 		if kind != "file" || path == "" {
-			return nil, misused(fmt.Errorf("%q does not name a store", store), "write file:DIRECTORY or postgres:env:NAME")
+			return nil, hint.Usage(fmt.Errorf("%q does not name a store", store), "write file:DIRECTORY or postgres:env:NAME")
 		}
-		c.store = resolve(path)
+		c.Store = resolve(path)
 		return c, nil
 	}
 	if seal == "" {
-		return nil, misused(errors.New("a store in PostgreSQL needs the key that its servers have"), "name it with %s", flag)
+		return nil, hint.Usage(errors.New("a store in PostgreSQL needs the key that its servers have"), "name it with %s", flag)
 	}
 	var err error
-	if c.postgres, err = postgresURL(store, resolve); err != nil {
-		return nil, misused(err, "see `authferry store copy --help`")
+	if c.Postgres, err = config.PostgresURL(store, resolve); err != nil {
+		return nil, hint.Usage(err, "see `authferry store copy --help`")
 	}
-	if c.place, _, err = tokens.DescribePostgres(c.postgres); err != nil {
-		return nil, misused(err, "see `authferry store copy --help`")
+	if c.Place, _, err = tokens.DescribePostgres(c.Postgres); err != nil {
+		return nil, hint.Usage(err, "see `authferry store copy --help`")
 	}
 	return c, nil
 }
 
 // copyStore reads all of one store before it touches the other: root may have
 // to become the owner of that first.
-func copyStore(ctx context.Context, from, to *config, force bool, out io.Writer) error {
-	if from.storePlace() == to.storePlace() {
-		return misused(fmt.Errorf("%s is both FROM and TO", from.storePlace()), "name two stores")
+func copyStore(ctx context.Context, from, to *config.Config, force bool, out io.Writer) error {
+	if from.StorePlace() == to.StorePlace() {
+		return hint.Usage(fmt.Errorf("%s is both FROM and TO", from.StorePlace()), "name two stores")
 	}
-	for _, c := range []*config{from, to} {
+	for _, c := range []*config.Config{from, to} {
 		if err := unused(ctx, c); err != nil && !force {
 			return err
 		}
@@ -109,49 +112,49 @@ func copyStore(ctx context.Context, from, to *config, force bool, out io.Writer)
 		return err
 	}
 	if mailboxes, documents := whole.Count(); mailboxes+documents == 0 {
-		return failed(fmt.Errorf("there is nothing in %s", from.storePlace()), "see whether it is the right one")
+		return hint.New(fmt.Errorf("there is nothing in %s", from.StorePlace()), "see whether it is the right one")
 	}
-	place := to.storePlace()
+	place := to.StorePlace()
 	seal, err := sealOf(to)
 	if err != nil {
 		return err
 	}
 	err = atPlace(to, seal, func(s tokens.Store) error { return whole.Write(ctx, s, force) })
 	if errors.Is(err, tokens.ErrOccupied) {
-		return failed(fmt.Errorf("%s: %w", place, err), "nothing was copied; --force overwrites these")
+		return hint.New(fmt.Errorf("%s: %w", place, err), "nothing was copied; --force overwrites these")
 	}
 	if err != nil {
-		return failed(fmt.Errorf("copying to %s: %w", place, err), "what is written already is written again the next time")
+		return hint.New(fmt.Errorf("copying to %s: %w", place, err), "what is written already is written again the next time")
 	}
 	// Opened anew: memory would vouch for itself.
 	if err := atPlace(to, seal, func(s tokens.Store) error { return whole.Verify(ctx, s) }); err != nil {
-		return failed(fmt.Errorf("reading back from %s: %w", place, err), "see that no server is at work there, and copy again")
+		return hint.New(fmt.Errorf("reading back from %s: %w", place, err), "see that no server is at work there, and copy again")
 	}
 	mailboxes, documents := whole.Count()
 	_, err = fmt.Fprintf(out, "Copied to %s and read back: mailboxes %d, documents of the console %d.\n"+
 		"Now name it as the store, with its seal, in the configuration; %s is as it was, and no server should start on it again.\n",
-		place, mailboxes, documents, from.storePlace())
+		place, mailboxes, documents, from.StorePlace())
 	return err
 }
 
 // sealOf loads the seal of the store to write to, and becomes the owner of its
 // directory: after a key that the owner need not be able to read, and before one
 // that is kept, or made, in that directory.
-func sealOf(to *config) (seal *tokens.Seal, err error) {
-	const hint = "--to-seal says which key it is"
-	if to.seal != "" {
-		if seal, err = tokens.LoadSeal(to.seal, ""); err != nil {
-			return nil, failed(err, hint)
+func sealOf(to *config.Config) (seal *tokens.Seal, err error) {
+	const advice = "--to-seal says which key it is"
+	if to.Seal != "" {
+		if seal, err = tokens.LoadSeal(to.Seal, ""); err != nil {
+			return nil, hint.New(err, advice)
 		}
 	}
-	if dir := to.fileStore(); dir != "" {
-		if to.store, err = actAsOwner(dir); err != nil {
+	if dir := to.FileStore(); dir != "" {
+		if to.Store, err = server.ActAsOwner(dir); err != nil {
 			return nil, err
 		}
 	}
-	if to.seal == "" {
-		if seal, err = tokens.LoadSeal("", to.store); err != nil {
-			return nil, failed(err, hint)
+	if to.Seal == "" {
+		if seal, err = tokens.LoadSeal("", to.Store); err != nil {
+			return nil, hint.New(err, advice)
 		}
 	}
 	return seal, nil
@@ -160,50 +163,50 @@ func sealOf(to *config) (seal *tokens.Seal, err error) {
 // unused refuses a directory that a server is at work in: one whose admin socket
 // answers, or that holds the store, as it does while it starts, or without a
 // socket.
-func unused(ctx context.Context, c *config) error {
-	dir := c.fileStore()
+func unused(ctx context.Context, c *config.Config) error {
+	dir := c.FileStore()
 	if dir == "" {
 		return nil
 	}
 	if _, err := admin.NewClient(admin.PathIn(dir)).Status(ctx); err != nil {
-		held, err := isServed(dir)
+		held, err := server.IsServed(dir)
 		if err != nil {
-			return failed(err, "run this as root, or as the user whose store it is; --force copies all the same")
+			return hint.New(err, "run this as root, or as the user whose store it is; --force copies all the same")
 		}
 		if !held {
 			return nil
 		}
 	}
-	return failed(fmt.Errorf("a server is at work on %s", c.storePlace()), "stop it first; --force copies all the same")
+	return hint.New(fmt.Errorf("a server is at work on %s", c.StorePlace()), "stop it first; --force copies all the same")
 }
 
-func readPlace(ctx context.Context, c *config) (whole *tokens.Contents, err error) {
-	if dir := c.fileStore(); dir != "" { // opening it would make one
+func readPlace(ctx context.Context, c *config.Config) (whole *tokens.Contents, err error) {
+	if dir := c.FileStore(); dir != "" { // opening it would make one
 		if _, err := os.Stat(filepath.Join(dir, "mailboxes")); err != nil {
-			return nil, failed(fmt.Errorf("there is no store in %s: %w", dir, err), "name the directory that the configuration has as its store")
+			return nil, hint.New(fmt.Errorf("there is no store in %s: %w", dir, err), "name the directory that the configuration has as its store")
 		}
 	}
-	key := c.seal
+	key := c.Seal
 	if key == "" { // by its name, since it is not to be made where it is missing
-		key = "file:" + filepath.Join(c.store, "seal.key")
+		key = "file:" + filepath.Join(c.Store, "seal.key")
 	}
 	seal, err := tokens.LoadSeal(key, "")
 	if err != nil {
-		return nil, failed(err, "--from-seal says which key it is")
+		return nil, hint.New(err, "--from-seal says which key it is")
 	}
 	err = atPlace(c, seal, func(s tokens.Store) error {
 		whole, err = tokens.ReadContents(ctx, s)
 		return err
 	})
 	if err != nil {
-		return nil, failed(fmt.Errorf("reading %s: %w", c.storePlace(), err), "nothing was copied: mend or remove what cannot be read first")
+		return nil, hint.New(fmt.Errorf("reading %s: %w", c.StorePlace(), err), "nothing was copied: mend or remove what cannot be read first")
 	}
 	return whole, nil
 }
 
 // atPlace opens a store, does something with it, and closes it.
-func atPlace(c *config, seal *tokens.Seal, do func(tokens.Store) error) error {
-	store, err := openStore(c, seal, zap.NewNop())
+func atPlace(c *config.Config, seal *tokens.Seal, do func(tokens.Store) error) error {
+	store, err := server.OpenStore(c, seal, zap.NewNop())
 	if err != nil {
 		return err
 	}

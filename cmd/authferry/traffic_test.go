@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"bufio"
@@ -17,13 +17,16 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/config"
+	"authferry/internal/server"
 )
 
 // trafficSessions is how many sessions a reload has to leave alone, as far as this
 // machine has descriptors for both ends of both legs.
 func trafficSessions() int {
 	n := 500 / slowdown
-	if limit := descriptorLimit(); limit > 0 {
+	if limit := server.DescriptorLimit(); limit > 0 {
 		n = min(n, (limit-500)/4)
 	}
 	return n
@@ -40,7 +43,7 @@ func TestReloadLosesNoByte(t *testing.T) {
 	workers := make([]*worker, trafficSessions())
 	for i := range workers {
 		var err error
-		if workers[i], err = l.enter(s.service.address("imap")); err != nil {
+		if workers[i], err = l.enter(s.service.Address("imap")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,14 +72,15 @@ func TestReloadLosesNoByte(t *testing.T) {
 		if err := os.WriteFile(s.configPath(), []byte(changed), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.service.reloadFile(); (err != nil) != change.refused {
+		if err := s.service.ReloadFile(); (err != nil) != change.refused {
 			t.Errorf("%q for %q: %v", change.to, change.from, err)
 		}
 	}
 	l.await(t, len(workers))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := s.service.shutdown(ctx); err != nil {
+	l.stops.Store(true)
+	if err := s.service.Shutdown(ctx); err != nil {
 		t.Errorf("stopping: %v", err)
 	}
 	sessions.Wait()
@@ -87,14 +91,14 @@ func TestReloadLosesNoByte(t *testing.T) {
 		}
 	}
 	// Another takes its place.
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.service, err = startService(c, zap.NewNop(), zap.NewAtomicLevel()); err != nil {
+	if s.service, err = server.Start(c, zap.NewNop(), zap.NewAtomicLevel()); err != nil {
 		t.Fatal(err)
 	}
-	mustLogin(t, "imap", s.service.address("imap"), demoMailbox, s.password.Reveal())
+	mustLogin(t, "imap", s.service.Address("imap"), demoMailbox, s.password.Reveal())
 }
 
 // traffic is what sessions have to do.
@@ -102,6 +106,7 @@ type traffic struct {
 	*show
 	message string // the one mail, which all fetch
 	rounds  atomic.Int64
+	stops   atomic.Bool
 }
 
 func newTraffic(t *testing.T, s *show) *traffic {
@@ -113,12 +118,8 @@ func newTraffic(t *testing.T, s *show) *traffic {
 	return l
 }
 
-// stopping tells whether the server stops, which is when it is enough.
-func (l *traffic) stopping() bool {
-	l.service.mu.Lock()
-	defer l.service.mu.Unlock()
-	return l.service.stopping
-}
+// stopping reports whether the server is about to stop or stops.
+func (l *traffic) stopping() bool { return l.stops.Load() }
 
 // noise is text that repeats nowhere, so that a piece lost or moved shows.
 func noise(size int) string {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"os"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/emersion/go-smtp"
+
+	"authferry/internal/config"
 )
 
 // TestTrustedNetwork: go-smtp's client sends without logging in, as somebody
@@ -16,7 +18,7 @@ func TestTrustedNetwork(t *testing.T) {
 	s, _ := newShow(t)
 	client := func() *smtp.Client {
 		t.Helper()
-		c, err := smtp.Dial(s.service.address("smtp"))
+		c, err := smtp.Dial(s.service.Address("smtp"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,9 +43,9 @@ func TestTrustedNetwork(t *testing.T) {
 	if err := os.WriteFile(s.configPath(), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err == nil {
-		err = s.service.reload(c)
+		err = s.service.Reload(c)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,22 +1,25 @@
-package main
+package authferry
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"authferry/internal/config"
+	"authferry/internal/server"
 )
 
 // TestUnusedSeesTheLock: a server that has no socket, or none yet, is at work, too;
 // and looking for it leaves nothing behind.
 func TestUnusedSeesTheLock(t *testing.T) {
-	c := &config{store: t.TempDir()}
+	c := &config.Config{Store: t.TempDir()}
 	if err := unused(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(c.store, serveLock)); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(c.Store, server.ServeLock)); !os.IsNotExist(err) {
 		t.Errorf("looking made a lock: %v", err)
 	}
-	release, err := holdStore(c.store)
+	release, err := server.HoldStore(c.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +34,7 @@ func TestUnusedSeesTheLock(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	release, err = holdStore(c.store)
+	release, err = server.HoldStore(c.Store)
 	if err != nil {
 		t.Fatal(err)
 	}

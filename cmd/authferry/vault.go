@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -12,16 +12,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/config"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
 // withVault runs a command that works on the store and is done.
-func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config, vault *tokens.Vault) error) error {
+func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config.Config, vault *tokens.Vault) error) error {
 	c, err := configFor(cmd)
 	if err != nil {
 		return err
 	}
-	vault, err := openVaultAsOwner(c)
+	vault, err := server.OpenVaultAsOwner(c)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"encoding/json"
@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"authferry/internal/buildinfo"
 )
 
 func versionCommand() *cobra.Command {
@@ -19,9 +21,9 @@ the Go release that built it. Put it into every bug report.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-				return printJSON(cmd.OutOrStdout(), thisBuild())
+				return printJSON(cmd.OutOrStdout(), buildinfo.Current())
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), thisBuild())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), buildinfo.Current())
 			return err
 		},
 	}

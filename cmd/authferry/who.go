@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/admin"
+	"authferry/internal/hint"
 )
 
 func whoCommand() *cobra.Command {
@@ -112,7 +113,7 @@ It is no failure if no session fits.`,
 				which.Mailbox = args[0]
 			}
 			if which == (admin.Which{}) {
-				return misused(errors.New("kick needs to know whom"), "a MAILBOX, --session, --password, --address, or --all")
+				return hint.Usage(errors.New("kick needs to know whom"), "a MAILBOX, --session, --password, --address, or --all")
 			}
 			c, err := configForAdmin(cmd)
 			if err != nil {

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/config"
+	"authferry/internal/logging"
+	"authferry/internal/server"
 	"authferry/tokens"
 )
 
@@ -34,13 +37,13 @@ func newShow(t *testing.T) (*show, *transcript) {
 		t.Fatal(err)
 	}
 	amend(t, s.configPath(), "[gate]\ndelay = \"1ms\"\nfailures = 1000\n[log]\nlevel = \"debug\"\n")
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := newTranscript()
-	log, level := newLogger(c.log, text)
-	if s.service, err = startService(c, log, level); err != nil {
+	log, level := logging.New(c.Log, text)
+	if s.service, err = server.Start(c, log, level); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.connect(t.Context(), c); err != nil {
@@ -64,12 +67,12 @@ func amend(t *testing.T, path, more string) {
 // store opens the store once more, as another process would.
 func (s *show) store(t *testing.T) *tokens.FileStore {
 	t.Helper()
-	c := s.service.config.Load()
-	seal, err := tokens.LoadSeal(c.seal, c.store)
+	c := s.service.InForce()
+	seal, err := tokens.LoadSeal(c.Seal, c.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(c.store, seal)
+	store, err := tokens.OpenFileStore(c.Store, seal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +102,7 @@ func (s *show) account(t *testing.T) *tokens.Account {
 }
 
 func (s *show) login(protocol, password string) (verdict, error) {
-	return tryLogin(protocol, s.service.address(protocol), demoMailbox, password)
+	return tryLogin(protocol, s.service.Address(protocol), demoMailbox, password)
 }
 
 // TestStampede: a thousand programs log in at once to a mailbox whose access
@@ -116,7 +119,7 @@ func TestStampede(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, _ := newShow(t)
-			s.service.level.SetLevel(zap.WarnLevel)
+			s.service.Level.SetLevel(zap.WarnLevel)
 			s.gmail.Faults.TokenDelay(200 * time.Millisecond) // for all to be there
 			test.end(s)
 			start := make(chan struct{})
@@ -171,7 +174,7 @@ func TestTokenFaults(t *testing.T) {
 			}
 			s.heal(t, fault)
 			for _, protocol := range protocols {
-				mustLogin(t, protocol, s.service.address(protocol), demoMailbox, s.password.Reveal())
+				mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
 			}
 		})
 	}
@@ -181,12 +184,12 @@ func TestTokenFaults(t *testing.T) {
 // about the grant, nothing otherwise but to wait, which a reload cuts short.
 func (s *show) heal(t *testing.T, fault demo.TokenAnswer) {
 	t.Helper()
-	c, err := loadConfig(s.configPath())
+	c, err := config.Load(s.configPath())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if fault == demo.TokenInvalidGrant {
-		if state := s.service.vault.State(s.account(t)); state != tokens.StateNeedsConsent {
+		if state := s.service.Vault.State(s.account(t)); state != tokens.StateNeedsConsent {
 			t.Errorf("state %s", state)
 		}
 		before := s.password
@@ -198,7 +201,7 @@ func (s *show) heal(t *testing.T, fault demo.TokenAnswer) {
 		}
 		return
 	}
-	if err := s.service.reload(c); err != nil {
+	if err := s.service.Reload(c); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -218,7 +221,7 @@ func TestMailFaults(t *testing.T) {
 					t.Errorf("%s: %s: %v", protocol, v, err)
 				}
 				s.gmail.Faults.Mail(protocol, demo.MailNormal)
-				mustLogin(t, protocol, s.service.address(protocol), demoMailbox, s.password.Reveal())
+				mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
 			}
 		})
 	}
@@ -246,7 +249,7 @@ func TestWrongPasswordChangesNothing(t *testing.T) {
 		t.Errorf("%d refreshes", n-calls)
 	}
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
 	}
 }
 

@@ -1,12 +1,14 @@
 //go:build !windows
 
-package main
+package authferry
 
 import (
 	"errors"
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"authferry/internal/hint"
 )
 
 // serviceActions are what `authferry service` does, which only Windows needs:
@@ -25,5 +27,5 @@ func useInstead(cmd *cobra.Command) error {
 	case "freebsd", "openbsd", "netbsd":
 		instead = "have an rc.d script start `authferry serve`: see `man rc.subr`"
 	}
-	return misused(errors.New(cmd.CommandPath()+" is for Windows"), "%s", instead)
+	return hint.Usage(errors.New(cmd.CommandPath()+" is for Windows"), "%s", instead)
 }

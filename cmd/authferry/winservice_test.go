@@ -1,10 +1,12 @@
-package main
+package authferry
 
 import (
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"authferry/internal/config"
 )
 
 // TestServiceSID: the account of a service whose SID every Windows has.
@@ -21,21 +23,21 @@ func TestServiceSID(t *testing.T) {
 // TestFirstConfig: what a new service is given can be served, and with what is
 // commented out in it, too.
 func TestFirstConfig(t *testing.T) {
-	c := load(t, firstConfig)
-	if c.store != filepath.Join(filepath.Dir(c.file), "state") || len(c.settings.Providers) != 0 {
+	c := loadText(t, t.TempDir(), firstConfig)
+	if c.Store != filepath.Join(filepath.Dir(c.File), "state") || len(c.Settings.Providers) != 0 {
 		t.Errorf("%+v", c)
 	}
 	dir := t.TempDir()
-	client, err := os.ReadFile("testdata/client_secret_demo.json")
+	client, err := os.ReadFile("../../internal/config/testdata/client_secret_demo.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "client_secret.json"), client, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	full := loadIn(t, dir, strings.NewReplacer("#[", "[", "#client_file", "client_file").Replace(firstConfig))
-	if p := full.settings.Providers["gmail"]; p == nil || p.ClientID == "" {
-		t.Errorf("%+v", full.settings.Providers)
+	full := loadText(t, dir, strings.NewReplacer("#[", "[", "#client_file", "client_file").Replace(firstConfig))
+	if p := full.Settings.Providers["gmail"]; p == nil || p.ClientID == "" {
+		t.Errorf("%+v", full.Settings.Providers)
 	}
 }
 
@@ -76,4 +78,18 @@ func TestLogFile(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// loadText loads a configuration written into a directory.
+func loadText(t *testing.T, dir, text string) *config.Config {
+	t.Helper()
+	file := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -1,4 +1,4 @@
-package main
+package authferry
 
 import (
 	"errors"
@@ -15,6 +15,11 @@ import (
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 	"golang.org/x/sys/windows/svc/mgr"
+
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/internal/logging"
+	"authferry/internal/server"
 )
 
 var serviceActions = map[string]func(cmd *cobra.Command) error{
@@ -39,7 +44,7 @@ func installService(cmd *cobra.Command) error {
 	}
 	m, err := mgr.Connect()
 	if err != nil {
-		return failed(fmt.Errorf("asking the service control manager: %w", err), asAdministrator)
+		return hint.New(fmt.Errorf("asking the service control manager: %w", err), asAdministrator)
 	}
 	defer m.Disconnect()
 	s, err := m.CreateService(serviceName, program, mgr.Config{
@@ -48,10 +53,10 @@ func installService(cmd *cobra.Command) error {
 		ServiceStartName: `NT SERVICE\` + serviceName, SidType: windows.SERVICE_SID_TYPE_UNRESTRICTED,
 	}, "service", "run", "--config", file)
 	if errors.Is(err, windows.ERROR_SERVICE_EXISTS) {
-		return failed(errors.New("the service is there already"), "`authferry service remove` unmakes it; configuration and mailboxes stay")
+		return hint.New(errors.New("the service is there already"), "`authferry service remove` unmakes it; configuration and mailboxes stay")
 	}
 	if err != nil {
-		return failed(fmt.Errorf("making the service: %w", err), asAdministrator)
+		return hint.New(fmt.Errorf("making the service: %w", err), asAdministrator)
 	}
 	defer s.Close()
 	if err := furnish(s, file); err != nil {
@@ -66,7 +71,7 @@ func installService(cmd *cobra.Command) error {
 func serviceConfig(cmd *cobra.Command) (string, error) {
 	file, err := cmd.Flags().GetString("config")
 	if err != nil || file == "" {
-		return filepath.Join(programData(), "config.toml"), err
+		return filepath.Join(config.ProgramData(), "config.toml"), err
 	}
 	return filepath.Abs(file)
 }
@@ -88,8 +93,8 @@ func furnish(s *mgr.Service, file string) error {
 	if err := eventlog.InstallAsEventCreate(serviceName, eventlog.Error|eventlog.Warning|eventlog.Info); err != nil {
 		return fmt.Errorf("making a source of events: %w", err)
 	}
-	if err := closeDirectory(programData()); err != nil {
-		return fmt.Errorf("making %s: %w", programData(), err)
+	if err := closeDirectory(config.ProgramData()); err != nil {
+		return fmt.Errorf("making %s: %w", config.ProgramData(), err)
 	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
@@ -126,15 +131,15 @@ const stopTime = 90 * time.Second
 func removeService(cmd *cobra.Command) error {
 	m, err := mgr.Connect()
 	if err != nil {
-		return failed(fmt.Errorf("asking the service control manager: %w", err), asAdministrator)
+		return hint.New(fmt.Errorf("asking the service control manager: %w", err), asAdministrator)
 	}
 	defer m.Disconnect()
 	s, err := m.OpenService(serviceName)
 	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
-		return failed(errors.New("there is no such service"), "`authferry service install` makes it")
+		return hint.New(errors.New("there is no such service"), "`authferry service install` makes it")
 	}
 	if err != nil {
-		return failed(fmt.Errorf("opening the service: %w", err), asAdministrator)
+		return hint.New(fmt.Errorf("opening the service: %w", err), asAdministrator)
 	}
 	defer s.Close()
 	status, err := s.Control(svc.Stop)
@@ -151,7 +156,7 @@ func removeService(cmd *cobra.Command) error {
 	if err := eventlog.Remove(serviceName); err != nil && !errors.Is(err, windows.ERROR_FILE_NOT_FOUND) {
 		return fmt.Errorf("unmaking its source of events: %w", err)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "the service is gone; %s stays\n", programData())
+	fmt.Fprintf(cmd.ErrOrStderr(), "the service is gone; %s stays\n", config.ProgramData())
 	return nil
 }
 
@@ -160,7 +165,7 @@ const fullLog = 16 << 20
 
 func runService(cmd *cobra.Command) error {
 	if is, err := svc.IsWindowsService(); err != nil || !is {
-		return misused(errors.New("this is no service"), "`sc start authferry` starts the service; `authferry serve` serves from a terminal")
+		return hint.Usage(errors.New("this is no service"), "`sc start authferry` starts the service; `authferry serve` serves from a terminal")
 	}
 	events, err := eventlog.Open(serviceName)
 	if err != nil {
@@ -187,7 +192,7 @@ func (m *managed) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 	defer log.Close()
 	signals := make(chan os.Signal, 2)
 	ended := make(chan error, 1)
-	go func() { ended <- s.run(signals) }()
+	go func() { ended <- s.Run(signals) }()
 	status := svc.Status{State: svc.Running, Accepts: svc.AcceptStop | svc.AcceptShutdown | svc.AcceptParamChange}
 	changes <- status
 	for {
@@ -199,13 +204,13 @@ func (m *managed) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 			case svc.ParamChange:
 				signals <- syscall.SIGHUP
 			case svc.Stop, svc.Shutdown:
-				drain := s.config.Load().drain + vaultClose
+				drain := s.Config.Load().Drain + server.VaultClose
 				status = svc.Status{State: svc.StopPending, WaitHint: uint32(drain.Milliseconds())}
 				changes <- status
 				signals <- syscall.SIGTERM
 			}
 		case err := <-ended:
-			s.log.Sync()
+			s.Log.Sync()
 			if err == nil {
 				return false, 0
 			}
@@ -219,20 +224,20 @@ func (m *managed) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 }
 
 // begin opens the log and starts the service.
-func (m *managed) begin() (*service, io.Closer, error) {
+func (m *managed) begin() (*server.Server, io.Closer, error) {
 	c, err := configFor(m.cmd)
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := openLogFile(filepath.Join(filepath.Dir(c.file), "authferry.log"), fullLog)
+	file, err := openLogFile(filepath.Join(filepath.Dir(c.File), "authferry.log"), fullLog)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the log: %w", err)
 	}
-	log, level := newLogger(c.log, file)
-	for _, w := range c.warnings {
+	log, level := logging.New(c.Log, file)
+	for _, w := range c.Warnings {
 		log.Warn(w)
 	}
-	s, err := startService(c, log, level)
+	s, err := server.Start(c, log, level)
 	if err != nil {
 		log.Error("not started", zap.Error(err))
 		return nil, nil, errors.Join(err, file.Close())

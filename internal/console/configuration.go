@@ -1,14 +1,10 @@
 package console
 
-import "strings"
+import (
+	"strings"
 
-// Setting is a key of the configuration as it is in force.
-type Setting struct {
-	Key      string // with the tables around it, as the file would have it
-	Value    string // never a secret
-	Line     int    // of the file
-	Variable string // of the environment; without a line and this, it is the default
-}
+	"authferry/internal/config/document"
+)
 
 func (c *Console) mountConfiguration() {
 	c.handle("GET /configuration", administrators, (*visit).configurationPage)
@@ -17,7 +13,7 @@ func (c *Console) mountConfiguration() {
 // settingGroup is a table of the configuration.
 type settingGroup struct {
 	Table    string
-	Settings []Setting
+	Settings []document.Setting
 }
 
 // configurationPage shows the configuration, and where each value comes from.

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/check"
+	"authferry/internal/config/document"
 	"authferry/internal/mailsettings"
 	"authferry/internal/printable"
 	"authferry/proxy"
@@ -32,7 +33,7 @@ type Backing struct {
 	// MailSettings answer programs that ask for their settings; nil: nobody does.
 	MailSettings *mailsettings.MailSettings
 	// Settings are the configuration in force, without its secrets, and its file.
-	Settings func() (file string, settings []Setting)
+	Settings func() (file string, settings []document.Setting)
 
 	// Sessions are those that are logged in; Kick ends those that match, Sweep
 	// those whose password or mailbox is gone.

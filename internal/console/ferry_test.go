@@ -22,6 +22,7 @@ import (
 
 	"authferry/check"
 	"authferry/demo"
+	"authferry/internal/config/document"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -76,7 +77,7 @@ func newFerry(t *testing.T) *ferry {
 		Servers: func() []MailServer {
 			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}
 		},
-		Settings: func() (string, []Setting) { return "config.toml", nil },
+		Settings: func() (string, []document.Setting) { return "config.toml", nil },
 		Sessions: func() []proxy.SessionInfo { return nil },
 		Kick:     func(func(proxy.SessionInfo) bool) int { return 0 },
 		Sweep:    func() {},

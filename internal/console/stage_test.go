@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/config/document"
 	"authferry/internal/mailsettings"
 	"authferry/proxy"
 	"authferry/tokens"
@@ -111,8 +112,8 @@ func newStage(t *testing.T) *stage {
 			return mailsettings.Cards(mailsettings.CardMailbox{Address: mailbox}, staged, language)
 		},
 		MailSettings: stagedSettings(),
-		Settings: func() (string, []Setting) {
-			return "/etc/authferry/config.toml", []Setting{{Key: "store", Value: `"file:/s"`}, {Key: "provider.gmail.client_id", Value: `"id"`, Line: 7}, {Key: "log.level", Value: `"info"`, Variable: "AUTHFERRY_LOG_LEVEL"}}
+		Settings: func() (string, []document.Setting) {
+			return "/etc/authferry/config.toml", []document.Setting{{Key: "store", Value: `"file:/s"`}, {Key: "provider.gmail.client_id", Value: `"id"`, Line: 7}, {Key: "log.level", Value: `"info"`, Variable: "AUTHFERRY_LOG_LEVEL"}}
 		},
 		Sessions: func() []proxy.SessionInfo { return slices.Clone(s.sessions) },
 		Kick: func(match func(proxy.SessionInfo) bool) (n int) {

@@ -10,8 +10,9 @@ import (
 // Error is an error with a hint: what a person can do about it. The text of the
 // error does not repeat the hint.
 type Error struct {
-	Err  error
-	Hint string
+	Err   error
+	Hint  string
+	usage bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -19,8 +20,26 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // New attaches a hint to err.
 func New(err error, format string, args ...any) error {
-	return &Error{err, fmt.Sprintf(format, args...)}
+	return &Error{Err: err, Hint: fmt.Sprintf(format, args...)}
 }
+
+// Usage attaches a hint to an error in how a command was called or configured.
+func Usage(err error, format string, args ...any) error {
+	return &Error{Err: err, Hint: fmt.Sprintf(format, args...), usage: true}
+}
+
+// IsUsage reports whether the command line or the configuration is to blame for
+// an error, which programs end with another exit code than other failures.
+func IsUsage(err error) bool {
+	u, ok := errors.AsType[interface {
+		error
+		IsUsage() bool
+	}](err)
+	return ok && u.IsUsage()
+}
+
+// IsUsage is for [IsUsage].
+func (e *Error) IsUsage() bool { return e.usage }
 
 // Of returns the hint of an error, or "". Of several, the outermost counts: it
 // knows best what the person was doing.

@@ -1,0 +1,99 @@
+package document
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// note remembers the value of a key, given or by default, for people who want to
+// know what is in force. What may be a secret is not remembered at all.
+func (t *Table) note(key string, value any, given bool) {
+	path := t.path + key
+	shown, ok := shownValue(key, value)
+	if !ok || slices.ContainsFunc(t.doc.Keys, func(s Setting) bool { return s.Key == path }) {
+		return
+	}
+	s := Setting{Key: path, Value: shown}
+	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
+		s.Line = t.doc.positions.line(path)
+	}
+	if !given {
+		s.Variable = ""
+	}
+	t.doc.Keys = append(t.doc.Keys, s)
+}
+
+// hiddenKeys hold secrets; runKeys are programs whose arguments may.
+var (
+	hiddenKeys = []string{"client_secret", "webhook"}
+	runKeys    = []string{"token_command", "command"}
+)
+
+const hiddenValue = "•••"
+
+// shownValue is a value as the file would have it; ok is false for tables, whose
+// keys speak for themselves.
+func shownValue(key string, value any) (shown string, ok bool) {
+	switch value := value.(type) {
+	case string:
+		switch {
+		case slices.Contains(hiddenKeys, key) && value != "":
+			return hiddenValue, true
+		case strings.Contains(value, "://"):
+			return fmt.Sprintf("%q", withoutUser(value)), true
+		}
+		return fmt.Sprintf("%q", value), true
+	case []any:
+		var parts []string
+		for i, v := range value {
+			s, ok := shownValue("", v)
+			if !ok {
+				return "", false // a list of tables
+			}
+			if slices.Contains(runKeys, key) && i > 0 {
+				s = hiddenValue
+			}
+			parts = append(parts, s)
+		}
+		return "[" + strings.Join(parts, ", ") + "]", true
+	case time.Duration:
+		return fmt.Sprintf("%q", shortDuration(value)), true
+	case bool, int64, int, float64:
+		return fmt.Sprint(value), true
+	}
+	return "", false
+}
+
+// withoutUser is an address without the user and password that may be in it. A
+// database's may have them among its parameters, too (password, sslpassword).
+func withoutUser(address string) string {
+	scheme, _, _ := strings.Cut(address, "://")
+	database := slices.Contains([]string{"postgres", "postgresql"}, strings.ToLower(scheme))
+	u, err := url.Parse(address)
+	switch {
+	case err != nil && (database || strings.Contains(address, "@")):
+		return hiddenValue
+	case database:
+		place := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+		return place.String()
+	case err != nil || u.User == nil:
+		return address
+	}
+	u.User = nil
+	return strings.Replace(u.String(), "://", "://"+hiddenValue+"@", 1)
+}
+
+// shortDuration is a time span without the zeros at its end.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

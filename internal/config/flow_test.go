@@ -1,0 +1,262 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"authferry/internal/config/configtest"
+	"authferry/tokens"
+)
+
+// TestLike: a table that is like another differs from it by what it says, and
+// leaves it as it is.
+func TestLike(t *testing.T) {
+	c := load(t, `
+[provider.zwei]
+like = "contoso"
+client_id = "third"
+smtp = ""
+[provider.contoso]
+like = "microsoft"
+client_id = "second"
+client_secret = "of the second"
+tenant = "contoso.com"
+[provider.contoso.auth_params]
+domain_hint = "contoso.com"
+[provider.fabrikam]
+like = "contoso"
+tenant = "fabrikam.com"
+[provider.microsoft]
+client_id = "first"
+`)
+	known := tokens.Builtin()["microsoft"]
+	first, second := c.Settings.Providers["microsoft"], c.Settings.Providers["contoso"]
+	third, fourth := c.Settings.Providers["zwei"], c.Settings.Providers["fabrikam"]
+	if first.TokenURL != known.TokenURL || first.ClientID != "first" || first.AuthParams["domain_hint"] != "" {
+		t.Errorf("microsoft: %q %q", first.TokenURL, first.ClientID)
+	}
+	for _, p := range []*tokens.Provider{second, third} {
+		for _, address := range []string{p.AuthURL, p.TokenURL, p.DeviceURL} {
+			if !strings.HasPrefix(address, "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/") {
+				t.Errorf("%s: %s", p.Name, address)
+			}
+		}
+		if p.AuthParams["domain_hint"] != "contoso.com" {
+			t.Errorf("%s: %v", p.Name, p.AuthParams)
+		}
+	}
+	if second.Name != "contoso" || second.SMTP != known.SMTP || !slices.Equal(second.Scopes, known.Scopes) {
+		t.Errorf("contoso: %q %v", second.Name, second.SMTP)
+	}
+	if third.Name != "zwei" || third.ClientID != "third" || third.SMTP.Host != "" || third.IMAP != known.IMAP {
+		t.Errorf("zwei: %q %q %v", third.Name, third.ClientID, third.SMTP)
+	}
+	if !third.ClientSecret.Empty() || second.ClientSecret.Reveal() != "of the second" {
+		t.Error("a client has the secret of another")
+	}
+	if fourth.ClientID != "second" || fourth.ClientSecret.Reveal() != "of the second" ||
+		!strings.HasPrefix(fourth.TokenURL, "https://login.microsoftonline.com/fabrikam.com/") {
+		t.Errorf("fabrikam: %q %q", fourth.ClientID, fourth.TokenURL)
+	}
+}
+
+// TestMovedService: where tokens come from somewhere else, they are not shown
+// to what was known of the provider before.
+func TestMovedService(t *testing.T) {
+	known := tokens.Builtin()["gmail"]
+	for _, test := range []struct{ tables, revoke, userinfo string }{
+		{"", known.RevokeURL, known.UserInfoURL},
+		{"token_url = 'https://oauth2.googleapis.com/v4/token'", known.RevokeURL, known.UserInfoURL},
+		{"token_url = 'http://127.0.0.1:1/token'", "", ""},
+		{"token_url = 'http://127.0.0.1:1/token'\nuserinfo_url = 'http://127.0.0.1:1/me'", "", "http://127.0.0.1:1/me"},
+	} {
+		p := load(t, "[provider.gmail]\nclient_id = 'x'\n"+test.tables).Settings.Providers["gmail"]
+		if p.RevokeURL != test.revoke || p.UserInfoURL != test.userinfo {
+			t.Errorf("%s: revoke %q, userinfo %q", test.tables, p.RevokeURL, p.UserInfoURL)
+		}
+	}
+}
+
+// TestFlows: the flow is what was named, or what the proof given is for.
+func TestFlows(t *testing.T) {
+	dir := t.TempDir()
+	configtest.WriteProofs(t, dir)
+	personal := tokens.Builtin()["microsoft"].Scopes
+	for _, test := range []struct {
+		table  string
+		flow   tokens.Flow
+		scopes []string
+	}{
+		{"like = 'gmail'\nservice_account_file = 'account.json'", tokens.FlowServiceAccount, []string{"https://mail.google.com/"}},
+		{"like = 'gmail'\ntoken_command = ['./print']", tokens.FlowTokenCommand, []string{"https://mail.google.com/"}},
+		{"token_command = ['./print']\nimap = 'imaps://imap.example.org'", tokens.FlowTokenCommand, nil},
+		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\ncertificate_file = 'client.pem'\ncertificate_key_file = 'client.key'", tokens.FlowClientCredentials, microsoftApp},
+		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'", tokens.FlowClientCredentials, microsoftApp},
+		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'\nscopes = ['mine']", tokens.FlowClientCredentials, []string{"mine"}},
+		{"like = 'microsoft'\nclient_id = 'x'\nflow = 'consent'\ncertificate_file = 'client.pem'\ncertificate_key_file = 'client.key'", tokens.FlowConsent, personal},
+		{"like = 'microsoft'\nclient_id = 'x'\nflow = 'device_code'", tokens.FlowDeviceCode, personal},
+		{"like = 'app'\nclient_id = 'x'\nflow = 'consent'", tokens.FlowConsent, personal},
+		{"like = 'microsoft'\nclient_id = 'x'", "", personal},
+	} {
+		source := "[provider.p]\n" + test.table
+		if strings.Contains(source, "'app'") {
+			source += "\n[provider.app]\nlike = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'"
+		}
+		p := loadIn(t, dir, source).Settings.Providers["p"]
+		if p.Flow != test.flow || !slices.Equal(p.Scopes, test.scopes) {
+			t.Errorf("%s: flow %q, scopes %q", test.table, p.Flow, p.Scopes)
+		}
+		if given := strings.Contains(test.table, "certificate"); given != (p.Certificate != nil) {
+			t.Errorf("%s: certificate %v", test.table, p.Certificate)
+		}
+		if len(p.TokenCommand) > 0 && p.TokenCommand[0] != filepath.Join(dir, "print") {
+			t.Errorf("%s: %q", test.table, p.TokenCommand)
+		}
+	}
+}
+
+func TestDomains(t *testing.T) {
+	dir := t.TempDir()
+	configtest.WriteProofs(t, dir)
+	c := loadIn(t, dir, `
+[provider.workspace]
+like = "gmail"
+service_account_file = "account.json"
+[domain."Example.COM"]
+provider = "workspace"
+[domain."BÜCHER.example"]
+provider = "workspace"
+[domain.xn--wgv71a119e]
+provider = "workspace"
+`)
+	want := []string{"bücher.example", "example.com", "xn--bcher-kva.example", "xn--wgv71a119e", "日本語"}
+	got := []string{}
+	for domain, provider := range c.Settings.Domains {
+		got = append(got, domain)
+		if provider != "workspace" {
+			t.Errorf("%s: %q", domain, provider)
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestPunycode has names that are registered, and samples of RFC 3492 §7.1.
+func TestPunycode(t *testing.T) {
+	for unicode, ascii := range map[string]string{
+		"bücher":            "bcher-kva",
+		"münchen":           "mnchen-3ya",
+		"日本語":               "wgv71a119e",
+		"ليهمابتكلموشعربي؟": "egbpdaj6bu4bxfgehfvwxn",
+		"他们为什么不说中文":         "ihqwcrb4cv8a8dqg056pqjye",
+		"porquénopuedensimplementehablarenespañol": "porqunopuedensimplementehablarenespaol-fmd56a",
+	} {
+		if got := punycode(unicode); got != ascii {
+			t.Errorf("%s: %s", unicode, got)
+		}
+		if got, err := depunycode(ascii); got != unicode || err != nil {
+			t.Errorf("%s: %s, %v", ascii, got, err)
+		}
+	}
+}
+
+func FuzzDomainForms(f *testing.F) {
+	for _, seed := range []string{"example.com", "bücher.example", "xn--bcher-kva.de", "xn--99999999", "xn--", "日本語.jp"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, domain string) {
+		forms := DomainForms(domain)
+		for _, label := range strings.Split(forms[0], ".") {
+			if encoded, ok := strings.CutPrefix(label, "xn--"); ok {
+				depunycode(encoded)
+			} else if strings.ContainsFunc(label, func(r rune) bool { return r > 0x7f }) {
+				t.Errorf("%q is not ASCII", forms[0])
+			}
+		}
+		if len(forms) == 2 && !strings.HasPrefix(domain, "xn--") && !strings.Contains(domain, ".xn--") && strings.ToValidUTF8(domain, "") == domain {
+			if again := DomainForms(forms[0]); len(again) != 2 || again[1] != domain {
+				t.Errorf("%q there is %q, and back %q", domain, forms[0], again)
+			}
+		}
+	})
+}
+
+// FuzzClientFile: a file that somebody downloaded is an OAuth client, or an
+// error that repeats nothing of it.
+func FuzzClientFile(f *testing.F) {
+	const canary = "CANARY-of-a-secret"
+	for _, seed := range []string{
+		`{"installed":{"client_id":"x","client_secret":"` + canary + `","auth_uri":"https://a","token_uri":"https://t"}}`,
+		`{"web":{"client_id":"x"}}`, `{"type":"service_account"}`, `{"installed":"` + canary + `"}`, `[]`, `null`, ``, `{"installed":null,"web":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		p := &tokens.Provider{}
+		err := ParseClientFile(content, p)
+		if err != nil && (strings.Contains(err.Error(), canary) || p.ClientID != "") {
+			t.Errorf("%q, %v", p.ClientID, err)
+		}
+		if err == nil && p.ClientID == "" {
+			t.Error("a client without an id")
+		}
+	})
+}
+
+// TestEffectiveHidesSecrets: what is logged of the providers names them, and no
+// more of what opens them.
+func TestEffectiveHidesSecrets(t *testing.T) {
+	dir := t.TempDir()
+	configtest.WriteProofs(t, dir)
+	c := loadIn(t, dir, `
+[provider.gmail]
+client_id = "mine"
+client_secret = "CANARY1"
+proxy = "http://CANARY2:CANARY3@proxy.example.org:3128"
+[provider.command]
+like = "gmail"
+token_command = ["./print", "CANARY4"]
+[provider.workspace]
+like = "gmail"
+service_account_file = "account.json"
+`)
+	if got := c.Settings.Providers["gmail"].Proxy; got == nil || got.User.Username() != "CANARY2" {
+		t.Error("the proxy is not as given")
+	}
+	encoder := zapcore.NewMapObjectEncoder()
+	for _, field := range c.Effective() {
+		field.AddTo(encoder)
+	}
+	text := fmt.Sprintf("%+v", encoder.Fields)
+	if strings.Contains(text, "CANARY") || strings.Contains(text, "PRIVATE KEY") {
+		t.Error(text)
+	}
+	for _, want := range []string{"gmail: client mine", "through http://proxy.example.org:3128", "print", "ferry@demo"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	var _ []zap.Field = c.Effective()
+}
+
+// loadIn loads a configuration that must be accepted from a directory.
+func loadIn(t *testing.T, dir, source string) *Config {
+	t.Helper()
+	file := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

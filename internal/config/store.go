@@ -1,0 +1,149 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"authferry/internal/config/document"
+	"authferry/tokens"
+)
+
+// stateDir is where a server keeps its state unless it is told: the mailboxes,
+// or, when they are in PostgreSQL, its certificates and the admin socket.
+const stateDir = "/var/lib/authferry"
+
+// defaultState is stateDir for a service. A configuration that lies where
+// programs of one person have theirs, ~/.config or $XDG_CONFIG_HOME, is that of
+// a program on a desktop, whose state has its place beside that of the others. It
+// goes by the place of the file, so that commands and server agree whoever runs
+// them.
+func defaultState(file string) string {
+	dir := filepath.Dir(filepath.Dir(file)) // of all programs' configurations
+	switch {
+	case runtime.GOOS == "windows":
+		return filepath.Join(filepath.Dir(file), "state")
+	case filepath.Base(filepath.Dir(file)) != "authferry":
+	case os.Getenv("XDG_STATE_HOME") != "" && dir == userConfigDir():
+		return filepath.Join(os.Getenv("XDG_STATE_HOME"), "authferry")
+	case filepath.Base(dir) == ".config":
+		return filepath.Join(filepath.Dir(dir), ".local", "state", "authferry")
+	}
+	return stateDir
+}
+
+// readStore reads where the mailboxes are: in a directory, or in PostgreSQL,
+// with a directory for the rest.
+func (c *Config) ReadStore(t *document.Table) {
+	c.Outage = t.Duration("store_outage", tokens.DefaultOutage)
+	otherwise := defaultState(t.Document())
+	state, text := t.Text("state", ""), t.Text("store", "file:"+otherwise)
+	if !IsPostgres(text) {
+		if state != "" {
+			t.Complain("state", "is for a store in PostgreSQL", "with a directory as the store everything is in that")
+		}
+		kind, path, _ := strings.Cut(text, ":")
+		if kind != "file" || path == "" {
+			t.Complain("store", "must name a directory or a PostgreSQL database", fmt.Sprintf(`such as "file:%s", or "postgres:env:NAME"`, stateDir))
+		}
+		c.Store = t.Resolve(path)
+		return
+	}
+	c.Store = otherwise
+	if state != "" {
+		c.Store = t.Resolve(state)
+	}
+	if c.Seal == "" {
+		t.Complain("seal", "is missing: every server of one database needs the same key",
+			`make one with age-keygen and name it as "file:PATH", "env:NAME" or "credential:NAME"`)
+	}
+	url, err := PostgresURL(text, t.Resolve)
+	if err != nil {
+		t.Complain("store", err.Error(), "")
+		return
+	}
+	c.Postgres = url
+	place, warning, err := tokens.DescribePostgres(url)
+	if err != nil {
+		t.Complain("store", err.Error(), `the URL may be in an environment variable or a file: "postgres:env:NAME", "postgres:file:PATH"`)
+	}
+	c.Place = place
+	if warning != "" {
+		t.Warn(warning)
+	}
+}
+
+func IsPostgres(store string) bool {
+	kind, _, _ := strings.Cut(store, ":")
+	return kind == "postgres" || kind == "postgresql"
+}
+
+// postgresURL is the URL that a store in PostgreSQL names: itself, or where it
+// is kept, since it has a password in it.
+func PostgresURL(store string, resolve func(string) string) (tokens.Secret, error) {
+	_, rest, _ := strings.Cut(store, ":")
+	if strings.HasPrefix(rest, "//") {
+		return tokens.Secret(store), nil
+	}
+	const usage = "say postgres://..., postgres:env:NAME, postgres:file:PATH or postgres:credential:NAME"
+	kind, name, _ := strings.Cut(rest, ":")
+	if name == "" || !slices.Contains([]string{"env", "file", "credential"}, kind) {
+		return "", errors.New("where the address of PostgreSQL is, is not understood: " + usage)
+	}
+	var path string
+	switch kind {
+	case "env":
+		tokens.HideFromCommands(name)
+		text, ok := os.LookupEnv(name)
+		if !ok {
+			return "", fmt.Errorf("the environment variable %s, which is to hold the address of PostgreSQL, is not set", name)
+		}
+		return tokens.Secret(strings.TrimSpace(text)), nil
+	case "file":
+		path = resolve(name)
+	case "credential":
+		BorrowCredentials()
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" || name != filepath.Base(name) {
+			return "", fmt.Errorf("there is no credential %q: add LoadCredential=%s:PATH to the unit, and run commands as root while the service runs", name, name)
+		}
+		path = filepath.Join(dir, name)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the address of PostgreSQL: %w", err)
+	}
+	return tokens.Secret(strings.TrimSpace(string(text))), nil
+}
+
+// fileStore is the directory of the mailboxes, "" if they are in none.
+func (c *Config) FileStore() string {
+	if !c.Postgres.Empty() {
+		return ""
+	}
+	return c.Store
+}
+
+// storePlace says for people where the mailboxes are.
+func (c *Config) StorePlace() string {
+	if !c.Postgres.Empty() {
+		return c.Place
+	}
+	return "file:" + c.Store
+}
+
+// serviceCredentials is where systemd keeps the credentials of the service
+// while it runs; root can read them there.
+const serviceCredentials = "/run/credentials/authferry.service"
+
+// borrowCredentials lets a command read the credentials of the service, unless
+// it has been given some of its own.
+func BorrowCredentials() {
+	if _, err := os.Stat(serviceCredentials); err == nil && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
+		os.Setenv("CREDENTIALS_DIRECTORY", serviceCredentials)
+	}
+}

@@ -1,0 +1,41 @@
+package logging
+
+import (
+	"io"
+	"os"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// newLogger logs to w: for people on a terminal, as JSON otherwise, with
+// priorities to the journal. The level can be changed while it is in use. Sync
+// writes what is held back of lines that repeat.
+func New(c Config, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
+	level := zap.NewAtomicLevelAt(c.Level)
+	encoder := logEncoder(c, w)
+	if toJournal(w, os.Getenv("JOURNAL_STREAM")) {
+		encoder = prioritized{encoder}
+	}
+	return zap.New(withoutRepeats(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))), level
+}
+
+func logEncoder(c Config, w io.Writer) zapcore.Encoder {
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	encoding.EncodeTime = zapcore.ISO8601TimeEncoder
+	if c.Format == "json" || c.Format == "auto" && !IsTerminal(w) {
+		encoding.TimeKey = "time"
+		return zapcore.NewJSONEncoder(encoding)
+	}
+	encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+	encoding.ConsoleSeparator = "  "
+	return zapcore.NewConsoleEncoder(encoding)
+}
+
+// logConfig says what is logged and how.
+type Config struct {
+	Level  zapcore.Level
+	Format string // "auto", "console" or "json"
+}

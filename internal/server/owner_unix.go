@@ -1,0 +1,45 @@
+//go:build unix
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// actAsOwner makes a command that root runs act as the user whose store it is:
+// what root wrote into it, the server could not read, and what the server's user
+// put there (a link, say) must not make root write elsewhere.
+//
+// It returns the directory to use from then on. The owner may not be able to
+// walk to it: a service with DynamicUser= keeps its state below /var/lib/private,
+// which only root may enter. So the process goes there first, and stays.
+func ActAsOwner(store string) (string, error) {
+	info, err := os.Stat(store)
+	if os.Geteuid() != 0 || errors.Is(err, fs.ErrNotExist) {
+		return store, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if owner.Uid == 0 {
+		return store, nil
+	}
+	if err := os.Chdir(store); err != nil {
+		return "", err
+	}
+	for _, err := range []error{
+		syscall.Setgroups([]int{int(owner.Gid)}),
+		syscall.Setgid(int(owner.Gid)),
+		syscall.Setuid(int(owner.Uid)),
+	} {
+		if err != nil {
+			return "", fmt.Errorf("acting as the owner of the store %s: %w", store, err)
+		}
+	}
+	return ".", nil
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/proxy"
+)
+
+// handedSocket is a socket that systemd has handed over. It stays open for as
+// long as the process lives: what listens on it is a duplicate, so that a reload
+// can close it and open it again.
+type handedSocket struct {
+	name string
+	*net.TCPListener
+}
+
+// handedSockets are those there are. They come in the environment, once.
+var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
+	byName, err := activation.ListenersWithNames()
+	if err != nil {
+		return nil
+	}
+	for name, listeners := range byName {
+		for _, ln := range listeners {
+			if tcp, ok := ln.(*net.TCPListener); ok {
+				list = append(list, &handedSocket{name: name, TCPListener: tcp})
+			}
+		}
+	}
+	return list
+})
+
+// listenHanded opens the socket that an address names. In the clear it has to be
+// on loopback, which its unit decides and not the URL.
+func listenHanded(l config.Listener, sockets []*handedSocket) (net.Listener, error) {
+	spec := strings.TrimPrefix(l.Address, config.SystemdAddress)
+	var fitting []*handedSocket
+	for _, s := range sockets {
+		if s.fits(l) {
+			fitting = append(fitting, s)
+		}
+	}
+	switch {
+	case len(sockets) == 0:
+		return nil, hint.New(errors.New("systemd has handed over no socket"), "start authferry.socket, and let systemd start the service; without systemd name an address instead")
+	case len(fitting) == 0:
+		return nil, hint.New(fmt.Errorf("systemd has handed over no socket %q, but %s", spec, strings.Join(socketNames(sockets), ", ")), "FileDescriptorName= in the socket unit is its name")
+	case len(fitting) > 1:
+		return nil, hint.New(fmt.Errorf("systemd has handed over %d sockets named %q: %s", len(fitting), spec, strings.Join(socketNames(fitting), ", ")), "add the port: %s:PORT", l.Written)
+	}
+	s := fitting[0]
+	if !s.addr().Addr().IsLoopback() && (l.Security == proxy.Plain || l.OldTLS()) && !l.Insecure {
+		return nil, hint.New(fmt.Errorf("passwords could be read on the network at %s", s.addr()), "write +insecure before +systemd: if that is what you want")
+	}
+	return s.duplicate()
+}
+
+// fits tells whether a listen URL names a socket.
+func (s *handedSocket) fits(l config.Listener) bool {
+	spec, ours := strings.CutPrefix(l.Address, config.SystemdAddress)
+	name, port, _ := strings.Cut(spec, ":")
+	return ours && s.name == name && (port == "" || port == strconv.Itoa(int(s.addr().Port())))
+}
+
+func (s *handedSocket) addr() netip.AddrPort { return unmapped(s.Addr().(*net.TCPAddr).AddrPort()) }
+
+func (s *handedSocket) duplicate() (net.Listener, error) {
+	file, err := s.File()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return net.FileListener(file)
+}
+
+func socketNames(sockets []*handedSocket) (names []string) {
+	for _, s := range sockets {
+		names = append(names, fmt.Sprintf("%s:%d", s.name, s.addr().Port()))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// unclaimed complains about sockets that nobody listens on: systemd goes on
+// taking connections there, which nobody would ever answer.
+func unclaimed(urls []config.Listener, sockets []*handedSocket) error {
+	var errs []error
+	for _, s := range sockets {
+		if !slices.ContainsFunc(urls, s.fits) {
+			errs = append(errs, fmt.Errorf("systemd hands over the socket %s:%d, and nothing in listen takes it", s.name, s.addr().Port()))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return hint.New(err, "add it, such as imaps+%s%s:%d or imap+%s%s, or take it out of the socket unit", config.SystemdAddress, sockets[0].name, sockets[0].addr().Port(), config.SystemdAddress, sockets[0].name)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.uber.org/zap"
+
+	"authferry/internal/config"
+	"authferry/internal/hint"
+	"authferry/tokens"
+) // openStore opens the store of a configuration.
+func OpenStore(c *config.Config, seal *tokens.Seal, log *zap.Logger) (tokens.Store, error) {
+	if c.Postgres.Empty() {
+		store, err := tokens.OpenFileStore(c.Store, seal)
+		if err != nil {
+			return nil, hint.New(err, storeHint)
+		}
+		return store, nil
+	}
+	store, err := tokens.OpenPostgresStore(context.Background(), tokens.PostgresOptions{URL: c.Postgres, Seal: seal, Outage: c.Outage, Log: log})
+	if err != nil {
+		return nil, hint.New(err, "store in the configuration says which database it is; `psql` with the same URL should connect from here")
+	}
+	return store, nil
+}
+
+// makeState makes the directory for what is this server's own.
+func makeState(c *config.Config) error {
+	if c.Postgres.Empty() {
+		return nil // opening the store does
+	}
+	if err := os.MkdirAll(c.Store, 0o700); err != nil {
+		return hint.New(fmt.Errorf("making the state directory: %w", err), `state = "DIRECTORY" in the configuration puts it elsewhere`)
+	}
+	return nil
+}
+
+const storeHint = "store = \"file:DIRECTORY\" in the configuration says where it is; run this as the user that authferry serves as"
+
+// openVault opens the store of a configuration.
+func OpenVault(c *config.Config, log *zap.Logger) (*tokens.Vault, error) {
+	seal, err := tokens.LoadSeal(c.Seal, c.Store)
+	if err != nil {
+		return nil, hint.New(err, storeHint)
+	}
+	if err := makeState(c); err != nil {
+		return nil, err
+	}
+	return openSealed(c, seal, log)
+}
+
+func openSealed(c *config.Config, seal *tokens.Seal, log *zap.Logger) (*tokens.Vault, error) {
+	store, err := OpenStore(c, seal, log)
+	if err != nil {
+		return nil, err
+	}
+	return tokens.NewVault(store, c.Settings, log), nil
+}
+
+// openVaultAsOwner opens it for a command, which root may run beside a service
+// that runs as somebody else.
+func OpenVaultAsOwner(c *config.Config) (_ *tokens.Vault, err error) {
+	if c.StoreDir, err = filepath.Abs(c.Store); err != nil {
+		return nil, err
+	}
+	var seal *tokens.Seal
+	if c.Seal != "" { // kept where the owner of the store need not be able to read it
+		config.BorrowCredentials()
+		if seal, err = tokens.LoadSeal(c.Seal, c.Store); err != nil {
+			return nil, hint.New(err, storeHint)
+		}
+	}
+	store, err := ActAsOwner(c.Store)
+	if err != nil {
+		return nil, err
+	}
+	if filepath.Dir(c.Admin) == c.Store {
+		c.Admin = filepath.Join(store, filepath.Base(c.Admin))
+	}
+	c.Store = store
+	if seal != nil {
+		return openSealed(c, seal, zap.NewNop())
+	}
+	return OpenVault(c, zap.NewNop())
+}
