@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/admin"
+	"authferry/internal/admin"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 )

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"authferry/check"
+	"authferry/internal/check"
 )
 
 // chart is a check as it is shown: to people a line per step as it comes, to

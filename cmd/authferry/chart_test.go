@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"authferry/check"
+	"authferry/internal/check"
 )
 
 // TestChart: what people see of a check, in colour where there is a terminal.

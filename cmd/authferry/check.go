@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/check"
+	"authferry/internal/check"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/logging"

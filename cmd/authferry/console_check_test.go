@@ -3,7 +3,7 @@ package authferry
 import (
 	"testing"
 
-	"authferry/check"
+	"authferry/internal/check"
 	"authferry/internal/config"
 	"authferry/tokens"
 )

@@ -18,8 +18,8 @@ import (
 
 	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/importer"
 	"authferry/internal/logging"
-	"authferry/migrate"
 	"authferry/tokens"
 )
 
@@ -37,8 +37,8 @@ type importFlags struct {
 
 // imported is what another program's files hold.
 type imported struct {
-	accounts []migrate.Account
-	domains  []migrate.Domain
+	accounts []importer.Account
+	domains  []importer.Domain
 	listen   string // a suggestion for the configuration
 	password tokens.Secret
 }
@@ -46,8 +46,8 @@ type imported struct {
 // formats read the files of other programs, by the name they go by.
 var formats = map[string]func(*cobra.Command, string, importFlags) (*imported, error){
 	"token":              importToken,
-	"mutt_oauth2":        importSingle(migrate.Mutt),
-	"oama":               importSingle(migrate.Oama),
+	"mutt_oauth2":        importSingle(importer.Mutt),
+	"oama":               importSingle(importer.Oama),
 	"sasl-xoauth2":       importSASLXOAUTH2,
 	"email-oauth2-proxy": importEmailProxy,
 }
@@ -164,9 +164,9 @@ func readWhole(cmd *cobra.Command, file string) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	content, err := io.ReadAll(io.LimitReader(in, migrate.Limit+1))
-	if err == nil && len(content) > migrate.Limit {
-		err = fmt.Errorf("it is larger than %d MB, so it is not such a file", migrate.Limit>>20)
+	content, err := io.ReadAll(io.LimitReader(in, importer.Limit+1))
+	if err == nil && len(content) > importer.Limit {
+		err = fmt.Errorf("it is larger than %d MB, so it is not such a file", importer.Limit>>20)
 	}
 	return content, bare(err)
 }
@@ -187,11 +187,11 @@ func importToken(cmd *cobra.Command, file string, f importFlags) (*imported, err
 	if err != nil {
 		return nil, err
 	}
-	token, err := migrate.Token(content)
+	token, err := importer.Token(content)
 	if err != nil {
 		return nil, err
 	}
-	return &imported{accounts: []migrate.Account{{Mailbox: f.mailboxes[0], Refresh: token}}}, nil
+	return &imported{accounts: []importer.Account{{Mailbox: f.mailboxes[0], Refresh: token}}}, nil
 }
 
 // readTyped is readWhole of what a person may type, without an echo.
@@ -206,7 +206,7 @@ func readTyped(cmd *cobra.Command, file string) ([]byte, error) {
 }
 
 // importSingle is the import of a file about one mailbox.
-func importSingle(read func([]byte) (*migrate.Account, error)) func(*cobra.Command, string, importFlags) (*imported, error) {
+func importSingle(read func([]byte) (*importer.Account, error)) func(*cobra.Command, string, importFlags) (*imported, error) {
 	return func(cmd *cobra.Command, file string, f importFlags) (*imported, error) {
 		content, err := readWhole(cmd, file)
 		if err != nil {
@@ -222,7 +222,7 @@ func importSingle(read func([]byte) (*migrate.Account, error)) func(*cobra.Comma
 
 // single names the mailbox of a file about one: the file says, or the person,
 // or the file's own name.
-func single(a *migrate.Account, file string, f importFlags) (*imported, error) {
+func single(a *importer.Account, file string, f importFlags) (*imported, error) {
 	base := strings.TrimSuffix(filepath.Base(file), ".oama")
 	switch {
 	case len(f.mailboxes) > 1:
@@ -236,7 +236,7 @@ func single(a *migrate.Account, file string, f importFlags) (*imported, error) {
 	case a.Mailbox == "":
 		return nil, hint.Usage(errors.New("it does not say whose grant it is"), "add --mailbox you@gmail.com")
 	}
-	return &imported{accounts: []migrate.Account{*a}}, nil
+	return &imported{accounts: []importer.Account{*a}}, nil
 }
 
 const saslXOAUTH2Config = "/etc/sasl-xoauth2.conf"
@@ -257,7 +257,7 @@ func importSASLXOAUTH2(cmd *cobra.Command, file string, f importFlags) (*importe
 	if err != nil {
 		configuration = nil // the token file may name the client itself
 	}
-	a, err := migrate.SASLXOAUTH2(content, configuration)
+	a, err := importer.SASLXOAUTH2(content, configuration)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +285,7 @@ func importEmailProxy(cmd *cobra.Command, file string, f importFlags) (*imported
 			return nil, hint.Usage(fmt.Errorf("--password-stdin: %w", err), "pipe in the password that mail programs send, and nothing else")
 		}
 	}
-	proxy, err := migrate.ReadEmailProxy(content, cache, found.password, f.mailboxes...)
+	proxy, err := importer.ReadEmailProxy(content, cache, found.password, f.mailboxes...)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"authferry/internal/atomicfile"
 	"authferry/internal/config"
 	"authferry/internal/hint"
-	"authferry/migrate"
+	"authferry/internal/importer"
 	"authferry/tokens"
 )
 
@@ -26,7 +26,7 @@ type mover struct {
 	vault  *tokens.Vault
 	flags  importFlags
 	*imported
-	entries []migrate.Entry // providers that the configuration lacks
+	entries []importer.Entry // providers that the configuration lacks
 }
 
 // move prints the providers that are not configured yet, and keeps the grants
@@ -78,7 +78,7 @@ func (m *mover) move(ctx context.Context, format string) error {
 
 // providerOf finds the configured provider of an account; nil if there is none
 // and its file tells enough to add one.
-func (m *mover) providerOf(a *migrate.Account, format string) (*tokens.Provider, error) {
+func (m *mover) providerOf(a *importer.Account, format string) (*tokens.Provider, error) {
 	if a.Problem != "" {
 		return nil, errors.New(a.Problem)
 	}
@@ -107,7 +107,7 @@ func (m *mover) providerOf(a *migrate.Account, format string) (*tokens.Provider,
 	return nil, nil
 }
 
-func (m *mover) configured(p *migrate.Provider) *tokens.Provider {
+func (m *mover) configured(p *importer.Provider) *tokens.Provider {
 	for _, name := range slices.Sorted(maps.Keys(m.config.Settings.Providers)) {
 		if q := m.config.Settings.Providers[name]; p.Is(q) {
 			return q
@@ -117,19 +117,19 @@ func (m *mover) configured(p *migrate.Provider) *tokens.Provider {
 }
 
 // addEntry notes a provider that the configuration lacks.
-func (m *mover) addEntry(p migrate.Provider) {
+func (m *mover) addEntry(p importer.Provider) {
 	if m.entryOf(&p) != nil {
 		return
 	}
-	e := migrate.Entry{Provider: p}
+	e := importer.Entry{Provider: p}
 	e.Name, e.Like = p.Name(func(name string) bool {
 		return m.config.Settings.Providers[name] != nil ||
-			slices.ContainsFunc(m.entries, func(e migrate.Entry) bool { return e.Name == name })
+			slices.ContainsFunc(m.entries, func(e importer.Entry) bool { return e.Name == name })
 	})
 	m.entries = append(m.entries, e)
 }
 
-func (m *mover) entryOf(p *migrate.Provider) *migrate.Entry {
+func (m *mover) entryOf(p *importer.Provider) *importer.Entry {
 	for i := range m.entries {
 		if m.entries[i].Provider.Same(p) {
 			return &m.entries[i]
@@ -170,7 +170,7 @@ func (m *mover) printEntries() error {
 
 // writeSecrets puts the secrets of a provider beside the mailboxes: there,
 // whoever runs serve can read them.
-func (m *mover) writeSecrets(e *migrate.Entry) (err error) {
+func (m *mover) writeSecrets(e *importer.Entry) (err error) {
 	if s := e.Provider.ClientSecret; !s.Empty() {
 		e.SecretFile, err = m.writeSecret("client-"+e.Name+".secret", s)
 	}

@@ -9,14 +9,14 @@ import (
 
 	"authferry/internal/config"
 	"authferry/internal/hint"
-	"authferry/migrate"
+	"authferry/internal/importer"
 	"authferry/proxy"
 	"authferry/tokens"
 )
 
 // take proves the grant of one mailbox and keeps it, with the password that
 // mail programs are used to.
-func (m *mover) take(ctx context.Context, a migrate.Account, p *tokens.Provider, format string) error {
+func (m *mover) take(ctx context.Context, a importer.Account, p *tokens.Provider, format string) error {
 	mailbox, _ := m.vault.Canonical(a.Mailbox)
 	if err := config.CheckMailbox(mailbox); err != nil {
 		return hint.Usage(err, "import takes whole addresses, such as you@gmail.com")

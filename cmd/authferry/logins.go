@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/audit"
+	"authferry/internal/audit"
 	"authferry/internal/hint"
 	"authferry/internal/printable"
 )

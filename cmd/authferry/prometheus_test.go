@@ -21,7 +21,7 @@ type prom struct{ url string }
 
 func startPrometheus(t *testing.T, monitor string) *prom {
 	t.Helper()
-	rules, err := filepath.Abs("../../monitoring/alerts.yml")
+	rules, err := filepath.Abs("../../packaging/monitoring/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestPrometheus(t *testing.T) {
 // checkDashboard evaluates each expression of the dashboard.
 func (p *prom) checkDashboard(t *testing.T, monitor string) {
 	t.Helper()
-	source, err := os.ReadFile("../../monitoring/grafana.json")
+	source, err := os.ReadFile("../../packaging/monitoring/grafana.json")
 	if err != nil {
 		t.Fatal(err)
 	}

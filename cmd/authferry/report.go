@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap/zapcore"
 
-	"authferry/check"
 	"authferry/internal/buildinfo"
+	"authferry/internal/check"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/server"

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"authferry/admin"
-	"authferry/audit"
+	"authferry/internal/admin"
+	"authferry/internal/audit"
 	"authferry/internal/config"
 	"authferry/tokens"
 )

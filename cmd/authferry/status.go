@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/alert"
+	"authferry/internal/alert"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"authferry/admin"
+	"authferry/internal/admin"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/server"

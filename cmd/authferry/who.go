@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/admin"
+	"authferry/internal/admin"
 	"authferry/internal/hint"
 )
 

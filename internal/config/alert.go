@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"authferry/alert"
+	"authferry/internal/alert"
 	"authferry/internal/config/document"
 	"authferry/tokens"
 )

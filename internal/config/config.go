@@ -14,8 +14,8 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"authferry/admin"
-	"authferry/alert"
+	"authferry/internal/admin"
+	"authferry/internal/alert"
 	"authferry/internal/certs"
 	"authferry/internal/config/document"
 	"authferry/internal/hint"

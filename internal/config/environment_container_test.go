@@ -47,7 +47,7 @@ func TestSealByEnvironment(t *testing.T) {
 // makes a configuration once the files are there.
 func TestContainerExamples(t *testing.T) {
 	pair := regexp.MustCompile(`(?m)(AUTHFERRY_[A-Z0-9_]+)(?:: *|\n +value: *)"?([^"\n]+)"?$`)
-	for _, example := range []string{"../../docker/compose.example.yaml", "../../docker/kubernetes.example.yaml"} {
+	for _, example := range []string{"../../packaging/docker/compose.example.yaml", "../../packaging/docker/kubernetes.example.yaml"} {
 		t.Run(filepath.Base(example), func(t *testing.T) {
 			source, err := os.ReadFile(example)
 			if err != nil {

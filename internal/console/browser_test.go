@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
-	"authferry/check"
+	"authferry/internal/check"
 )
 
 // screen is what somebody has before them.

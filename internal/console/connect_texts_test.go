@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"authferry/check"
+	"authferry/internal/check"
 )
 
 // TestConnectTexts: what the code puts together as the key of a text is one, and

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/check"
+	"authferry/internal/check"
 	"authferry/internal/config/document"
 	"authferry/internal/mailsettings"
 	"authferry/internal/printable"

@@ -20,8 +20,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"authferry/check"
 	"authferry/demo"
+	"authferry/internal/check"
 	"authferry/internal/config/document"
 	"authferry/proxy"
 	"authferry/tokens"

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"authferry/check"
+	"authferry/internal/check"
 	"authferry/tokens"
 )
 

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"authferry/check"
+	"authferry/internal/check"
 )
 
 // TestTrial: one at a time of a mailbox, seen as it goes on, and stopped.

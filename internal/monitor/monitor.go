@@ -20,8 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
-	"authferry/alert"
 	"authferry/internal/address"
+	"authferry/internal/alert"
 	"authferry/proxy"
 	"authferry/tokens"
 )

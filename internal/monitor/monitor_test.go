@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"authferry/alert"
+	"authferry/internal/alert"
 	"authferry/proxy"
 	"authferry/tokens"
 )

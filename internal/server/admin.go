@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/admin"
+	"authferry/internal/admin"
 	"authferry/internal/buildinfo"
 	"authferry/internal/config"
 	"authferry/internal/hint"

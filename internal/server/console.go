@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/audit"
+	"authferry/internal/audit"
 	"authferry/internal/buildinfo"
 	"authferry/internal/config"
 	"authferry/internal/config/document"

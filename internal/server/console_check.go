@@ -3,7 +3,7 @@ package server
 import (
 	"context"
 
-	"authferry/check"
+	"authferry/internal/check"
 	"authferry/tokens"
 )
 

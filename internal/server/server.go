@@ -16,9 +16,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/admin"
-	"authferry/alert"
-	"authferry/audit"
+	"authferry/internal/admin"
+	"authferry/internal/alert"
+	"authferry/internal/audit"
 	"authferry/internal/certs"
 	"authferry/internal/config"
 	"authferry/internal/console"

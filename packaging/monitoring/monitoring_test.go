@@ -28,7 +28,7 @@ func read(t *testing.T, file string) string {
 func metrics(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(authferry_[a-z_]+)` \\| (\\w+)").FindAllStringSubmatch(read(t, "../docs/metrics.md"), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(authferry_[a-z_]+)` \\| (\\w+)").FindAllStringSubmatch(read(t, "../../docs/metrics.md"), -1) {
 		names[row[1]] = true
 		if row[2] == "histogram" {
 			names[row[1]+"_bucket"], names[row[1]+"_count"], names[row[1]+"_sum"] = true, true, true

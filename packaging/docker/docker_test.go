@@ -66,7 +66,7 @@ func image(t *testing.T, name, program, dockerfile string, args ...string) {
 	dir := t.TempDir()
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, filepath.Base(program)), program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Dir = ".."
+	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -81,7 +81,7 @@ func TestSidecar(t *testing.T) {
 	image(t, run, "./cmd/authferry", "Dockerfile", "--build-arg", "BINARY=prebuilt", "--build-arg", "VERSION=1.2.3")
 	other := filepath.Join(t.TempDir(), "Dockerfile")
 	write(t, other, "FROM scratch\nCOPY sidecar /\nENTRYPOINT [\"/sidecar\"]\n")
-	image(t, run+"-others", "./docker/sidecar", other)
+	image(t, run+"-others", "./packaging/docker/sidecar", other)
 	checkImage(t, run)
 
 	p := startProvider(t, run)

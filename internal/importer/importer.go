@@ -1,10 +1,10 @@
-// Package migrate reads what other programs keep of mailboxes: OAuth clients,
+// Package importer reads what other programs keep of mailboxes: OAuth clients,
 // refresh tokens, and where they listened. It only reads; what is found is
 // proved and kept by whoever asked.
 //
 // A refresh token is worth something only together with the client it was given
 // to, so the two are always handed on together.
-package migrate
+package importer
 
 import (
 	"encoding/json"
