@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/address"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
@@ -45,7 +47,7 @@ type Connection struct {
 // c.Token may be nil: logins ask for a token when they need one.
 func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	mailbox, _ := v.Canonical(c.Mailbox)
-	if err := checkAddress(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return err
 	}
 	p := v.settings.Load().Providers[c.Provider]

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -53,7 +54,7 @@ func (s *signIns) showForm(v *visit, status int, f connectForm) error {
 
 // likely guesses where a mailbox is: by well known domains, or the first.
 func likely(mailbox string, list []*tokens.Provider) string {
-	domain := strings.ToLower(mailbox[strings.LastIndexByte(mailbox, '@')+1:])
+	domain := address.Domain(mailbox)
 	brand := "Google"
 	switch domain {
 	case "outlook.com", "hotmail.com", "live.com", "msn.com":
@@ -81,7 +82,7 @@ func (s *signIns) connect(v *visit) error {
 		}
 		return s.showForm(v, http.StatusUnprocessableEntity, f)
 	}
-	if tokens.CheckAddress(mailbox) != nil {
+	if address.Check(mailbox) != nil {
 		return refuse("connect.bad.address", nil)
 	}
 	if !v.user.maySee(mailbox) {
@@ -90,7 +91,7 @@ func (s *signIns) connect(v *visit) error {
 	e := &errand{Mailbox: mailbox, untried: v.user.administrator()}
 	if f.SignIn != "" {
 		signIn, _ := s.vault.Canonical(f.SignIn)
-		if tokens.CheckAddress(signIn) != nil {
+		if address.Check(signIn) != nil {
 			return refuse("connect.bad.signin", nil)
 		}
 		if signIn != mailbox {

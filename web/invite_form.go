@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/address"
 	"authferry/internal/network"
-	"authferry/tokens"
 )
 
 // inviteForm is what an administrator says about an invitation.
@@ -55,9 +55,9 @@ func (c *complaint) Error() string { return c.key }
 func (s *signIns) readInvitation(f inviteForm) (i Invitation, err error) {
 	mailbox, _ := s.vault.Canonical(f.For)
 	switch domain := strings.TrimPrefix(strings.TrimPrefix(mailbox, "*"), "@"); {
-	case tokens.CheckAddress(mailbox) == nil:
+	case address.Check(mailbox) == nil:
 		i.Mailbox = mailbox
-	case tokens.CheckAddress("anybody@"+domain) == nil && strings.Contains(domain, ".") && !strings.Contains(domain, "@"):
+	case address.IsDomain(domain) && strings.Contains(domain, "."):
 		i.Domain = domain
 	default:
 		return i, &complaint{key: "invite.bad.for"}
@@ -68,7 +68,7 @@ func (s *signIns) readInvitation(f inviteForm) (i Invitation, err error) {
 	}
 	i.Provider = p.Name
 	if f.SignIn != "" {
-		if i.SignIn, _ = s.vault.Canonical(f.SignIn); i.Mailbox == "" || tokens.CheckAddress(i.SignIn) != nil {
+		if i.SignIn, _ = s.vault.Canonical(f.SignIn); i.Mailbox == "" || address.Check(i.SignIn) != nil {
 			return i, &complaint{key: "connect.bad.signin"}
 		}
 		if i.SignIn == i.Mailbox {

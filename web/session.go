@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -93,7 +94,7 @@ func (v *visit) believe(access Access) error {
 		return nil
 	}
 	mailbox := foldName(name)
-	if tokens.CheckAddress(mailbox) != nil {
+	if address.Check(mailbox) != nil {
 		return stranger
 	}
 	a, err := v.Vault.Account(v.r.Context(), mailbox)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"authferry/alert"
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -22,14 +23,14 @@ func readAlert(t *table) alert.Config {
 		After:    t.duration("after", alert.DefaultAfter),
 	}
 	for i, to := range t.texts("mail_to") {
-		if err := checkMailbox(to); err != nil {
+		if err := address.Check(to); err != nil {
 			t.complainAt("mail_to", i, err.Error(), "")
 			continue
 		}
 		c.MailTo = append(c.MailTo, to)
 	}
 	if c.MailFrom != "" {
-		if err := checkMailbox(c.MailFrom); err != nil {
+		if err := address.Check(c.MailFrom); err != nil {
 			t.complain("mail_from", err.Error(), "a mailbox that is connected")
 		}
 		if !t.has("mail_to") {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/check"
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -34,7 +35,7 @@ if something did, 2 if the configuration cannot be read.`,
   authferry check --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if sendTo != "" {
-				if err := checkMailbox(sendTo); err != nil {
+				if err := address.Check(sendTo); err != nil {
 					return misused(err, "--send-to takes a whole address, such as me@example.org")
 				}
 			}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/alert"
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 	"authferry/web"
@@ -223,7 +224,7 @@ func readAliases(t *table) map[string]string {
 	aliases := map[string]string{}
 	for _, alias := range t.keys() {
 		mailbox := t.text(alias, "")
-		if err := checkMailbox(mailbox); err != nil {
+		if err := address.Check(mailbox); err != nil {
 			t.complain(alias, err.Error(), "")
 			continue
 		}
@@ -233,15 +234,6 @@ func readAliases(t *table) map[string]string {
 		aliases[strings.ToLower(alias)] = strings.ToLower(mailbox)
 	}
 	return aliases
-}
-
-// checkMailbox tells what is wrong with a mail address, as far as it matters here.
-func checkMailbox(mailbox string) error {
-	local, domain, _ := strings.Cut(mailbox, "@")
-	if local == "" || domain == "" || strings.ContainsAny(mailbox, " \t\r\n\x00") || strings.Contains(domain, "@") {
-		return fmt.Errorf("%q is not a mail address", mailbox)
-	}
-	return nil
 }
 
 // exposedSecret warns of a file that holds a client secret, a proxy's password,

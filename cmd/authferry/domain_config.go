@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -18,9 +19,9 @@ func readDomains(t *table, providers map[string]*tokens.Provider, tables *table)
 		table := t.table(name)
 		provider := table.text("provider", "")
 		table.done()
-		domain := foldDomain(name)
+		domain := address.FoldDomain(name)
 		switch p := providers[provider]; {
-		case !isDomain(domain):
+		case !address.IsDomain(domain):
 			t.complain(name, "must be a mail domain", `such as [domain."example.com"], in quotes for its dots`)
 		case domains[domain] != "":
 			t.complain(name, "is here twice, but for the case of its letters", "keep one of them")
@@ -37,7 +38,7 @@ func readDomains(t *table, providers map[string]*tokens.Provider, tables *table)
 			table.complain("provider", fmt.Sprintf("the flow of %s is %s, where each owner signs in, so a domain cannot be enrolled by it", provider, flowName(p.Flow)),
 				"name one with the flow service_account, client_credentials or token_command, or connect the mailboxes one by one")
 		default:
-			for _, form := range domainForms(domain) {
+			for _, form := range address.DomainForms(domain) {
 				domains[form] = provider
 			}
 		}
@@ -54,13 +55,4 @@ func knownProviders(name string, providers map[string]*tokens.Provider) string {
 		return fmt.Sprintf("add a table [provider.%s]", name)
 	}
 	return "there are " + strings.Join(known, ", ")
-}
-
-// foldDomain is a domain as mailboxes are kept: in lower case.
-func foldDomain(domain string) string {
-	return strings.TrimSuffix(strings.ToLower(strings.TrimSpace(domain)), ".")
-}
-
-func isDomain(domain string) bool {
-	return domain != "" && !strings.ContainsAny(domain, "@ /:*\t\r\n\x00") && !strings.HasPrefix(domain, ".") && !strings.Contains(domain, "..")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -72,7 +73,7 @@ func readTrusted(t *table, taken map[netip.Prefix]string) proxy.Trusted {
 
 // checkSender tells what is wrong with an address that is to stand in MAIL FROM.
 func checkSender(mailbox string) error {
-	if err := checkMailbox(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return err
 	}
 	if strings.ContainsAny(mailbox, `<>"\`) || strings.ContainsFunc(mailbox, func(r rune) bool { return r < '!' || r > '~' }) {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/migrate"
 	"authferry/tokens"
@@ -229,7 +230,7 @@ func single(a *migrate.Account, file string, f importFlags) (*imported, error) {
 		return nil, misused(fmt.Errorf("it is about %q, not %q", a.Mailbox, f.mailboxes[0]), "leave --mailbox out, or name the file of that mailbox")
 	case len(f.mailboxes) == 1:
 		a.Mailbox = f.mailboxes[0]
-	case a.Mailbox == "" && checkMailbox(base) == nil:
+	case a.Mailbox == "" && address.Check(base) == nil:
 		a.Mailbox = base
 	case a.Mailbox == "":
 		return nil, misused(errors.New("it does not say whose grant it is"), "add --mailbox you@gmail.com")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/migrate"
 	"authferry/proxy"
 	"authferry/tokens"
@@ -16,7 +17,7 @@ import (
 // mail programs are used to.
 func (m *mover) take(ctx context.Context, a migrate.Account, p *tokens.Provider, format string) error {
 	mailbox, _ := m.vault.Canonical(a.Mailbox)
-	if err := checkMailbox(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return misused(err, "import takes whole addresses, such as you@gmail.com")
 	}
 	v := &visit{cmd: m.cmd, vault: m.vault, provider: p, flow: flowName(p.Flow), mailbox: mailbox}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/admin"
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/tokens"
 	"authferry/web"
@@ -45,7 +46,7 @@ No local password is in any of them; make one with "authferry password add".`,
 			}
 			return withVault(cmd, func(ctx context.Context, c *config, vault *tokens.Vault) error {
 				mailbox, _ := vault.Canonical(args[0])
-				if err := checkMailbox(mailbox); err != nil {
+				if err := address.Check(mailbox); err != nil {
 					return misused(err, "usage: %s", cmd.UseLine())
 				}
 				if _, err := vault.Account(ctx, mailbox); errors.Is(err, tokens.ErrNoMailbox) {
@@ -72,7 +73,7 @@ var settingsFiles = []struct {
 	make func(mailbox string, services []web.MailService, local bool) ([]byte, error)
 }{
 	{"autoconfig", func(mailbox string, services []web.MailService, local bool) ([]byte, error) {
-		return web.Autoconfig(foldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
+		return web.Autoconfig(address.Domain(mailbox), services, local)
 	}},
 	{"mobileconfig", web.Profile},
 	{"prf", web.OutlookProfile},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 	"authferry/web"
@@ -118,7 +119,7 @@ func mailDomains(ctx context.Context, c *config, vault *tokens.Vault) (map[strin
 		domains[domain] = true
 	}
 	for _, mailbox := range mailboxes {
-		for _, form := range domainForms(foldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:])) {
+		for _, form := range address.DomainForms(address.Domain(mailbox)) {
 			domains[form] = true
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"authferry/internal/address"
 )
 
 // tlsConfig says where the certificate shown to mail programs comes from: files,
@@ -84,7 +86,7 @@ func readACME(t *table, hostname string) acmeConfig {
 	}
 	slices.Sort(a.hosts)
 	a.hosts = slices.Compact(a.hosts)
-	if a.email != "" && checkMailbox(a.email) != nil {
+	if a.email != "" && address.Check(a.email) != nil {
 		t.complain("acme_email", "must be a mail address", "")
 	}
 	if u, err := url.Parse(a.directory); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
