@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/hint"
 )
 
 // visit does what an owner does who agrees: it returns the address the browser
@@ -200,7 +202,7 @@ func TestConnect(t *testing.T) {
 			}
 		})
 	}
-	if err := r.Connect(context.Background(), Connection{Mailbox: "me", Provider: "fake", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "you@example.com") {
+	if err := r.Connect(context.Background(), Connection{Mailbox: "me", Provider: "fake", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(hint.Of(err), "you@example.com") {
 		t.Errorf("no address: %v", err)
 	}
 	if err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "other", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {

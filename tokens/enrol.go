@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"authferry/internal/printable"
+	"authferry/internal/address"
 )
 
 // enrol makes a mailbox of a domain that a provider opens as a whole. It is for
 // administrators to do, never for a login: nobody else vouches that the mailbox
 // is there, and whoever may ask for tokens could open any of them.
 func (s *Settings) enrol(a *Account, now time.Time) error {
-	_, domain, _ := cutLast(a.Mailbox, "@")
+	_, domain, _ := address.Split(a.Mailbox)
 	name, ok := s.Domains[domain]
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(a.Mailbox))
@@ -23,7 +24,7 @@ func (s *Settings) enrol(a *Account, now time.Time) error {
 	case p.Flow.NeedsPerson():
 		return fmt.Errorf("%w: %s; the provider %s cannot open mailboxes of %s by itself, since its flow needs a person", ErrNoMailbox, printable.Quote(a.Mailbox), printable.Quote(name), printable.Quote(domain))
 	}
-	if err := checkAddress(a.Mailbox); err != nil {
+	if err := address.Check(a.Mailbox); err != nil {
 		return err
 	}
 	a.Provider, a.Created = name, now.UTC().Round(0)
@@ -37,7 +38,7 @@ func (a *Account) enrolled() bool { return a.Provider != "" && a.Connected.IsZer
 // vouches tells whether the configuration still stands for an account. A
 // mailbox whose domain was taken out is not to be opened by what is left of it.
 func (s *Settings) vouches(a *Account) error {
-	_, domain, _ := cutLast(a.Mailbox, "@")
+	_, domain, _ := address.Split(a.Mailbox)
 	if !a.enrolled() || s.Domains[domain] == a.Provider {
 		return nil
 	}

@@ -1,7 +1,5 @@
 package tokens
 
-import "time"
-
 // What those who let people fill in forms have to know beforehand.
 
 // Brand is whose sign-in page a provider has, as people know it: "Google",
@@ -15,10 +13,3 @@ func (p *Provider) Brand() string {
 	}
 	return p.Name
 }
-
-// CheckAddress complains of what cannot be the address of a mailbox.
-func CheckAddress(mailbox string) error { return checkAddress(mailbox) }
-
-// Check complains of a specification that no password can be made by, before
-// somebody has gone a long way for it.
-func (s *PasswordSpec) Check(now time.Time) error { return s.check(now) }

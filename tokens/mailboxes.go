@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
+	"authferry/internal/address"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
@@ -47,7 +48,7 @@ type Connection struct {
 // c.Token may be nil: logins ask for a token when they need one.
 func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	mailbox, _ := v.Canonical(c.Mailbox)
-	if err := checkAddress(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return err
 	}
 	p := v.settings.Load().Providers[c.Provider]

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"authferry/internal/hint"
 )
 
 // TestMessagesSlide: the hour is any 60 minutes, messages under way count, and
@@ -114,7 +116,7 @@ func TestRules(t *testing.T) {
 		test.spec.Name = "x"
 		p, _, err := newPassword(test.spec, time.Now())
 		switch {
-		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error()+": "+hint.Of(err), test.want)):
 			t.Errorf("%+v: %v, want %q", test.spec, err, test.want)
 		case err == nil && (p.ReadOnly != test.spec.ReadOnly || p.MessagesPerHour != test.spec.MessagesPerHour || p.Recipients != test.spec.Recipients):
 			t.Errorf("%+v became %+v", test.spec, p)

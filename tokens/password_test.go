@@ -6,9 +6,12 @@ import (
 	"math"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/hint"
 )
 
 func TestGeneratedPassword(t *testing.T) {
@@ -133,6 +136,33 @@ func TestPasswordSpecs(t *testing.T) {
 	}
 	if err := r.RevokePassword(context.Background(), me, "nope"); err == nil || !strings.Contains(err.Error(), "password list") {
 		t.Errorf("a password that is not there: %v", err)
+	}
+}
+
+// TestAllComplaints: one check reports everything, each with its field and hint.
+func TestAllComplaints(t *testing.T) {
+	now := time.Now()
+	err := (&PasswordSpec{
+		Length: 200, Protocols: []string{"imap", "ftp"}, Networks: []netip.Prefix{{}, {}}, Expires: now,
+		ReadOnly: true, MessagesPerHour: -1, Recipients: 1e6,
+	}).Check(now)
+	all, ok := errors.AsType[Complaints](err)
+	if !ok || hint.Of(err) != all[0].Hint {
+		t.Fatalf("%T %v, hint %q", err, err, hint.Of(err))
+	}
+	var fields []string
+	for _, c := range all {
+		fields = append(fields, c.Field)
+		if c.Rule == "" || c.What == "" || c.Hint == "" || !strings.Contains(err.Error(), c.What) {
+			t.Errorf("%+v in %v", c, err)
+		}
+	}
+	want := []string{FieldName, FieldLength, FieldProtocols, FieldNetworks, FieldExpires, FieldMessages, FieldRecipients, FieldReadOnly}
+	if !slices.Equal(fields, want) {
+		t.Errorf("complaints of %q, want %q", fields, want)
+	}
+	if err := (&PasswordSpec{Name: "x", Length: 12, Protocols: []string{"smtp"}, Expires: now.Add(1), Recipients: 1}).Check(now); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"authferry/internal/printable"
+	"authferry/internal/address"
 )
 
 // WhoIs tells whose an access token is, to find the words for a refusal: people
@@ -99,12 +100,12 @@ func ownerOf(object []byte) string {
 	if json.Unmarshal(object, &o) != nil {
 		return ""
 	}
-	address := ""
+	owner := ""
 	for _, name := range []any{o.EmailAddress, o.Email, o.PreferredUsername, o.UPN, o.UniqueName, o.Mail, o.UserPrincipalName} {
 		text, _ := name.(string)
-		if checkAddress(strings.ToLower(text)) == nil {
-			address = cmp.Or(address, strings.ToLower(text))
+		if address.Check(strings.ToLower(text)) == nil {
+			owner = cmp.Or(owner, strings.ToLower(text))
 		}
 	}
-	return address
+	return owner
 }

@@ -12,6 +12,7 @@ import (
 
 	"authferry/internal/check"
 	"authferry/internal/config"
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/internal/server"
@@ -37,7 +38,7 @@ if something did, 2 if the configuration cannot be read.`,
   authferry check --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if sendTo != "" {
-				if err := config.CheckMailbox(sendTo); err != nil {
+				if err := address.Check(sendTo); err != nil {
 					return hint.Usage(err, "--send-to takes a whole address, such as me@example.org")
 				}
 			}

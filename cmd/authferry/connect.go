@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/internal/config"
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -89,7 +90,7 @@ type visit struct {
 // prepareVisit finds out what was asked for, before anybody is sent anywhere.
 func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, user string, f connectFlags) (*visit, error) {
 	mailbox, _ := vault.Canonical(user)
-	if err := config.CheckMailbox(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return nil, hint.Usage(err, "connect takes the whole address, such as you@gmail.com")
 	}
 	account, err := vault.Account(ctx, mailbox)
@@ -124,12 +125,12 @@ func (v *visit) readSignIn(account *tokens.Account, named string) error {
 	case !v.flow.NeedsPerson():
 		return hint.Usage(fmt.Errorf("nobody signs in to %s, whose flow is %s", v.provider.Name, v.flow), "leave --sign-in-as out")
 	default:
-		address, _ := v.vault.Canonical(named)
-		if err := config.CheckMailbox(address); err != nil {
+		owner, _ := v.vault.Canonical(named)
+		if err := address.Check(owner); err != nil {
 			return hint.Usage(err, "--sign-in-as takes the whole address of whoever signs in")
 		}
-		if address != v.mailbox {
-			v.signIn = address
+		if owner != v.mailbox {
+			v.signIn = owner
 		}
 	}
 	return nil
@@ -186,7 +187,7 @@ func farewell(cmd *cobra.Command, mailbox string, t *tokens.Token) {
 // chooseProvider is where a mailbox is, as far as can be told without asking.
 func chooseProvider(c *config.Config, account *tokens.Account, mailbox, named string) (*tokens.Provider, error) {
 	providers := c.Settings.Providers
-	domain := mailbox[strings.LastIndexByte(mailbox, '@')+1:]
+	_, domain, _ := address.Split(mailbox)
 	switch {
 	case named != "":
 	case c.Settings.Domains[domain] != "":

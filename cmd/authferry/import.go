@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"authferry/internal/config"
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/internal/importer"
 	"authferry/internal/logging"
@@ -231,7 +232,7 @@ func single(a *importer.Account, file string, f importFlags) (*imported, error) 
 		return nil, hint.Usage(fmt.Errorf("it is about %q, not %q", a.Mailbox, f.mailboxes[0]), "leave --mailbox out, or name the file of that mailbox")
 	case len(f.mailboxes) == 1:
 		a.Mailbox = f.mailboxes[0]
-	case a.Mailbox == "" && config.CheckMailbox(base) == nil:
+	case a.Mailbox == "" && address.Check(base) == nil:
 		a.Mailbox = base
 	case a.Mailbox == "":
 		return nil, hint.Usage(errors.New("it does not say whose grant it is"), "add --mailbox you@gmail.com")

@@ -10,6 +10,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/importer"
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -18,7 +19,7 @@ import (
 // mail programs are used to.
 func (m *mover) take(ctx context.Context, a importer.Account, p *tokens.Provider, format string) error {
 	mailbox, _ := m.vault.Canonical(a.Mailbox)
-	if err := config.CheckMailbox(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return hint.Usage(err, "import takes whole addresses, such as you@gmail.com")
 	}
 	v := &visit{cmd: m.cmd, vault: m.vault, provider: p, flow: config.FlowName(p.Flow), mailbox: mailbox}

@@ -57,10 +57,7 @@ is refused for the moment, so that programs with a queue try it again later.`,
   authferry password add you@gmail.com --name Backup --stdin < password.txt`,
 		Args: takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := f.spec(time.Now())
-			if err == nil {
-				err = f.limits(cmd)
-			}
+			spec, err := f.spec(cmd, time.Now())
 			if err != nil {
 				return err
 			}

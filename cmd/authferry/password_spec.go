@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,46 +31,15 @@ type passwordFlags struct {
 	mailTo    int
 }
 
-// limits complains of limits that cannot be meant. A limit of 0 would mean any
-// number to [tokens.PasswordSpec].
-func (f passwordFlags) limits(cmd *cobra.Command) error {
-	for flag, n := range map[string]int{"messages-per-hour": f.messages, "recipients": f.mailTo} {
-		if cmd.Flags().Changed(flag) && n < 1 {
-			return hint.Usage(fmt.Errorf("--%s %d would let nothing through", flag, n), "--%s 1 or more; leave it out for any number", flag)
-		}
-	}
-	sends := len(f.protocols) == 0 || slices.ContainsFunc(f.protocols, func(p string) bool {
-		return strings.EqualFold(strings.TrimSpace(p), "smtp")
-	})
-	switch limited := f.messages > 0 || f.mailTo > 0; {
-	case f.readOnly && limited:
-		return hint.Usage(errors.New("a read-only password sends nothing"), "keep --read-only, or --messages-per-hour and --recipients")
-	case f.readOnly && sends && len(f.protocols) == 1:
-		return hint.Usage(errors.New("a read-only password sends nothing, and smtp is for sending"), "--protocols imap or pop3 with --read-only")
-	case limited && !sends:
-		return hint.Usage(errors.New("--messages-per-hour and --recipients are about sending, which takes smtp"), "add smtp to --protocols")
-	}
-	return nil
-}
-
 // spec reads the flags; every error is one of usage.
-func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error) {
+func (f passwordFlags) spec(cmd *cobra.Command, now time.Time) (spec tokens.PasswordSpec, err error) {
 	spec = tokens.PasswordSpec{Name: strings.TrimSpace(f.name), Length: f.length,
 		ReadOnly: f.readOnly, MessagesPerHour: f.messages, Recipients: f.mailTo}
-	switch {
-	case spec.Name == "":
-		return spec, hint.Usage(errors.New("the password needs a name"), `add --name "the program it is for"`)
-	case f.stdin && f.length != 0:
-		return spec, hint.Usage(errors.New("--length is for a generated password, --stdin for one of yours"), "keep one of them")
-	case f.length != 0 && f.length < 12:
-		return spec, hint.Usage(errors.New("a password of fewer than 12 letters is too easily guessed"), "--length 12 or more")
+	if f.stdin && f.length != 0 {
+		return spec, hint.Usage(errors.New("--length is for a generated password, --stdin for a chosen one"), "keep one of them")
 	}
 	for _, p := range f.protocols {
-		p = strings.ToLower(strings.TrimSpace(p))
-		if !slices.Contains([]string{"imap", "pop3", "smtp"}, p) {
-			return spec, hint.Usage(fmt.Errorf("unknown protocol %q", p), "--protocols takes imap, pop3 and smtp")
-		}
-		spec.Protocols = append(spec.Protocols, p)
+		spec.Protocols = append(spec.Protocols, strings.ToLower(strings.TrimSpace(p)))
 	}
 	for _, n := range f.networks {
 		prefix, err := network.Parse(n)
@@ -81,9 +49,34 @@ func (f passwordFlags) spec(now time.Time) (spec tokens.PasswordSpec, err error)
 		spec.Networks = append(spec.Networks, prefix)
 	}
 	if spec.Expires, err = parseExpiry(f.expires, now); err != nil {
-		return spec, hint.Usage(err, "--expires takes 90d, 12h or 2027-01-31")
+		return spec, hint.Usage(fmt.Errorf("--expires: %w", err), "--expires takes 90d, 12h or 2027-01-31")
 	}
-	return spec, nil
+	all, _ := errors.AsType[tokens.Complaints](spec.Check(now))
+	for _, given := range []struct {
+		field string
+		n     int
+	}{{tokens.FieldMessages, f.messages}, {tokens.FieldRecipients, f.mailTo}} {
+		if given.n == 0 && cmd.Flags().Changed(given.field) { // a 0 in the spec is no limit
+			all = append(all, *tokens.CheckNumber(given.field, 0))
+		}
+	}
+	return spec, passwordMisused(all)
+}
+
+// passwordMisused is an error of usage for the rules of passwords that are
+// broken. Their fields are named as the flags are.
+func passwordMisused(all tokens.Complaints) error {
+	if len(all) == 0 {
+		return nil
+	}
+	if len(all) == 1 {
+		return hint.Usage(fmt.Errorf("--%s: %s", all[0].Field, all[0].What), "%s", all[0].Hint)
+	}
+	lines := make([]string, len(all))
+	for i, c := range all {
+		lines[i] = fmt.Sprintf("--%s: %s; %s", c.Field, c.What, c.Hint)
+	}
+	return hint.Usage(errors.New(strings.Join(lines, "\n")), "")
 }
 
 // parseExpiry reads a span of days or hours from now, or a day, whose end is meant.
@@ -101,9 +94,6 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 		end = day.AddDate(0, 0, 1)
 	} else {
 		return end, fmt.Errorf("%q is neither a time span nor a day", text)
-	}
-	if !end.After(now) {
-		return end, fmt.Errorf("%s is over already", text)
 	}
 	return end, nil
 }

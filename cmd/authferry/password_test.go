@@ -22,8 +22,9 @@ func TestParseExpiry(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"0d", "-1d", "2026-11-20", "d", "soon", "90", "31.1.2027", "-5m"} {
-		if got, err := parseExpiry(text, now); err == nil {
-			t.Errorf("%q: %v", text, got)
+		f := passwordFlags{name: "x", expires: text}
+		if got, err := f.spec(&cobra.Command{}, now); err == nil || exitCode(err) != exitUsage {
+			t.Errorf("%q: %v, %v", text, got.Expires, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/address"
 	"authferry/internal/admin"
 	"authferry/internal/config"
 	"authferry/internal/hint"
@@ -47,7 +48,7 @@ No local password is in any of them; make one with "authferry password add".`,
 			}
 			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
 				mailbox, _ := vault.Canonical(args[0])
-				if err := config.CheckMailbox(mailbox); err != nil {
+				if err := address.Check(mailbox); err != nil {
 					return hint.Usage(err, "usage: %s", cmd.UseLine())
 				}
 				if _, err := vault.Account(ctx, mailbox); errors.Is(err, tokens.ErrNoMailbox) {
@@ -74,7 +75,7 @@ var settingsFiles = []struct {
 	make func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error)
 }{
 	{"autoconfig", func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error) {
-		return mailsettings.Autoconfig(config.FoldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:]), services, local)
+		return mailsettings.Autoconfig(address.Domain(mailbox), services, local)
 	}},
 	{"mobileconfig", mailsettings.Profile},
 	{"prf", mailsettings.OutlookProfile},

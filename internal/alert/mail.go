@@ -19,6 +19,7 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/internal/xoauth2"
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -175,7 +176,7 @@ func compose(m Message, from string, to []string) []byte {
 	var b bytes.Buffer
 	id := make([]byte, 12)
 	rand.Read(id) // never fails: crypto/rand
-	_, domain, _ := strings.Cut(from, "@")
+	_, domain, _ := address.Split(from)
 	for _, h := range [][2]string{
 		{"From", "authferry <" + from + ">"},
 		{"To", strings.Join(to, ", ")},

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/internal/alert"
 	"authferry/internal/config/document"
 	"authferry/tokens"
@@ -23,14 +24,14 @@ func readAlert(t *document.Table) alert.Config {
 		After:    t.Duration("after", alert.DefaultAfter),
 	}
 	for i, to := range t.Texts("mail_to") {
-		if err := CheckMailbox(to); err != nil {
+		if err := address.Check(to); err != nil {
 			t.ComplainAt("mail_to", i, err.Error(), "")
 			continue
 		}
 		c.MailTo = append(c.MailTo, to)
 	}
 	if c.MailFrom != "" {
-		if err := CheckMailbox(c.MailFrom); err != nil {
+		if err := address.Check(c.MailFrom); err != nil {
 			t.Complain("mail_from", err.Error(), "a mailbox that is connected")
 		}
 		if !t.Has("mail_to") {

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/address"
 	"authferry/internal/admin"
 	"authferry/internal/alert"
 	"authferry/internal/certs"
@@ -222,7 +223,7 @@ func readAliases(t *document.Table) map[string]string {
 	aliases := map[string]string{}
 	for _, alias := range t.Keys() {
 		mailbox := t.Text(alias, "")
-		if err := CheckMailbox(mailbox); err != nil {
+		if err := address.Check(mailbox); err != nil {
 			t.Complain(alias, err.Error(), "")
 			continue
 		}
@@ -232,15 +233,6 @@ func readAliases(t *document.Table) map[string]string {
 		aliases[strings.ToLower(alias)] = strings.ToLower(mailbox)
 	}
 	return aliases
-}
-
-// checkMailbox tells what is wrong with a mail address, as far as it matters here.
-func CheckMailbox(mailbox string) error {
-	local, domain, _ := strings.Cut(mailbox, "@")
-	if local == "" || domain == "" || strings.ContainsAny(mailbox, " \t\r\n\x00") || strings.Contains(domain, "@") {
-		return fmt.Errorf("%q is not a mail address", mailbox)
-	}
-	return nil
 }
 
 // exposedSecret warns of a file that holds a client secret, a proxy's password,

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"authferry/internal/config/document"
+	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -19,9 +20,9 @@ func readDomains(t *document.Table, providers map[string]*tokens.Provider, table
 		table := t.Table(name)
 		provider := table.Text("provider", "")
 		table.Done()
-		domain := FoldDomain(name)
+		domain := address.FoldDomain(name)
 		switch p := providers[provider]; {
-		case !isDomain(domain):
+		case !address.IsDomain(domain):
 			t.Complain(name, "must be a mail domain", `such as [domain."example.com"], in quotes for its dots`)
 		case domains[domain] != "":
 			t.Complain(name, "is here twice, but for the case of its letters", "keep one of them")
@@ -38,7 +39,7 @@ func readDomains(t *document.Table, providers map[string]*tokens.Provider, table
 			table.Complain("provider", fmt.Sprintf("the flow of %s is %s, where each owner signs in, so a domain cannot be enrolled by it", provider, FlowName(p.Flow)),
 				"name one with the flow service_account, client_credentials or token_command, or connect the mailboxes one by one")
 		default:
-			for _, form := range DomainForms(domain) {
+			for _, form := range address.DomainForms(domain) {
 				domains[form] = provider
 			}
 		}
@@ -55,13 +56,4 @@ func knownProviders(name string, providers map[string]*tokens.Provider) string {
 		return fmt.Sprintf("add a table [provider.%s]", name)
 	}
 	return "there are " + strings.Join(known, ", ")
-}
-
-// foldDomain is a domain as mailboxes are kept: in lower case.
-func FoldDomain(domain string) string {
-	return strings.TrimSuffix(strings.ToLower(strings.TrimSpace(domain)), ".")
-}
-
-func isDomain(domain string) bool {
-	return domain != "" && !strings.ContainsAny(domain, "@ /:*\t\r\n\x00") && !strings.HasPrefix(domain, ".") && !strings.Contains(domain, "..")
 }

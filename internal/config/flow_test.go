@@ -149,46 +149,6 @@ provider = "workspace"
 	}
 }
 
-// TestPunycode has names that are registered, and samples of RFC 3492 §7.1.
-func TestPunycode(t *testing.T) {
-	for unicode, ascii := range map[string]string{
-		"bücher":            "bcher-kva",
-		"münchen":           "mnchen-3ya",
-		"日本語":               "wgv71a119e",
-		"ليهمابتكلموشعربي؟": "egbpdaj6bu4bxfgehfvwxn",
-		"他们为什么不说中文":         "ihqwcrb4cv8a8dqg056pqjye",
-		"porquénopuedensimplementehablarenespañol": "porqunopuedensimplementehablarenespaol-fmd56a",
-	} {
-		if got := punycode(unicode); got != ascii {
-			t.Errorf("%s: %s", unicode, got)
-		}
-		if got, err := depunycode(ascii); got != unicode || err != nil {
-			t.Errorf("%s: %s, %v", ascii, got, err)
-		}
-	}
-}
-
-func FuzzDomainForms(f *testing.F) {
-	for _, seed := range []string{"example.com", "bücher.example", "xn--bcher-kva.de", "xn--99999999", "xn--", "日本語.jp"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, domain string) {
-		forms := DomainForms(domain)
-		for _, label := range strings.Split(forms[0], ".") {
-			if encoded, ok := strings.CutPrefix(label, "xn--"); ok {
-				depunycode(encoded)
-			} else if strings.ContainsFunc(label, func(r rune) bool { return r > 0x7f }) {
-				t.Errorf("%q is not ASCII", forms[0])
-			}
-		}
-		if len(forms) == 2 && !strings.HasPrefix(domain, "xn--") && !strings.Contains(domain, ".xn--") && strings.ToValidUTF8(domain, "") == domain {
-			if again := DomainForms(forms[0]); len(again) != 2 || again[1] != domain {
-				t.Errorf("%q there is %q, and back %q", domain, forms[0], again)
-			}
-		}
-	})
-}
-
 // FuzzClientFile: a file that somebody downloaded is an OAuth client, or an
 // error that repeats nothing of it.
 func FuzzClientFile(f *testing.F) {

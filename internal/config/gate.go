@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"authferry/internal/config/document"
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -73,7 +74,7 @@ func readTrusted(t *document.Table, taken map[netip.Prefix]string) proxy.Trusted
 
 // checkSender tells what is wrong with an address that is to stand in MAIL FROM.
 func checkSender(mailbox string) error {
-	if err := CheckMailbox(mailbox); err != nil {
+	if err := address.Check(mailbox); err != nil {
 		return err
 	}
 	if strings.ContainsAny(mailbox, `<>"\`) || strings.ContainsFunc(mailbox, func(r rune) bool { return r < '!' || r > '~' }) {

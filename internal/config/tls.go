@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/internal/certs"
 	"authferry/internal/config/document"
 )
@@ -64,7 +65,7 @@ func readACME(t *document.Table, hostname string) certs.ACME {
 	}
 	slices.Sort(a.Hosts)
 	a.Hosts = slices.Compact(a.Hosts)
-	if a.Email != "" && CheckMailbox(a.Email) != nil {
+	if a.Email != "" && address.Check(a.Email) != nil {
 		t.Complain("acme_email", "must be a mail address", "")
 	}
 	if u, err := url.Parse(a.Directory); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"authferry/internal/mailsettings"
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -54,7 +55,7 @@ func (s *signIns) showForm(v *visit, status int, f connectForm) error {
 
 // likely guesses where a mailbox is: by well known domains, or the first.
 func likely(mailbox string, list []*tokens.Provider) string {
-	domain := strings.ToLower(mailbox[strings.LastIndexByte(mailbox, '@')+1:])
+	domain := address.Domain(mailbox)
 	brand := "Google"
 	switch domain {
 	case "outlook.com", "hotmail.com", "live.com", "msn.com":
@@ -82,7 +83,7 @@ func (s *signIns) connect(v *visit) error {
 		}
 		return s.showForm(v, http.StatusUnprocessableEntity, f)
 	}
-	if tokens.CheckAddress(mailbox) != nil {
+	if address.Check(mailbox) != nil {
 		return refuse("connect.bad.address", nil)
 	}
 	if !v.user.maySee(mailbox) {
@@ -91,7 +92,7 @@ func (s *signIns) connect(v *visit) error {
 	e := &errand{Mailbox: mailbox, untried: v.user.administrator()}
 	if f.SignIn != "" {
 		signIn, _ := s.vault.Canonical(f.SignIn)
-		if tokens.CheckAddress(signIn) != nil {
+		if address.Check(signIn) != nil {
 			return refuse("connect.bad.signin", nil)
 		}
 		if signIn != mailbox {

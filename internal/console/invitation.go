@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -125,8 +125,8 @@ func (i *Invitation) admits(mailbox string) bool {
 	if i.Mailbox != "" {
 		return mailbox == i.Mailbox
 	}
-	at := strings.LastIndexByte(mailbox, '@')
-	return at > 0 && mailbox[at+1:] == i.Domain
+	local, domain, _ := address.Split(mailbox)
+	return local != "" && domain == i.Domain
 }
 
 // errNoInvitation is a link that leads nowhere: never made, or forgotten since.

@@ -89,8 +89,8 @@ func (s *signIns) showInvitations(v *visit, status int, f inviteForm) error {
 func (s *signIns) makeInvitation(v *visit) error {
 	f := readInviteForm(v.r)
 	i, err := s.readInvitation(f)
-	if said, ok := errors.AsType[*complaint](err); ok {
-		f.Trouble, f.Detail = v.T(said.key, said.pairs...), said.detail
+	if said, ok := errors.AsType[complaints](err); ok {
+		f.Trouble = v.complaintText(said)
 		return s.showInvitations(v, http.StatusUnprocessableEntity, f)
 	}
 	i.By = v.user.Name

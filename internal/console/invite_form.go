@@ -1,15 +1,13 @@
 package console
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"authferry/internal/network"
-	"authferry/internal/printable"
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -23,7 +21,7 @@ type inviteForm struct {
 	Networks, Days        string
 	ReadOnly              bool
 	Messages, Recipients  string
-	Trouble, Detail       string
+	Trouble               string
 }
 
 // Has tells whether a protocol is chosen.
@@ -43,82 +41,64 @@ func readInviteForm(r *http.Request) inviteForm {
 	}
 }
 
-// complaint is what is wrong with a form.
-type complaint struct {
-	key, detail string
-	pairs       []any // for the placeholders of the text
-}
-
-func (c *complaint) Error() string { return c.key }
-
 // readInvitation makes an invitation of a form. What cannot work is refused
 // now, and not when somebody has signed in for it.
 func (s *signIns) readInvitation(f inviteForm) (i Invitation, err error) {
 	mailbox, _ := s.vault.Canonical(f.For)
 	switch domain := strings.TrimPrefix(strings.TrimPrefix(mailbox, "*"), "@"); {
-	case tokens.CheckAddress(mailbox) == nil:
+	case address.Check(mailbox) == nil:
 		i.Mailbox = mailbox
-	case tokens.CheckAddress("anybody@"+domain) == nil && strings.Contains(domain, ".") && !strings.Contains(domain, "@"):
+	case address.IsDomain(domain) && strings.Contains(domain, "."):
 		i.Domain = domain
 	default:
-		return i, &complaint{key: "invite.bad.for"}
+		return i, complaints{{key: "invite.bad.for"}}
 	}
 	p := s.chosen(f.Provider)
 	if p == nil || !p.Flow.NeedsPerson() {
-		return i, &complaint{key: "invite.bad.provider"}
+		return i, complaints{{key: "invite.bad.provider"}}
 	}
 	i.Provider = p.Name
 	if f.SignIn != "" {
-		if i.SignIn, _ = s.vault.Canonical(f.SignIn); i.Mailbox == "" || tokens.CheckAddress(i.SignIn) != nil {
-			return i, &complaint{key: "connect.bad.signin"}
+		if i.SignIn, _ = s.vault.Canonical(f.SignIn); i.Mailbox == "" || address.Check(i.SignIn) != nil {
+			return i, complaints{{key: "connect.bad.signin"}}
 		}
 		if i.SignIn == i.Mailbox {
 			i.SignIn = ""
 		}
 	}
 	if f.Hours < 1 || time.Duration(f.Hours)*time.Hour > mostInvitationLife {
-		return i, &complaint{key: "invite.bad.hours"}
+		return i, complaints{{key: "invite.bad.hours"}}
 	}
 	if !f.Password {
 		return i, nil
 	}
-	i.Offer, err = f.offer()
-	if err != nil {
-		return i, err
-	}
-	spec := i.Offer.spec(s.now())
-	if err := spec.Check(s.now()); err != nil {
-		return i, &complaint{key: "invite.bad.password", detail: err.Error()}
-	}
-	return i, nil
+	i.Offer, err = f.offer(s.now())
+	return i, err
 }
 
+// mostDays bounds how long the password of an invitation is good.
+const mostDays = 3650
+
 // offer reads what the password will be.
-func (f *inviteForm) offer() (o Offer, err error) {
-	o = Offer{Name: f.Name, ReadOnly: f.ReadOnly}
-	if len(f.Protocols) == 0 {
-		return o, &complaint{key: "invite.bad.protocols"}
+func (f *inviteForm) offer(now time.Time) (Offer, error) {
+	var r passwordReader
+	o := Offer{
+		Name: f.Name, ReadOnly: f.ReadOnly,
+		Protocols: r.protocols(f.Protocols), Networks: r.networks(f.Networks),
+		MessagesPerHour: r.number(tokens.FieldMessages, f.Messages),
+		Recipients:      r.number(tokens.FieldRecipients, f.Recipients),
 	}
-	if len(f.Protocols) < 3 {
-		o.Protocols = f.Protocols
-	}
-	if o.Networks, err = network.ParseList(f.Networks); err != nil {
-		key, pairs := networkText(err)
-		return o, &complaint{key: key, pairs: pairs}
-	}
-	for _, number := range []struct {
-		text string
-		into *int
-		most int
-	}{{f.Days, &o.Days, 3650}, {f.Messages, &o.MessagesPerHour, 10_000}, {f.Recipients, &o.Recipients, 10_000}} {
-		if number.text == "" {
-			continue
+	if f.Days != "" {
+		var err error
+		if o.Days, err = strconv.Atoi(f.Days); err != nil || o.Days < 1 || o.Days > mostDays {
+			r.complain("days", "nonumber", "least", 1, "most", mostDays)
+			o.Days = 0
 		}
-		n, err := strconv.Atoi(number.text)
-		if err != nil || n < 1 || n > number.most {
-			return o, &complaint{key: "invite.bad.number", detail: fmt.Sprintf("%s: 1-%d", printable.Quote(number.text), number.most)}
-		}
-		*number.into = n
+	}
+	spec := o.spec(now)
+	r.check(&spec, now)
+	if r.wrong != nil {
+		return o, r.wrong
 	}
 	return o, nil
 }

@@ -1,17 +1,13 @@
 package console
 
 import (
-	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
 	"authferry/internal/mailsettings"
-	"authferry/internal/network"
 	"authferry/internal/printable"
 	"authferry/tokens"
 )
@@ -59,63 +55,25 @@ func (v *visit) passwordForm() passwordForm {
 }
 
 // spec reads the form. What is wrong with it is in Trouble.
-func (f *passwordForm) spec(v *visit) (s tokens.PasswordSpec) {
-	wrong := func(field, key string, pairs ...any) {
-		if f.Trouble == "" {
-			f.Field, f.Trouble = field, v.T(key, pairs...)
-		}
+func (f *passwordForm) spec(v *visit) tokens.PasswordSpec {
+	var r passwordReader
+	s := tokens.PasswordSpec{
+		Name: f.Name, ReadOnly: f.ReadOnly,
+		Protocols: r.protocols(f.Protocols), Networks: r.networks(f.Networks), Expires: r.day(f.Expires),
+		MessagesPerHour: r.number(tokens.FieldMessages, f.Messages),
+		Recipients:      r.number(tokens.FieldRecipients, f.Recipients),
+		Length:          r.number(tokens.FieldLength, f.Length),
 	}
-	s = tokens.PasswordSpec{Name: f.Name, ReadOnly: f.ReadOnly}
-	if f.Name == "" {
-		wrong("name", "password.noname")
-	}
-	switch {
-	case len(f.Protocols) == 0:
-		wrong("protocol", "password.noprotocol")
-	case len(f.Protocols) < len(mailProtocols):
-		s.Protocols = f.Protocols
-	}
-	var err error
-	if s.Networks, err = network.ParseList(f.Networks); err != nil {
-		key, pairs := networkText(err)
-		wrong("networks", key, pairs...)
-	}
-	if f.Expires != "" {
-		day, err := time.ParseInLocation(time.DateOnly, f.Expires, time.Local)
-		if s.Expires = day.AddDate(0, 0, 1); err != nil || !s.Expires.After(v.now()) {
-			wrong("expires", "password.noday")
-		}
-	}
-	for _, n := range []struct {
-		field, text string
-		least       int
-		into        *int
-	}{{"messages", f.Messages, 1, &s.MessagesPerHour}, {"recipients", f.Recipients, 1, &s.Recipients}, {"length", f.Length, 12, &s.Length}} {
-		if n.text == "" {
-			continue
-		}
-		number, err := strconv.Atoi(n.text)
-		if err != nil || number < n.least {
-			wrong(n.field, "password.nonumber", "least", n.least)
-		}
-		*n.into = number
-	}
-	if f.ReadOnly && (s.MessagesPerHour > 0 || s.Recipients > 0 || slices.Equal(f.Protocols, []string{"smtp"})) {
-		wrong("read-only", "password.sends")
-	}
+	r.check(&s, v.now())
+	f.complain(v, r.wrong)
 	return s
 }
 
-// networkText is the text for an error of package network, and what stands in it.
-func networkText(err error) (key string, pairs []any) {
-	e, ok := errors.AsType[*network.Error](err)
-	switch {
-	case !ok:
-		return "password.nonetwork", []any{"text", err.Error()}
-	case e.Network.IsValid():
-		return "password.innetwork", []any{"text", e.Text, "network", e.Network, "address", e.Address}
+// complain puts complaints into the form: all texts, and the field of the first.
+func (f *passwordForm) complain(v *visit, wrong complaints) {
+	if len(wrong) > 0 {
+		f.Trouble, f.Field = v.complaintText(wrong), wrong[0].field
 	}
-	return "password.nonetwork", []any{"text", e.Text}
 }
 
 // addPassword makes a password and shows it, this once: the answer is the only

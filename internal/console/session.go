@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"authferry/internal/printable"
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -91,7 +92,7 @@ func (v *visit) believe(access Access) error {
 		return nil
 	}
 	mailbox := foldName(name)
-	if tokens.CheckAddress(mailbox) != nil {
+	if address.Check(mailbox) != nil {
 		return stranger
 	}
 	a, err := v.Vault.Account(v.r.Context(), mailbox)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"authferry/internal/printable"
+	"authferry/internal/address"
 	"authferry/tokens"
 )
 
@@ -49,7 +50,7 @@ func ReadEmailProxy(configuration, cache []byte, password tokens.Secret, only ..
 	r := &proxyReader{ini: f, password: password, catchAll: f.flag("allow_catch_all_accounts", proxySection), servers: readServers(f)}
 	found := &EmailProxy{Listen: readListeners(f)}
 	for _, name := range f.names {
-		local, domain, isAccount := strings.Cut(name, "@")
+		local, domain, isAccount := address.Split(name)
 		wanted := len(only) == 0 || slices.ContainsFunc(only, func(s string) bool { return strings.EqualFold(s, name) })
 		switch {
 		case !isAccount || !wanted:

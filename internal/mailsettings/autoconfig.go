@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/proxy"
 )
 
@@ -43,7 +44,7 @@ var socketTypes = map[proxy.Security]string{
 // autoconfig.DOMAIN, but not when it asks DOMAIN itself, so that the host has to
 // tell the domain there.
 func (s *MailSettings) answerAutoconfig(w http.ResponseWriter, r *http.Request) {
-	domain := foldedDomain(strings.TrimPrefix(strings.ToLower(hostOf(r)), "autoconfig."))
+	domain := address.FoldDomain(strings.TrimPrefix(strings.ToLower(hostOf(r)), "autoconfig."))
 	if address := r.FormValue("emailaddress"); address != "" {
 		domain = domainOf(address)
 	}

@@ -199,20 +199,13 @@ func hostOf(r *http.Request) string {
 	return r.Host
 }
 
-// maxAddress bounds a mail address: RFC 5321 §4.5.3.1 has 64 for the part before
-// the @ and 255 for the rest.
-const maxAddress = 320
-
 // domainOf is the domain of a mail address, in lower case; "" if it is none.
-func domainOf(address string) string {
-	at := strings.IndexByte(address, '@')
-	if at < 1 || strings.Contains(address[at+1:], "@") || len(address) > maxAddress || !utf8.ValidString(address) || strings.ContainsFunc(address, neverInAddress) {
+func domainOf(text string) string {
+	if address.Check(text) != nil || strings.ContainsFunc(text, neverInAddress) {
 		return ""
 	}
-	return foldedDomain(address[at+1:])
+	return address.Domain(text)
 }
-
-func foldedDomain(domain string) string { return strings.TrimSuffix(strings.ToLower(domain), ".") }
 
 // neverInAddress are characters that only quoted local parts could have, which
 // no provider has mailboxes with.

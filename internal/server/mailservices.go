@@ -12,6 +12,7 @@ import (
 	"authferry/internal/certs"
 	"authferry/internal/config"
 	"authferry/internal/mailsettings"
+	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -133,7 +134,7 @@ func mailDomains(ctx context.Context, c *config.Config, vault *tokens.Vault) (ma
 		domains[domain] = true
 	}
 	for _, mailbox := range mailboxes {
-		for _, form := range config.DomainForms(config.FoldDomain(mailbox[strings.LastIndexByte(mailbox, '@')+1:])) {
+		for _, form := range address.DomainForms(address.Domain(mailbox)) {
 			domains[form] = true
 		}
 	}
