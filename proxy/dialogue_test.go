@@ -25,7 +25,7 @@ import (
 
 const (
 	dialogueUser = "me@example.org"
-	patience     = 5 * time.Second // for anything that is to happen
+	patience     = 20 * time.Second // for anything that is to happen
 )
 
 // dialogue is one file being played.

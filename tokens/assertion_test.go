@@ -196,11 +196,11 @@ func TestNoAnswer(t *testing.T) {
 		close(gone)
 	}
 	p := j.googleApp()
-	p.Timeout = 20 * time.Millisecond
+	p.Timeout = 300 * time.Millisecond // enough to connect on a busy machine
 	ctx, cancel := context.WithTimeout(t.Context(), RefreshTimeout/4)
 	defer cancel()
 	_, err := p.Mint(ctx, me)
-	wantFailure(t, err, ErrUnavailable, "no answer within 20ms")
+	wantFailure(t, err, ErrUnavailable, "no answer within 300ms")
 	if ctx.Err() != nil {
 		t.Error("the caller's time ran out first")
 	}

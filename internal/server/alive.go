@@ -118,11 +118,17 @@ func (w *watched) alive(ctx context.Context) error {
 	return fmt.Errorf("%w on %s", errStuck, w.Addr())
 }
 
+// loopbackLike is the loopback address at which to reach a listener on every
+// address. Where IPv6 is switched off (Docker's default) there is no ::1, but a
+// listener at [::] can be open, and takes IPv4.
 func loopbackLike(a netip.Addr) netip.Addr {
-	if a.Is4() {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if a.Is6() {
+		if ln, err := net.Listen("tcp", "[::1]:0"); err == nil {
+			ln.Close()
+			return netip.IPv6Loopback()
+		}
 	}
-	return netip.IPv6Loopback()
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // probeAddress is an address to connect from. The port has to be known before the
