@@ -1,11 +1,6 @@
 package tokens
 
-import (
-	"strings"
-	"testing"
-
-	"authferry/internal/printable"
-)
+import "testing"
 
 func TestCanonical(t *testing.T) {
 	s := Settings{Aliases: map[string]string{"Scanner": "Office@Gmail.com", " mfp2 ": "office@gmail.com"}}.withFoldedAliases()
@@ -27,19 +22,6 @@ func TestCanonical(t *testing.T) {
 		mailbox, provider := s.canonical(user)
 		if got := [2]string{mailbox, provider}; got != want {
 			t.Errorf("%q: %q, want %q", user, got, want)
-		}
-	}
-}
-
-func TestQuote(t *testing.T) {
-	for text, want := range map[string]string{
-		"a\r\nb\x1b":                  `"a\r\nb\x1b"`,
-		strings.Repeat("é", 80):       `"` + strings.Repeat("é", 80) + `"`,
-		strings.Repeat("é", 81):       `"` + strings.Repeat("é", 80) + `"...`,
-		"x" + strings.Repeat("é", 80): `"x` + strings.Repeat("é", 79) + `"...`,
-	} {
-		if got := printable.Quote(text); got != want {
-			t.Errorf("printable.Quote(%q) = %s, want %s", text, got, want)
 		}
 	}
 }
