@@ -1,6 +1,8 @@
 package tokens
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"time"
 )
@@ -31,21 +33,6 @@ type Account struct {
 
 	Created   time.Time
 	Connected time.Time // when consent was last given
-}
-
-// Token is what a provider granted: RFC 6749 §5.1, with times made absolute.
-type Token struct {
-	Access  Secret
-	Refresh Secret
-	Minted  time.Time // when the provider issued Access
-	Expiry  time.Time // zero: the provider named no end
-	Scopes  []string  // what was granted, which may be less than what was asked
-	// RefreshExpiry is when the grant itself ends (Google's
-	// refresh_token_expires_in, sent while the consent screen is in Testing).
-	// Zero: the provider named no end.
-	RefreshExpiry time.Time
-
-	owner string // who signed in, if the answer said so (see [Provider.WhoIs]); never stored
 }
 
 // Failure is a refresh that did not succeed.
@@ -102,4 +89,40 @@ type Use struct {
 	From     netip.Addr
 	Protocol string
 	Client   string // how the program named itself: IMAP ID, or its EHLO argument
+}
+
+func (a Account) Format(f fmt.State, _ rune) { io.WriteString(f, "account "+a.Mailbox) }
+
+func (p Password) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }
+
+// held tells a mailbox that the store has from one that an edit begins.
+func (a *Account) held() bool { return a.Provider != "" || !a.Created.IsZero() || len(a.Passwords) > 0 }
+
+// Failure is what keeps an account's grant from being used, nil if nothing
+// does: the provider's word on it where there is one, else the last failure.
+func (a *Account) Failure() *Failure {
+	if a.Dead != nil {
+		return a.Dead
+	}
+	return a.Trouble
+}
+
+// first is when a failure began.
+func (f *Failure) first() time.Time {
+	if f.Since.IsZero() { // written by a version that did not note it
+		return f.At
+	}
+	return f.Since
+}
+
+// next is a failure after f, the first if f is nil.
+func (f *Failure) next(now time.Time, err error, why Cause) *Failure {
+	n := &Failure{At: now.UTC().Round(0), Since: now.UTC().Round(0), Reason: err.Error(), Cause: why, Count: 1}
+	if f != nil {
+		n.Count = f.Count + 1
+		if !f.Since.IsZero() {
+			n.Since = f.Since
+		}
+	}
+	return n
 }

@@ -87,12 +87,12 @@ func TestAskClassifies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeEndpoint(t)
 			f.answers(c.status, c.body, "Content-Type", "text/plain", "Location", "http://127.0.0.1:1/", "Retry-After", "7")
-			_, err := f.provider().mint(t.Context(), &Account{Token: Token{Refresh: f.grant()}}, time.Now())
+			_, err := fakeProvider(f).mint(t.Context(), Token{Refresh: f.grant()}, me, time.Now())
 			e := (*endpointError)(nil)
 			if !errors.As(err, &e) || !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("%v; want %v and %q", err, c.kind, c.says)
 			}
-			for _, other := range []error{ErrNeedsConsent, ErrRefused, ErrUnavailable, ErrBadLogin} {
+			for _, other := range []error{ErrNeedsConsent, ErrRefused, ErrUnavailable} {
 				if other != c.kind && errors.Is(err, other) {
 					t.Errorf("%v is %v too", err, other)
 				}
@@ -133,9 +133,9 @@ func TestAskUnreachable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.does(c.does)
-			p := f.provider()
+			p := fakeProvider(f)
 			p.TokenURL = c.url
-			_, err := p.mint(t.Context(), &Account{Token: Token{Refresh: "1//CANARY"}}, time.Now())
+			_, err := p.mint(t.Context(), Token{Refresh: "1//CANARY"}, me, time.Now())
 			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v; want %q", err, c.says)
 			}

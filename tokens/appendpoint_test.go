@@ -22,6 +22,9 @@ import (
 )
 
 const (
+	// Mailbox is the one that the tokens of these endpoints are for.
+	Mailbox = "me@gmail.com"
+
 	robot    = "robot@project.iam.gserviceaccount.com"
 	mailIs   = "https://mail.google.com/"
 	robotID  = "112233445566778899001"
@@ -101,27 +104,11 @@ type appEndpoint struct {
 }
 
 func newAppEndpoint(t testing.TB) *appEndpoint {
-	j := &appEndpoint{mailboxes: map[string]bool{me: true}, scope: mailIs, secret: "secret-CANARY", used: map[string]bool{}}
+	j := &appEndpoint{mailboxes: map[string]bool{Mailbox: true}, scope: mailIs, secret: "secret-CANARY", used: map[string]bool{}}
 	s := httptest.NewServer(j)
 	t.Cleanup(s.Close)
 	j.URL = s.URL
 	return j
-}
-
-// googleApp is a Provider whose service account this endpoint knows.
-func (j *appEndpoint) googleApp() *Provider {
-	return &Provider{
-		Name: "workspace", Flow: FlowServiceAccount, TokenURL: j.URL + "/token", Scopes: []string{mailIs},
-		ServiceAccount: &ServiceAccount{Email: robot, KeyID: robotKey, Client: robotID, Key: testKey()},
-	}
-}
-
-// microsoftApp is a Provider whose client this endpoint knows by a secret.
-func (j *appEndpoint) microsoftApp() *Provider {
-	return &Provider{
-		Name: "app", Flow: FlowClientCredentials, TokenURL: j.URL + "/token", Scopes: []string{"https://outlook.office365.com/.default"},
-		ClientID: "client", ClientSecret: Secret(j.secret),
-	}
 }
 
 func (j *appEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {

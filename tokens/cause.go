@@ -40,6 +40,20 @@ func (c Cause) lasts() bool {
 	return true
 }
 
+// The ways a provider does not give a token. Errors of this package match one of
+// them with errors.Is; anything else is to be treated as ErrUnavailable. Their
+// text is for the log and for people, and never contains a secret.
+var (
+	// ErrNeedsConsent: the grant is dead until a person connects the mailbox again.
+	ErrNeedsConsent = errors.New("the mailbox must be connected again")
+	// ErrRefused: the provider refuses for a reason other than a dead grant, and
+	// only a person can change it (the OAuth client was deleted, say).
+	ErrRefused = errors.New("the provider refused")
+	// ErrUnavailable: the token endpoint, or the store, failed, was slow or is
+	// throttling. Trying again later helps.
+	ErrUnavailable = errors.New("temporarily unavailable")
+)
+
 // tokenError is a login, or another call, that got no token.
 type tokenError struct {
 	kind   error // ErrNeedsConsent, ErrRefused or ErrUnavailable
@@ -106,23 +120,24 @@ func (p *Provider) explain(mailbox string, err error) error {
 	if !errors.As(err, &e) {
 		return fmt.Errorf("a token for %s: %w", mailbox, err)
 	}
-	why, kind := p.meaning(&Account{Mailbox: mailbox}, e, time.Now())
+	why, kind := p.meaning(Token{}, time.Time{}, e, time.Now())
 	explained := newTokenError(kind, mailbox, p, why, fmt.Sprintf("a token for %s: %v", mailbox, err))
 	explained.cause = err
 	return explained
 }
 
-// meaning is what a failed attempt at a token for an account means. The answer
-// does not tell all of it: where no person signs in, nobody can give consent;
-// and a grant that was given for a time does not say that its time is over.
-func (p *Provider) meaning(a *Account, e *endpointError, now time.Time) (why Cause, kind error) {
+// meaning is what a failed attempt to replace the token t means, whose owner gave
+// consent at connected (zero: not known). The answer does not tell all of it:
+// where no person signs in, nobody can give consent; and a grant that was given
+// for a time does not say that its time is over.
+func (p *Provider) meaning(t Token, connected time.Time, e *endpointError, now time.Time) (why Cause, kind error) {
 	why, kind = e.because(), e.kind
 	switch {
 	case p.Flow.NeedsPerson():
 		switch {
-		case kind == ErrNeedsConsent && a.Token.Refresh.Empty():
+		case kind == ErrNeedsConsent && t.Refresh.Empty():
 			why = CauseNoGrant
-		case why == CauseRevoked && a.timedOut(now):
+		case why == CauseRevoked && t.timedOut(connected, now):
 			why = CauseTesting
 		}
 	case p.Flow == FlowTokenCommand && e.why == CauseUnknown:
@@ -141,13 +156,13 @@ const (
 	endSlack = time.Hour
 )
 
-// timedOut tells whether a grant that the provider gave for a time came to its
+// timedOut reports whether a grant that the provider gave for a time came to its
 // end: the end has passed, or it lay between the last good refresh and now.
-func (a *Account) timedOut(now time.Time) bool {
-	if a.Token.RefreshExpiry.IsZero() {
+func (t Token) timedOut(connected, now time.Time) bool {
+	if t.RefreshExpiry.IsZero() {
 		return false
 	}
-	week := a.Connected.Add(testingLife)
-	return now.After(a.Token.RefreshExpiry.Add(-endSlack)) ||
-		!a.Connected.IsZero() && a.Token.Minted.Before(week.Add(endSlack)) && now.After(week.Add(-endSlack))
+	week := connected.Add(testingLife)
+	return now.After(t.RefreshExpiry.Add(-endSlack)) ||
+		!connected.IsZero() && t.Minted.Before(week.Add(endSlack)) && now.After(week.Add(-endSlack))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"time"
 
@@ -127,3 +128,5 @@ func consentError(code, description string) error {
 	}
 	return fmt.Errorf("the consent page answered %s; %s", words, fix)
 }
+
+func (c Consent) Format(f fmt.State, _ rune) { io.WriteString(f, "consent "+redacted) }

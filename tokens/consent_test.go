@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"authferry/internal/hint"
 )
 
 // visit does what an owner does who agrees: it returns the address the browser
@@ -94,7 +92,7 @@ func TestFinishAsPasted(t *testing.T) {
 		"in the fragment": func(s string) string { return strings.Replace(s, "?", "#", 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newVisit(t, f.provider())
+			c := newVisit(t, fakeProvider(f))
 			got, err := c.Finish(context.Background(), paste(f.visit(t, c.URL)))
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +106,7 @@ func TestFinishAsPasted(t *testing.T) {
 
 func TestFinishRefuses(t *testing.T) {
 	f := newFakeEndpoint(t)
-	p := f.provider()
+	p := fakeProvider(f)
 	p.Issuer = "https://accounts.example.com"
 	for name, c := range map[string]struct {
 		paste func(state, whole string) string
@@ -153,60 +151,11 @@ func TestFinishRefuses(t *testing.T) {
 func TestFinishClassifies(t *testing.T) {
 	f := newFakeEndpoint(t)
 	for body, want := range map[string]error{`{"error":"invalid_client"}`: ErrRefused, `<html>`: ErrUnavailable, `{"error":"redirect_uri_mismatch"}`: ErrRefused} {
-		c := newVisit(t, f.provider())
+		c := newVisit(t, fakeProvider(f))
 		f.answers(400, body)
 		if _, err := c.Finish(context.Background(), f.visit(t, c.URL)); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", body, err, want)
 		}
-	}
-}
-
-func TestConnect(t *testing.T) {
-	r := newRig(t)
-	google := []string{"https://mail.google.com/"}
-	microsoft := Builtin()["microsoft"].Scopes
-	now := time.Now()
-	for name, c := range map[string]struct {
-		asked, granted []string
-		change         func(*Token)
-		says           string
-	}{
-		"as asked":                {google, google, nil, ""},
-		"scopes not said":         {google, nil, nil, ""},
-		"more than asked":         {google, []string{"openid", "https://mail.google.com/"}, nil, ""},
-		"without the slash":       {google, []string{"https://mail.google.com"}, nil, ""},
-		"Microsoft":               {microsoft, []string{"https://outlook.office365.com/imap.accessasuser.all", "POP.AccessAsUser.All", "https://outlook.office.com/SMTP.Send"}, nil, ""},
-		"sign-in scopes not said": {append([]string{"openid", "email"}, google...), google, nil, ""},
-		"mail not ticked":         {google, []string{"openid", "email"}, nil, "https://mail.google.com/"},
-		"a narrower one":          {google, []string{"https://www.googleapis.com/auth/gmail.modify"}, nil, "tick its box"},
-		"no SMTP":                 {microsoft, microsoft[:2], nil, "SMTP.Send"},
-		"no refresh token":        {google, google, func(t *Token) { t.Refresh = "" }, "prompt=consent"},
-		"no access token":         {google, google, func(t *Token) { t.Access = "" }, "no access token"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r.provider.Scopes = c.asked
-			before := r.account()
-			token := &Token{Access: "a-CANARY", Refresh: "r-CANARY", Minted: now, Expiry: now.Add(time.Hour), Scopes: c.granted}
-			if c.change != nil {
-				c.change(token)
-			}
-			err := r.Connect(context.Background(), Connection{Mailbox: "ME%40gmail.com ", Provider: "fake", Token: token})
-			if (err == nil) != (c.says == "") || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY")) {
-				t.Errorf("%v; want %q", err, c.says)
-			}
-			after := r.account()
-			if err != nil {
-				sameAccount(t, after, before)
-			} else if after.Token.Refresh != "r-CANARY" || len(after.Passwords) != 1 || !after.Created.Equal(before.Created) || !after.Connected.After(before.Connected) {
-				t.Errorf("%+v", after)
-			}
-		})
-	}
-	if err := r.Connect(context.Background(), Connection{Mailbox: "me", Provider: "fake", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(hint.Of(err), "you@example.com") {
-		t.Errorf("no address: %v", err)
-	}
-	if err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "other", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {
-		t.Errorf("no provider: %v", err)
 	}
 }
 

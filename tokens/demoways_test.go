@@ -85,7 +85,7 @@ func TestWaysAgainstDemo(t *testing.T) {
 		if who, err := p.WhoIs(t.Context(), &Token{Access: token.Access}); err != nil || who != me {
 			t.Errorf("WhoIs: %q, %v", who, err)
 		}
-		next, err := p.mint(t.Context(), &Account{Mailbox: me, Token: *token}, time.Now())
+		next, err := p.mint(t.Context(), *token, me, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestWaysAgainstDemo(t *testing.T) {
 				t.Errorf("Revoke: %v", err)
 			}
 		}
-		_, err = p.mint(t.Context(), &Account{Mailbox: me, Token: next}, time.Now())
+		_, err = p.mint(t.Context(), next, me, time.Now())
 		wantFailure(t, err, ErrNeedsConsent, "invalid_grant")
 	})
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -178,3 +179,5 @@ func pause(ctx context.Context, wait time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+func (d Device) Format(f fmt.State, _ rune) { io.WriteString(f, "device code "+redacted) }

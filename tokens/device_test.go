@@ -57,7 +57,7 @@ const deviceStart = `{"device_code":"device-CANARY","user_code":"ABCD-EFGH","ver
 // startDevice begins a sign-in whose pauses pass at once, and are written down.
 func startDevice(t *testing.T, f *fakeEndpoint) (d *Device, pauses *[]time.Duration) {
 	t.Helper()
-	p := f.provider()
+	p := fakeProvider(f)
 	p.DeviceURL = f.URL + "/device"
 	d, err := p.StartDevice(t.Context())
 	if err != nil {
@@ -163,14 +163,14 @@ func TestStartDeviceRefuses(t *testing.T) {
 		"a wordy code":   {strings.Replace(deviceStart, "ABCD-EFGH", strings.Repeat("A", 65), 1), "not a device code"},
 	} {
 		deviceAnswers(t, f, c.start)
-		p := f.provider()
+		p := fakeProvider(f)
 		p.DeviceURL = f.URL + "/device"
 		_, err := p.StartDevice(t.Context())
 		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") || strings.Contains(err.Error(), "check scopes; check") {
 			t.Errorf("%s: %v; want %q", name, err, c.says)
 		}
 	}
-	p := f.provider()
+	p := fakeProvider(f)
 	if _, err := p.StartDevice(t.Context()); err == nil || !strings.Contains(err.Error(), "device_url") {
 		t.Errorf("no device_url: %v", err)
 	}

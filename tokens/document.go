@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,16 +15,6 @@ const (
 	// maxDocumentName is in bytes.
 	maxDocumentName = 64
 )
-
-// Document returns a document of the store; see [Store].
-func (v *Vault) Document(ctx context.Context, name string) ([]byte, error) {
-	return v.store.Document(ctx, name)
-}
-
-// UpdateDocument edits a document of the store under its lock; see [Store].
-func (v *Vault) UpdateDocument(ctx context.Context, name string, edit func(old []byte) ([]byte, error)) error {
-	return v.store.UpdateDocument(ctx, name, edit)
-}
 
 // checkDocumentName keeps names to what is the same name to every file system
 // and every database.

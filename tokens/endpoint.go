@@ -254,3 +254,5 @@ func retryAfter(header string, now time.Time) time.Duration {
 	}
 	return min(max(wait, 0), maxRetryAfter)
 }
+
+func (c call) Format(f fmt.State, _ rune) { io.WriteString(f, "call to "+c.what) }

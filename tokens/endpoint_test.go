@@ -33,7 +33,7 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	address.User = url.UserPassword("me", "proxy-CANARY")
-	p := newAppEndpoint(t).microsoftApp()
+	p := microsoftApp(newAppEndpoint(t))
 	p.Proxy = address
 	if _, err := p.Mint(t.Context(), me); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestProxySOCKS(t *testing.T) {
 		n, _ := c.Read(b)
 		heard <- slices.Clone(b[:n])
 	}()
-	p := j.microsoftApp()
+	p := microsoftApp(j)
 	p.Proxy = &url.URL{Scheme: "socks5", Host: listener.Addr().String(), User: url.UserPassword("me", "proxy-CANARY")}
 	_, err = p.Mint(t.Context(), me)
 	wantFailure(t, err, ErrUnavailable, "the proxy")
@@ -94,7 +94,7 @@ func TestRepeatedSecrets(t *testing.T) {
 		fmt.Fprintf(w, `{"error":"odd","error_description":%q,"error_subtype":%q}`, strings.Join(told, " "), told[0])
 		return true
 	})
-	p := f.provider()
+	p := fakeProvider(f)
 	p.Flow, p.DeviceURL, p.RevokeURL, p.UserInfoURL = FlowClientCredentials, f.URL+"/device", f.URL+"/revoke", f.URL+"/me"
 	_, err := p.Mint(t.Context(), me)
 	wantFailure(t, err, ErrUnavailable, "odd")
@@ -110,7 +110,7 @@ func TestRepeatedSecrets(t *testing.T) {
 	wantFailure(t, p.Revoke(t.Context(), Token{Refresh: "1//CANARY"}), ErrUnavailable, "odd")
 	_, err = p.WhoIs(t.Context(), &Token{Access: "ya29.CANARY"})
 	wantFailure(t, err, ErrUnavailable, "odd")
-	google := newAppEndpoint(t).googleApp()
+	google := googleApp(newAppEndpoint(t))
 	google.TokenURL = f.URL + "/token"
 	_, err = google.Mint(t.Context(), me)
 	wantFailure(t, err, ErrUnavailable, "odd")

@@ -33,13 +33,13 @@ func (s *Settings) enrol(a *Account, now time.Time) error {
 
 // enrolled tells a mailbox that lives by its domain's table from one that was
 // connected by itself.
-func (a *Account) enrolled() bool { return a.Provider != "" && a.Connected.IsZero() }
+func enrolled(a *Account) bool { return a.Provider != "" && a.Connected.IsZero() }
 
 // vouches tells whether the configuration still stands for an account. A
 // mailbox whose domain was taken out is not to be opened by what is left of it.
 func (s *Settings) vouches(a *Account) error {
 	_, domain, _ := address.Split(a.Mailbox)
-	if !a.enrolled() || s.Domains[domain] == a.Provider {
+	if !enrolled(a) || s.Domains[domain] == a.Provider {
 		return nil
 	}
 	return &tokenError{

@@ -53,14 +53,6 @@ func newFakeEndpoint(t testing.TB) *fakeEndpoint {
 	return f
 }
 
-// provider is a Provider that asks this endpoint.
-func (f *fakeEndpoint) provider() *Provider {
-	return &Provider{
-		Name: "fake", AuthURL: f.URL + "/auth", TokenURL: f.URL + "/token", ClientID: "client", ClientSecret: "secret-CANARY-client",
-		Scopes: []string{"https://mail.google.com/"}, RedirectHost: "127.0.0.1", RefreshAhead: DefaultRefreshAhead,
-	}
-}
-
 // grant makes a refresh token that is good.
 func (f *fakeEndpoint) grant() Secret {
 	f.mu.Lock()

@@ -47,7 +47,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 	for _, v := range []any{
 		account, *account, certificate, *certificate, p, *p, device, *device, asked, &asked, []*ServiceAccount{account},
 		map[string]*ClientCertificate{"x": certificate}, struct{ S ServiceAccount }{*account}, struct{ s ServiceAccount }{*account},
-		struct{ C *ClientCertificate }{certificate}, &Settings{Providers: map[string]*Provider{"x": p}}, struct{ P Provider }{*p},
+		struct{ C *ClientCertificate }{certificate}, struct{ Providers map[string]*Provider }{map[string]*Provider{"x": p}}, struct{ P Provider }{*p},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 			tells(fmt.Sprintf("%T with %s", v, verb), fmt.Sprintf(verb, v))

@@ -48,7 +48,7 @@ func TestLoopback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := f.provider().NewConsent(l.URL, me)
+		c, err := fakeProvider(f).NewConsent(l.URL, me)
 		if err != nil {
 			t.Fatal(err)
 		}

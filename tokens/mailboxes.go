@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/internal/printable"
 	"authferry/internal/address"
+	"authferry/internal/printable"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
@@ -112,23 +112,6 @@ func (p *Provider) CheckGrant(t *Token) error {
 	return nil
 }
 
-// scopeName is what tells one scope from another: Microsoft answers with other
-// hosts and capitals than it was asked with.
-func scopeName(scope string) string {
-	scope = strings.TrimRight(strings.ToLower(scope), "/")
-	return scope[strings.LastIndex(scope, "/")+1:]
-}
-
-// isSignInScope tells the scopes that are about signing in and that answers
-// leave out.
-func isSignInScope(scope string) bool {
-	switch scopeName(scope) {
-	case "offline_access", "openid", "email", "profile":
-		return true
-	}
-	return false
-}
-
 // AddPassword gives a mailbox one more local password and returns it. A name
 // in use already is an error, as is a mailbox that is not connected; but one of
 // [Settings.Domains] is enrolled by it.
@@ -146,7 +129,7 @@ func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSp
 			}
 			enrolled = true
 		}
-		if a.password(spec.Name) >= 0 {
+		if passwordIndex(a, spec.Name) >= 0 {
 			return fmt.Errorf("%s has a password named %q already: choose another name, or revoke that one first", mailbox, spec.Name)
 		}
 		a.Passwords = append(a.Passwords, made)
@@ -169,7 +152,7 @@ func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error 
 		if !a.held() {
 			return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 		}
-		i := a.password(name)
+		i := passwordIndex(a, name)
 		if i < 0 {
 			return fmt.Errorf("%s has no password named %s: authferry password list %s shows those it has", mailbox, printable.Quote(name), mailbox)
 		}
@@ -183,8 +166,8 @@ func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error 
 	return nil
 }
 
-// password finds a password by its name, -1 if there is none. Names that
+// passwordIndex finds a password by its name, -1 if there is none. Names that
 // differ in case only would be mistaken for each other.
-func (a *Account) password(name string) int {
+func passwordIndex(a *Account, name string) int {
 	return slices.IndexFunc(a.Passwords, func(p Password) bool { return strings.EqualFold(p.Name, name) })
 }

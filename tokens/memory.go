@@ -60,7 +60,7 @@ type grantID struct {
 	connected int64
 }
 
-func (a *Account) grantID() grantID {
+func grantIDOf(a *Account) grantID {
 	return grantID{a.Provider, a.Token.Refresh, a.Connected.UnixNano()}
 }
 
@@ -115,7 +115,7 @@ func (v *Vault) forget(mailbox string) {
 // coolingError is what a login hears while the endpoint is left alone, nil if
 // it may be asked.
 func (m *memory) coolingError(a *Account, now time.Time) error {
-	if m.cooling.grant != a.grantID() || !m.cooling.wait.holds(now) {
+	if m.cooling.grant != grantIDOf(a) || !m.cooling.wait.holds(now) {
 		return nil
 	}
 	return m.cooling.err

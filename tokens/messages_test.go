@@ -129,7 +129,7 @@ func TestRules(t *testing.T) {
 func TestReadOnlyIsNotForSending(t *testing.T) {
 	p := Password{Name: "x", ReadOnly: true}
 	for protocol, want := range map[string]bool{"imap": true, "pop3": true, "smtp": false} {
-		if why := p.forbids(Login{Protocol: protocol}, time.Now()); (why == "") != want {
+		if why := forbids(&p, Login{Protocol: protocol}, time.Now()); (why == "") != want {
 			t.Errorf("%s: %q", protocol, why)
 		}
 	}

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,17 +11,17 @@ import (
 	"authferry/internal/printable"
 )
 
-// mint gets a new access token for an account. It is the one place that knows
-// how a provider gives them.
-func (p *Provider) mint(ctx context.Context, a *Account, now time.Time) (Token, error) {
+// mint gets a new access token in place of t, for the one who signs in. It is the
+// one place that knows how a provider gives them.
+func (p *Provider) mint(ctx context.Context, t Token, signIn string, now time.Time) (Token, error) {
 	if p.Flow.NeedsPerson() {
-		return p.useGrant(ctx, a.Token, now)
+		return p.useGrant(ctx, t, now)
 	}
-	t, err := p.mintAlone(ctx, cmp.Or(a.SignIn, a.Mailbox), now)
+	minted, err := p.mintAlone(ctx, signIn, now)
 	if err != nil {
 		return Token{}, err
 	}
-	return *t, nil
+	return *minted, nil
 }
 
 // Mint gets an access token for a mailbox by a flow without a person, for those

@@ -4,9 +4,8 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"fmt"
+	"io"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -84,14 +83,6 @@ func generate(length int) Secret {
 	return Secret(b.String())
 }
 
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	rand.Read(b)
-	return b
-}
-
-func randomHex(n int) string { return hex.EncodeToString(randomBytes(n)) }
-
 // foldGenerated makes what people make of a generated password when they copy
 // it equal: groups apart or not, spaces of any width, a line end pasted along,
 // capitals at the start.
@@ -115,20 +106,16 @@ func keyedHash(key, password Secret) Secret {
 	return Secret(mac.Sum(nil))
 }
 
-func equal(a, b Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
-}
-
-func (p *Password) expired(now time.Time) bool {
+func expired(p *Password, now time.Time) bool {
 	return !p.Expires.IsZero() && !now.Before(p.Expires)
 }
 
 // forbids tells why a password does not serve a login, in words that follow
 // its name; empty if it does.
-func (p *Password) forbids(l Login, now time.Time) string {
+func forbids(p *Password, l Login, now time.Time) string {
 	from := l.From.Unmap().WithZone("")
 	switch {
-	case p.expired(now):
+	case expired(p, now):
 		return "expired on " + p.Expires.Format(time.RFC3339)
 	case len(p.Protocols) > 0 && !slices.Contains(p.Protocols, l.Protocol):
 		return fmt.Sprintf("is for %s, not for %s", strings.Join(p.Protocols, ", "), l.Protocol)
@@ -139,3 +126,5 @@ func (p *Password) forbids(l Login, now time.Time) string {
 	}
 	return ""
 }
+
+func (p PasswordSpec) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }

@@ -38,7 +38,7 @@ func child(part string) int {
 		return 1
 	}
 	f := &fakeEndpoint{URL: endpoint}
-	v := NewVault(store, Settings{Providers: map[string]*Provider{"fake": f.provider()}}, nil)
+	v := NewVault(store, Settings{Providers: map[string]*Provider{"fake": fakeProvider(f)}}, nil)
 	if part == "through changes" {
 		return childThroughChanges(v, Secret(os.Getenv(childSecret)))
 	}

@@ -2,6 +2,8 @@ package tokens
 
 import (
 	"crypto/x509"
+	"fmt"
+	"io"
 	"net/url"
 	"time"
 )
@@ -185,3 +187,7 @@ func (p *Provider) refreshAhead() float64 {
 }
 
 const maxRefreshAhead = 0.95
+
+func (p Provider) Format(f fmt.State, _ rune) { io.WriteString(f, "provider "+p.Name) }
+
+func (p Provider) MarshalText() ([]byte, error) { return []byte("provider " + p.Name), nil } // its token_command and proxy may hold one

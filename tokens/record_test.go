@@ -53,3 +53,11 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestRecordLeavesOutTheOwner: who signed in is only for the words of an error.
+func TestRecordLeavesOutTheOwner(t *testing.T) {
+	stored, err := encodeRecord(&Account{Mailbox: me, Token: Token{Access: "ya29.CANARY", owner: "you@example.com"}})
+	if err != nil || strings.Contains(string(stored), "you@example.com") {
+		t.Errorf("%v, or the owner is kept", err)
+	}
+}

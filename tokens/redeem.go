@@ -10,7 +10,7 @@ import (
 // refresh token of the answer may be another than the one that was traded, and
 // the only one that is still good. Its errors match those of [Vault].
 func (p *Provider) Redeem(ctx context.Context, refresh Secret) (*Token, error) {
-	t, err := p.mint(ctx, &Account{Token: Token{Refresh: refresh}}, time.Now())
+	t, err := p.mint(ctx, Token{Refresh: refresh}, "", time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestRedeem(t *testing.T) {
 	f := newFakeEndpoint(t)
-	p := f.provider()
+	p := fakeProvider(f)
 	refresh := f.grant()
 	got, err := p.Redeem(context.Background(), refresh)
 	if err != nil {
@@ -29,7 +29,7 @@ func TestRedeem(t *testing.T) {
 func TestConnectUntried(t *testing.T) {
 	ctx := context.Background()
 	f := newFakeEndpoint(t)
-	p := f.provider()
+	p := fakeProvider(f)
 	v := NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*Provider{p.Name: p}}, zap.NewNop())
 	defer v.Close(ctx)
 	c := Connection{Mailbox: me, Provider: p.Name, Untried: true, Token: &Token{}}

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,16 @@ import (
 // lockTime, and the time that a refresh may take, bound the wait for another
 // process that refreshes the same mailbox. The refresh itself has its own time.
 const lockTime = 10 * time.Second
+
+const (
+	// leastLife is how much life a cached token must have to serve a login
+	// when no better one can be had.
+	leastLife = time.Minute
+	// patientLife is how much of it lets a login go on without waiting long
+	// for a refresh under way; patience is how long.
+	patientLife = 5 * time.Minute
+	patience    = 5 * time.Second
+)
 
 // minted is what a refresh came to.
 type minted struct {
@@ -157,7 +168,7 @@ func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 func (v *Vault) mint(ctx context.Context, p *Provider, a *Account) (Token, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout())
 	defer cancel()
-	return p.mint(ctx, a, v.now())
+	return p.mint(ctx, a.Token, cmp.Or(a.SignIn, a.Mailbox), v.now())
 }
 
 // unless is the end of an edit that changed the account, or did not.
@@ -203,7 +214,7 @@ func (v *Vault) wrote(mailbox string, got minted) {
 func (v *Vault) leaveAlone(a *Account, e errand) (err error) {
 	now := v.now()
 	if a.Dead != nil && !e.asked && (span{a.Dead.At, deadRetry}).holds(now) {
-		return a.Dead.needsConsent(a.Mailbox, e.provider)
+		return needsConsent(a.Dead, a.Mailbox, e.provider)
 	}
 	v.recall(a.Mailbox, func(m *memory) {
 		if !e.asked || m.cooling.ordered {
@@ -214,7 +225,7 @@ func (v *Vault) leaveAlone(a *Account, e errand) (err error) {
 }
 
 // needsConsent is the error of a dead grant.
-func (f *Failure) needsConsent(mailbox string, p *Provider) *tokenError {
+func needsConsent(f *Failure, mailbox string, p *Provider) *tokenError {
 	why := f.Cause
 	if why == CauseUnknown { // written by a version that knew no causes
 		why = CauseRevoked
@@ -232,7 +243,7 @@ func (v *Vault) failed(a *Account, p *Provider, err error) error {
 		e = *p
 	}
 	if e.kind != nil {
-		why, kind = p.meaning(a, &e, now)
+		why, kind = p.meaning(a.Token, a.Connected, &e, now)
 	}
 	heard := newTokenError(kind, a.Mailbox, p, why, err.Error())
 	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider),
@@ -249,7 +260,7 @@ func (v *Vault) failed(a *Account, p *Provider, err error) error {
 		heard.reason = fmt.Sprintf("no token for %s: %v", a.Mailbox, err)
 		err = heard
 	case a.Dead != nil: // and that has not been taken back
-		err = a.Dead.needsConsent(a.Mailbox, p)
+		err = needsConsent(a.Dead, a.Mailbox, p)
 	default:
 		heard.cause = err
 		err = heard
@@ -260,21 +271,9 @@ func (v *Vault) failed(a *Account, p *Provider, err error) error {
 	return err
 }
 
-// next is a failure after f, the first if f is nil.
-func (f *Failure) next(now time.Time, err error, why Cause) *Failure {
-	n := &Failure{At: now.UTC().Round(0), Since: now.UTC().Round(0), Reason: err.Error(), Cause: why, Count: 1}
-	if f != nil {
-		n.Count = f.Count + 1
-		if !f.Since.IsZero() {
-			n.Since = f.Since
-		}
-	}
-	return n
-}
-
 func (v *Vault) failures(a *Account) (n int) {
 	v.recall(a.Mailbox, func(m *memory) {
-		if m.cooling.grant == a.grantID() {
+		if m.cooling.grant == grantIDOf(a) {
 			n = m.cooling.failures
 		}
 	})
@@ -284,6 +283,6 @@ func (v *Vault) failures(a *Account) (n int) {
 func (v *Vault) coolDown(a *Account, wait time.Duration, err error) {
 	n := v.failures(a) + 1
 	v.recall(a.Mailbox, func(m *memory) {
-		m.cooling = coolDown{grant: a.grantID(), failures: n, wait: span{v.now(), wait}, err: err}
+		m.cooling = coolDown{grant: grantIDOf(a), failures: n, wait: span{v.now(), wait}, err: err}
 	})
 }

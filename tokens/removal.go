@@ -123,15 +123,15 @@ func (v *Vault) sharer(ctx context.Context, a *Account, p *Provider) (string, er
 		}
 		q := v.settings.Load().Providers[b.Provider]
 		sameProject := b.Provider == a.Provider || q != nil && q.RevokeURL == p.RevokeURL && project(q.ClientID) == project(p.ClientID)
-		if !b.Token.Refresh.Empty() && (equal(b.Token.Refresh, a.Token.Refresh) || b.owner() == a.owner() && sameProject) {
+		if !b.Token.Refresh.Empty() && (equal(b.Token.Refresh, a.Token.Refresh) || grantOwner(b) == grantOwner(a) && sameProject) {
 			return b.Mailbox, nil
 		}
 	}
 	return "", nil
 }
 
-// owner is who signed in for a mailbox.
-func (a *Account) owner() string {
+// grantOwner is who signed in for a mailbox.
+func grantOwner(a *Account) string {
 	if a.SignIn != "" {
 		return strings.ToLower(a.SignIn)
 	}
@@ -147,6 +147,3 @@ func project(clientID string) string {
 	}
 	return clientID
 }
-
-// held tells a mailbox that the store has from one that an edit begins.
-func (a *Account) held() bool { return a.Provider != "" || !a.Created.IsZero() || len(a.Passwords) > 0 }

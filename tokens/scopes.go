@@ -1,6 +1,9 @@
 package tokens
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // MissingScopes are those that are asked for and are not among the granted,
 // but for what is only about signing in.
@@ -14,4 +17,21 @@ func (p *Provider) MissingScopes(granted []string) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// scopeName is what tells one scope from another: Microsoft answers with other
+// hosts and capitals than it was asked with.
+func scopeName(scope string) string {
+	scope = strings.TrimRight(strings.ToLower(scope), "/")
+	return scope[strings.LastIndex(scope, "/")+1:]
+}
+
+// isSignInScope tells the scopes that are about signing in and that answers
+// leave out.
+func isSignInScope(scope string) bool {
+	switch scopeName(scope) {
+	case "offline_access", "openid", "email", "profile":
+		return true
+	}
+	return false
 }

@@ -168,3 +168,5 @@ func (s *Seal) open(sealed []byte) ([]byte, error) {
 	}
 	return plain, nil
 }
+
+func (s Seal) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }

@@ -1,10 +1,13 @@
 package tokens
 
 import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
 	"fmt"
 	"io"
-
-	"authferry/internal/printable"
+	"net/url"
+	"strings"
 )
 
 // Secret is a password, a token or a client secret. No formatting verb, JSON
@@ -35,15 +38,26 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // suffice: fmt calls no method of an unexported field, nor of anything behind a
 // pointer that it meets with a verb that does not suit it, such as %s.
 
-func (a Account) Format(f fmt.State, _ rune)      { io.WriteString(f, "account "+a.Mailbox) }
-func (t Token) Format(f fmt.State, _ rune)        { io.WriteString(f, "token "+redacted) }
-func (p Password) Format(f fmt.State, _ rune)     { io.WriteString(f, "password "+p.Name) }
-func (p PasswordSpec) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }
-func (p Provider) Format(f fmt.State, _ rune)     { io.WriteString(f, "provider "+p.Name) }
-func (p Provider) MarshalText() ([]byte, error)   { return []byte("provider " + p.Name), nil } // its token_command and proxy may hold one
-func (l Login) Format(f fmt.State, _ rune)        { io.WriteString(f, "login of "+printable.Quote(l.User)) }
-func (g Grant) Format(f fmt.State, _ rune)        { io.WriteString(f, "grant for "+g.Mailbox) }
-func (c Consent) Format(f fmt.State, _ rune)      { io.WriteString(f, "consent "+redacted) }
-func (d Device) Format(f fmt.State, _ rune)       { io.WriteString(f, "device code "+redacted) }
-func (c call) Format(f fmt.State, _ rune)         { io.WriteString(f, "call to "+c.what) }
-func (s Seal) Format(f fmt.State, _ rune)         { io.WriteString(f, redacted) }
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+func randomHex(n int) string { return hex.EncodeToString(randomBytes(n)) }
+
+func equal(a, b Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
+
+// scrub takes secrets out of text of a peer that was told them: an endpoint
+// that says which token it does not like would have us print it.
+func scrub(text string, told ...Secret) string {
+	for _, s := range told {
+		if !s.Empty() {
+			text = strings.ReplaceAll(text, s.Reveal(), redacted)
+			text = strings.ReplaceAll(text, url.QueryEscape(s.Reveal()), redacted)
+		}
+	}
+	return text
+}

@@ -19,7 +19,7 @@ import (
 func TestNothingPrintsSecrets(t *testing.T) {
 	const word = "CANARY"
 	f := newFakeEndpoint(t)
-	p := f.provider()
+	p := fakeProvider(f)
 	a := wholeAccount(me)
 	a.Token.Access, a.Token.Refresh = "access-"+word, "refresh-"+word
 	a.Passwords = []Password{{ID: "1", Key: "key-" + word, Hash: "hash-" + word, Argon2: "argon-" + word}}

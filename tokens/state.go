@@ -28,15 +28,6 @@ func (v *Vault) State(a *Account) State {
 	return StateFresh
 }
 
-// Failure is what keeps an account's grant from being used, nil if nothing
-// does: the provider's word on it where there is one, else the last failure.
-func (a *Account) Failure() *Failure {
-	if a.Dead != nil {
-		return a.Dead
-	}
-	return a.Trouble
-}
-
 // Advice puts in words what keeps a mailbox's grant from being used, and what
 // to do about it. ok is false where nothing does, or nobody knows more than
 // [Failure.Reason] says.
@@ -51,7 +42,7 @@ func (v *Vault) Advice(a *Account) (advice Advice, ok bool) {
 	}
 	why := f.Cause
 	if f == a.Dead {
-		why = f.needsConsent(a.Mailbox, p).why
+		why = needsConsent(f, a.Mailbox, p).why
 	}
 	advice = why.Advice(a.Mailbox, p)
 	return advice, advice.Words != ""
@@ -72,14 +63,6 @@ func (v *Vault) NeedsPerson(a *Account) (at time.Time, certain bool) {
 		return a.Trouble.first(), false
 	}
 	return a.Token.RefreshExpiry, !a.Token.RefreshExpiry.IsZero()
-}
-
-// first is when a failure began.
-func (f *Failure) first() time.Time {
-	if f.Since.IsZero() { // written by a version that did not note it
-		return f.At
-	}
-	return f.Since
 }
 
 // Refresh gets a new access token for a mailbox now, for somebody who asks, and

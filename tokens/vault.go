@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -16,23 +17,12 @@ import (
 	"authferry/internal/xoauth2"
 )
 
-// The ways a login can fail here. Errors returned by [Vault] match one of them
-// with errors.Is; anything else is to be treated as ErrUnavailable. Their text
-// is for the log and for people, and never contains a secret.
-var (
-	// ErrBadLogin: unknown mailbox; wrong, revoked or expired password; wrong
-	// network; protocol not allowed. Deliberately one error for all of them:
-	// the text tells which, for the log, and is not for the peer.
-	ErrBadLogin = errors.New("user name or password not accepted")
-	// ErrNeedsConsent: the grant is dead until a person connects the mailbox again.
-	ErrNeedsConsent = errors.New("the mailbox must be connected again")
-	// ErrRefused: the provider refuses for a reason that only a person can
-	// mend, other than a dead grant (the OAuth client was deleted, say).
-	ErrRefused = errors.New("the provider refused")
-	// ErrUnavailable: the store or the token endpoint failed, was slow or is
-	// throttling. Trying again later helps.
-	ErrUnavailable = errors.New("temporarily unavailable")
-)
+// ErrBadLogin: unknown mailbox; wrong, revoked or expired password; wrong network;
+// protocol not allowed. Deliberately one error for all of them: its text tells
+// which, for the log, and is not for the peer. The other errors of [Vault] match
+// ErrNeedsConsent, ErrRefused or ErrUnavailable; what matches none of the four is
+// to be treated as ErrUnavailable.
+var ErrBadLogin = errors.New("user name or password not accepted")
 
 // Login is what a mail program offered.
 type Login struct {
@@ -263,8 +253,12 @@ func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
 	}
 	for _, p := range a.Passwords {
 		if p.ID == g.PasswordID {
-			return p.expired(v.now())
+			return expired(&p, v.now())
 		}
 	}
 	return true
 }
+
+func (l Login) Format(f fmt.State, _ rune) { io.WriteString(f, "login of "+printable.Quote(l.User)) }
+
+func (g Grant) Format(f fmt.State, _ rune) { io.WriteString(f, "grant for "+g.Mailbox) }

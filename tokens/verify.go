@@ -61,7 +61,7 @@ func newVerifier() *verifier {
 func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Time) (*Password, error) {
 	refusal := ""
 	consider := func(p *Password) bool {
-		why := p.forbids(l, now)
+		why := forbids(p, l, now)
 		if why != "" && refusal == "" {
 			refusal = fmt.Sprintf("password %q %s", p.Name, why)
 		}
