@@ -23,6 +23,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // proxyProcess is a proxy in a process of its own, so that its CPU time and
@@ -40,7 +42,7 @@ type proxyProcess struct {
 const childEnv = "AUTHFERRY_BENCH_CHILD"
 
 type childTask struct {
-	Provider tokens.Endpoint
+	Provider oauth.Endpoint
 	CA       []byte
 	Dir      string
 }
@@ -238,20 +240,20 @@ func (p *proxyProcess) connect(security Security) (*mail, error) {
 }
 
 // newVault is a vault with one mailbox at a provider.
-func newVault(dir string, e tokens.Endpoint, pool *x509.CertPool, log *zap.Logger) (*tokens.Vault, string, error) {
+func newVault(dir string, e oauth.Endpoint, pool *x509.CertPool, log *zap.Logger) (*tokens.Vault, string, error) {
 	ctx := context.Background()
-	seal, err := tokens.LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		return nil, "", err
 	}
-	store, err := tokens.OpenFileStore(dir, seal)
+	store, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		return nil, "", err
 	}
-	provider := tokens.Builtin()["gmail"]
+	provider := oauth.Builtin()["gmail"]
 	provider.IMAP, provider.POP3, provider.SMTP, provider.RootCAs = e, e, e, pool
-	v := tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": provider}}, log)
-	if err := v.Connect(ctx, tokens.Connection{Mailbox: wholeUser, Provider: "gmail", Token: &tokens.Token{
+	v := tokens.NewVault(store, tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": provider}}, log)
+	if err := v.Connect(ctx, tokens.Connection{Mailbox: wholeUser, Provider: "gmail", Token: &oauth.Token{
 		Access: wholeToken, Refresh: "1//refresh", Minted: time.Now(), Expiry: time.Now().Add(24 * time.Hour),
 		Scopes: []string{"https://mail.google.com/"},
 	}}); err != nil {

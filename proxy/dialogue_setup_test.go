@@ -20,7 +20,10 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // lockedBuffer is a log that sessions write and the test reads.
@@ -56,7 +59,7 @@ func newDialogue(t *testing.T, file string) (*dialogue, []step) {
 	d.server = &Server{
 		Protocol: head["protocol"], Hostname: "ferry.example.org", Vault: vault, Log: log,
 		TLS: serverTLS(), Gate: NewGate(GateLimits{Failures: d.number("failures"), Delay: -1}),
-		Providers: func() []*tokens.Provider { return []*tokens.Provider{p} },
+		Providers: func() []*oauth.Provider { return []*oauth.Provider{p} },
 		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience, Hello: d.limit("hello")},
 		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit, "either": Either}[head["security"]],
 	}
@@ -97,14 +100,14 @@ func (d *dialogue) token1() string {
 }
 
 // provider is the profile the file names, pointed at the file.
-func (d *dialogue) provider() *tokens.Provider {
+func (d *dialogue) provider() *oauth.Provider {
 	name := d.head["provider"]
 	if name == "" {
 		name = "gmail"
 	}
-	p := tokens.Builtin()[name]
+	p := oauth.Builtin()[name]
 	if p == nil { // one as configured by hand, with every default
-		p = &tokens.Provider{Name: name, Mechanism: "XOAUTH2"}
+		p = &oauth.Provider{Name: name, Mechanism: "XOAUTH2"}
 	}
 	if m := d.head["mechanism"]; m != "" {
 		p.Mechanism = m
@@ -124,10 +127,10 @@ func (d *dialogue) provider() *tokens.Provider {
 		}
 	}()
 	d.port = ln.Addr().(*net.TCPAddr).Port
-	here := tokens.Endpoint{Host: "127.0.0.1", Port: d.port, StartTLS: d.head["provider-tls"] == "starttls"}
+	here := oauth.Endpoint{Host: "127.0.0.1", Port: d.port, StartTLS: d.head["provider-tls"] == "starttls"}
 	p.IMAP, p.POP3, p.SMTP = here, here, here
 	if d.head["provider-tls"] == "none" { // a protocol it does not serve
-		p.IMAP, p.POP3, p.SMTP = tokens.Endpoint{}, tokens.Endpoint{}, tokens.Endpoint{}
+		p.IMAP, p.POP3, p.SMTP = oauth.Endpoint{}, oauth.Endpoint{}, oauth.Endpoint{}
 	}
 	p.RootCAs = clientTLS().RootCAs
 	p.TokenURL = d.tokenEndpoint().URL
@@ -169,23 +172,23 @@ func (d *dialogue) tokenEndpoint() *httptest.Server {
 
 // vault holds one mailbox with one generated password and, unless the file
 // says that it has expired, a fresh token.
-func (d *dialogue) vault(p *tokens.Provider, log *zap.Logger) (*tokens.Vault, tokens.Secret) {
+func (d *dialogue) vault(p *oauth.Provider, log *zap.Logger) (*tokens.Vault, secret.String) {
 	ctx, dir := context.Background(), d.TempDir()
-	seal, err := tokens.LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		d.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(dir, seal)
+	store, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		d.Fatal(err)
 	}
 	v := tokens.NewVault(store, tokens.Settings{
-		Providers: map[string]*tokens.Provider{p.Name: p},
+		Providers: map[string]*oauth.Provider{p.Name: p},
 		Aliases:   map[string]string{"scanner1": dialogueUser},
 	}, log)
 	d.Cleanup(func() { v.Close(ctx) })
-	token := &tokens.Token{
-		Access: tokens.Secret(d.token1()), Refresh: "refresh-1",
+	token := &oauth.Token{
+		Access: secret.String(d.token1()), Refresh: "refresh-1",
 		Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: p.Scopes,
 	}
 	if d.head["token"] == "expired" {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // scripted is a peer that says all it has to say at once and then ends.
@@ -142,8 +143,8 @@ func fuzzEnter(f *testing.F, protocol string) {
 		client, program := script(nil)
 		program.read = true
 		s := fuzzSession(protocol, false, client)
-		e := tokens.Endpoint{Host: "127.0.0.1", Port: 1, StartTLS: startTLS}
-		g := &tokens.Grant{User: dialogueUser, AccessToken: fuzzToken, Provider: &tokens.Provider{
+		e := oauth.Endpoint{Host: "127.0.0.1", Port: 1, StartTLS: startTLS}
+		g := &tokens.Grant{User: dialogueUser, AccessToken: fuzzToken, Provider: &oauth.Provider{
 			Name: "gmail", Mechanism: "XOAUTH2", IMAP: e, POP3: e, SMTP: e, IMAPInitialResponse: bearer,
 		}}
 		if bearer {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 // failures remembers wrong logins: how many, by what they count against. Of
@@ -90,7 +90,7 @@ func (f *failures) count(k failureKey, now time.Time) int {
 // add counts a wrong password against keys, unless it has been counted before,
 // and returns how many different ones the mailbox has had from this address, or
 // from all strangers if that is more.
-func (f *failures) add(keys []failureKey, password tokens.Secret, now time.Time, window time.Duration) (worst int) {
+func (f *failures) add(keys []failureKey, password secret.String, now time.Time, window time.Duration) (worst int) {
 	if !f.begun {
 		rand.Read(f.key[:])
 		f.begun = true

@@ -15,15 +15,17 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // countingStore counts the questions of a vault.
 type countingStore struct {
-	tokens.Store
+	store.Store
 	gets atomic.Int64
 }
 
-func (c *countingStore) Get(ctx context.Context, mailbox string) (*tokens.Account, error) {
+func (c *countingStore) Get(ctx context.Context, mailbox string) (*store.Account, error) {
 	c.gets.Add(1)
 	return c.Store.Get(ctx, mailbox)
 }
@@ -32,21 +34,21 @@ func (c *countingStore) Get(ctx context.Context, mailbox string) (*tokens.Accoun
 // anywhere, with a store that counts.
 func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*whole, *countingStore) {
 	p := startProvider(t, &fakeProvider{protocol: "imap", after: echo})
-	store := &countingStore{}
+	counting := &countingStore{}
 	w := startWhole(t, p, Plain, func(s *Server) {
 		dir := t.TempDir()
-		seal, err := tokens.LoadSeal("", dir)
+		seal, err := store.LoadSeal("", dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files, err := tokens.OpenFileStore(dir, seal)
+		files, err := store.OpenFiles(dir, seal)
 		if err != nil {
 			t.Fatal(err)
 		}
-		store.Store = files
-		gmail := tokens.Builtin()["gmail"]
+		counting.Store = files
+		gmail := oauth.Builtin()["gmail"]
 		gmail.IMAP, gmail.RootCAs = p.endpoint(), clientTLS().RootCAs
-		s.Vault = tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": gmail}}, zap.NewNop())
+		s.Vault = tokens.NewVault(counting, tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": gmail}}, zap.NewNop())
 		t.Cleanup(func() { s.Vault.Close(context.Background()) })
 		s.ProxyFrom, s.Gate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NewGate(limits)
 		s.Limits.Sweep = time.Hour // which would ask the store as well
@@ -55,8 +57,8 @@ func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*who
 		}
 	})
 	ctx := context.Background()
-	err := w.Vault.Connect(ctx, tokens.Connection{Mailbox: owner, Provider: "gmail", Token: &tokens.Token{
-		Access: wholeToken, Refresh: "r", Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: tokens.Builtin()["gmail"].Scopes,
+	err := w.Vault.Connect(ctx, tokens.Connection{Mailbox: owner, Provider: "gmail", Token: &oauth.Token{
+		Access: wholeToken, Refresh: "r", Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: oauth.Builtin()["gmail"].Scopes,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +68,7 @@ func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*who
 		t.Fatal(err)
 	}
 	w.password = strings.ReplaceAll(password.Reveal(), " ", "")
-	return w, store
+	return w, counting
 }
 
 // dialFrom connects as if from somewhere.

@@ -9,13 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
 var somebody = netip.MustParseAddr("192.0.2.1")
 
 func wrong(from netip.Addr, user, password string) tokens.Login {
-	return tokens.Login{From: from, User: user, Password: tokens.Secret(password)}
+	return tokens.Login{From: from, User: user, Password: secret.String(password)}
 }
 
 func TestGateAllows(t *testing.T) {

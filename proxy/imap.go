@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // maxIMAPCommand bounds a command before login, literals included.
@@ -23,7 +25,7 @@ type imapDialect struct {
 	accepted     string
 }
 
-func (d *imapDialect) endpoint(p *tokens.Provider) tokens.Endpoint { return p.IMAP }
+func (d *imapDialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.IMAP }
 
 // offered is the capability list before login. Apple Mail skips asking when
 // the greeting has it.
@@ -150,7 +152,7 @@ func (d *imapDialect) logIn(s *session, args imapArgs) (tokens.Login, error) {
 	if !ok {
 		return s.protest(d.tag + " BAD LOGIN takes a user name and a password")
 	}
-	return s.loginBy(user, tokens.Secret(password), d.client), nil
+	return s.loginBy(user, secret.String(password), d.client), nil
 }
 
 // authenticate hears AUTHENTICATE, with or without an initial response (RFC 4959).

@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 const (
@@ -199,7 +200,7 @@ func (d *imapDialect) await(p *lineConn, g *tokens.Grant, command string) (imapS
 // one: Microsoft says no more than "AUTHENTICATE failed.", and renewing a cached
 // token costs little. A BAD without a challenge did not understand us, and
 // another token would not help.
-func imapRefusal(p *tokens.Provider, st imapStatus, judged bool) error {
+func imapRefusal(p *oauth.Provider, st imapStatus, judged bool) error {
 	kind := errProviderRefused
 	if judged {
 		kind = errTokenRefused

@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Reaching a provider through an HTTP proxy (CONNECT, RFC 9110 §9.3.6) or a
@@ -40,7 +40,7 @@ func proxyAddress(u *url.URL) string {
 
 // dialThrough connects to an endpoint by way of the provider's proxy. Its errors
 // say which of the two hops failed.
-func dialThrough(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (_ *wire, err error) {
+func dialThrough(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (_ *wire, err error) {
 	address := proxyAddress(p.Proxy)
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -122,7 +122,7 @@ var socksReplies = map[byte]string{
 }
 
 // askSOCKS asks for a connection to an endpoint.
-func askSOCKS(c net.Conn, user *url.Userinfo, e tokens.Endpoint) error {
+func askSOCKS(c net.Conn, user *url.Userinfo, e oauth.Endpoint) error {
 	const none, byPassword = 0, 2
 	methods := []byte{5, 1, none}
 	if user != nil {
@@ -183,7 +183,7 @@ func socksLogin(c net.Conn, user *url.Userinfo) error {
 	return nil
 }
 
-func socksConnect(c net.Conn, e tokens.Endpoint) error {
+func socksConnect(c net.Conn, e oauth.Endpoint) error {
 	message := []byte{5, 1, 0}
 	if ip := net.ParseIP(e.Host); ip.To4() != nil {
 		message = append(append(message, 1), ip.To4()...)

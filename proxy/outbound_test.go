@@ -18,6 +18,7 @@ import (
 
 	"authferry/internal/testport"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // fakeOutbound is a proxy towards providers, of either kind, that wants the user
@@ -157,7 +158,7 @@ func TestDialThroughAProxy(t *testing.T) {
 					u.User = url.UserPassword("u", "p&w")
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), patient)
-				c, err := dial(ctx, &tokens.Provider{RootCAs: pool, Proxy: u}, tokens.Endpoint{Host: host, Port: e.Port})
+				c, err := dial(ctx, &oauth.Provider{RootCAs: pool, Proxy: u}, oauth.Endpoint{Host: host, Port: e.Port})
 				if err != nil {
 					t.Fatalf("%s, %v, %s: %v", scheme, login, host, err)
 				}
@@ -182,7 +183,7 @@ func TestProxyAnswerLosesNothing(t *testing.T) {
 	for _, scheme := range []string{"http", "socks5"} {
 		f := &fakeOutbound{t: t, behind: "first\r\n"}
 		ctx, cancel := context.WithTimeout(t.Context(), patient)
-		c, err := dial(ctx, &tokens.Provider{Proxy: &url.URL{Scheme: scheme, Host: f.start(false)}}, e)
+		c, err := dial(ctx, &oauth.Provider{Proxy: &url.URL{Scheme: scheme, Host: f.start(false)}}, e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +238,7 @@ func TestDialThroughAProxySaysWhatFailed(t *testing.T) {
 			limit = 300 * time.Millisecond // enough to connect on a busy machine
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		_, err = dial(ctx, &tokens.Provider{Proxy: u}, tokens.Endpoint{Host: tt.host, Port: 993})
+		_, err = dial(ctx, &oauth.Provider{Proxy: u}, oauth.Endpoint{Host: tt.host, Port: 993})
 		cancel()
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v\nwant %q", tt.proxy, err, tt.want)
@@ -257,10 +258,10 @@ func TestRelayThroughATLSProxy(t *testing.T) {
 	f := &fakeOutbound{t: t}
 	address := f.start(true)
 	w := startWhole(t, p, Implicit, func(s *Server) {
-		provider := tokens.Builtin()["gmail"]
+		provider := oauth.Builtin()["gmail"]
 		_, provider.RootCAs = loopbackCert()
 		provider.IMAP, provider.Proxy = p.endpoint(), &url.URL{Scheme: "https", Host: address}
-		s.Vault.Configure(tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": provider}})
+		s.Vault.Configure(tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": provider}})
 	})
 	m := w.login("early\r\n")
 	io.WriteString(m, strings.Repeat("x", 100_000)+"\r\n")

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"strings"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // maxPOP3Line bounds a command before login; RFC 2449 §4 asks for 255 octets.
@@ -17,7 +19,7 @@ type pop3Dialect struct {
 	accepted string // what the provider said while it let us in
 }
 
-func (d *pop3Dialect) endpoint(p *tokens.Provider) tokens.Endpoint { return p.POP3 }
+func (d *pop3Dialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.POP3 }
 
 // offered is the answer to CAPA before login. Clients ask once and believe it
 // for the session (RFC 2449 §3), so it holds what all providers have (TOP and
@@ -114,7 +116,7 @@ func (d *pop3Dialect) hearPass(s *session, password string) (tokens.Login, error
 	if d.user == "" {
 		return s.protest("-ERR USER first")
 	}
-	login := s.loginBy(d.user, tokens.Secret(password), "")
+	login := s.loginBy(d.user, secret.String(password), "")
 	d.user = ""
 	return login, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // maxPOP3Command is the longest command line that RFC 2449 §4 lets a client
@@ -118,7 +119,7 @@ func pop3Err(line string) (text string, ok bool) {
 // pop3Refusal tells what a -ERR to AUTH means: codes by RFC 2449 §8.1 and RFC
 // 3206. One without a code is taken for a bad token: Microsoft says
 // "Authentication failure: unknown user name or bad password."
-func pop3Refusal(p *tokens.Provider, text string, said bool) error {
+func pop3Refusal(p *oauth.Provider, text string, said bool) error {
 	code, words := "", text
 	if inner, ok := strings.CutPrefix(text, "["); ok {
 		if c, rest, ok := strings.Cut(inner, "]"); ok {

@@ -8,14 +8,15 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Claim is a grant that somebody says is good for a mailbox.
 type Claim struct {
 	Mailbox  string
 	SignIn   string // who was to sign in, if not as the mailbox itself
-	Provider *tokens.Provider
-	Token    *tokens.Token
+	Provider *oauth.Provider
+	Token    *oauth.Token
 }
 
 // person is who was to sign in.

@@ -10,6 +10,7 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // row is a cause of refusal: what happened, as far as a mail program needs to
@@ -88,7 +89,7 @@ var (
 // programs are shown its words too: they name a fix nobody else knows. Since
 // providers answer a bad token with "invalid credentials", the words begin by
 // saying whose credentials are meant.
-func providerSays(kind error, p *tokens.Provider, reply string) error {
+func providerSays(kind error, p *oauth.Provider, reply string) error {
 	reply = quotable(reply)
 	words := p.Name + " says: " + reply
 	if kind == errTokenRefused {
@@ -157,13 +158,13 @@ func withoutTicket(s string) string {
 func refusalFor(err error) refusal {
 	var public *publicError
 	r := refusal{row: rowFor(err)}
-	advice, advised := tokens.AdviceOf(err)
+	advice, advised := oauth.AdviceOf(err)
 	switch {
 	case errors.As(err, &public):
 		r.words = public.words
 	case advised:
 		r.words = adviceWords(advice)
-	case errors.Is(err, tokens.ErrRefused):
+	case errors.Is(err, oauth.ErrRefused):
 		r.words = quotable(err.Error()) // names the fix, to somebody with the right password
 	default:
 		r.words = refusals[r.row].words
@@ -179,9 +180,9 @@ func rowFor(err error) row {
 		return rowNeedsTLS
 	case errors.Is(err, errTooMany):
 		return rowTooMany
-	case errors.Is(err, tokens.ErrNeedsConsent):
+	case errors.Is(err, oauth.ErrNeedsConsent):
 		return rowDeadGrant
-	case errors.Is(err, errTokenRefused), errors.Is(err, errProviderRefused), errors.Is(err, tokens.ErrRefused):
+	case errors.Is(err, errTokenRefused), errors.Is(err, errProviderRefused), errors.Is(err, oauth.ErrRefused):
 		return rowRefused
 	}
 	return rowUnavailable
@@ -189,7 +190,7 @@ func rowFor(err error) row {
 
 // adviceWords puts advice on one line. Each part is cut by itself: the fix comes
 // last, and is what must not be lost.
-func adviceWords(a tokens.Advice) string {
+func adviceWords(a oauth.Advice) string {
 	words := quotable(a.Words)
 	if a.Page != "" {
 		words += " (" + quotable(a.Page) + ")"

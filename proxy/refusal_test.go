@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Every cell of the table of refusals, as it goes over the wire.
@@ -19,12 +20,12 @@ func TestRefusals(t *testing.T) {
 		{tokens.ErrBadLogin, "t NO [AUTHENTICATIONFAILED] ", "-ERR [AUTH] ", "535 5.7.8 "},
 		{errNeedsTLS, "t NO [PRIVACYREQUIRED] ", "-ERR [AUTH] ", "538 5.7.11 "},
 		{errTooMany, "t NO [LIMIT] ", "-ERR [LOGIN-DELAY] ", "454 4.7.0 "},
-		{tokens.ErrNeedsConsent, "* OK [ALERT] |t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
+		{oauth.ErrNeedsConsent, "* OK [ALERT] |t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
 		{errTokenRefused, "t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
 		{errProviderRefused, "t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
-		{tokens.ErrRefused, "t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
+		{oauth.ErrRefused, "t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
 		{errProviderBusy, "t NO [UNAVAILABLE] ", "-ERR [SYS/TEMP] ", "454 4.7.0 "},
-		{tokens.ErrUnavailable, "t NO [UNAVAILABLE] ", "-ERR [SYS/TEMP] ", "454 4.7.0 "},
+		{oauth.ErrUnavailable, "t NO [UNAVAILABLE] ", "-ERR [SYS/TEMP] ", "454 4.7.0 "},
 		{io.ErrUnexpectedEOF, "t NO [UNAVAILABLE] ", "-ERR [SYS/TEMP] ", "454 4.7.0 "},
 		{errors.New("an error nobody foresaw"), "t NO [UNAVAILABLE] ", "-ERR [SYS/TEMP] ", "454 4.7.0 "},
 	} {
@@ -59,7 +60,7 @@ func TestQuotable(t *testing.T) {
 
 // What providers say, and what it means. A line's protocol is told by its form.
 func TestMeaningOfRefusals(t *testing.T) {
-	p := &tokens.Provider{Name: "gmail"}
+	p := &oauth.Provider{Name: "gmail"}
 	meaning := func(line string) error {
 		switch {
 		case strings.HasPrefix(line, "-ERR"):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"authferry/internal/secret"
 	"authferry/internal/xoauth2"
 	"authferry/tokens"
 )
@@ -39,7 +40,7 @@ const notOffered = "only PLAIN and LOGIN are offered: choose normal password as 
 //
 // A PLAIN that asks to act for somebody else is tokens.ErrBadLogin: nobody here
 // may. Errors of ask are returned as they are.
-func hearSASL(mechanism string, initial *string, ask func(challenge string) (string, error)) (user string, password tokens.Secret, err error) {
+func hearSASL(mechanism string, initial *string, ask func(challenge string) (string, error)) (user string, password secret.String, err error) {
 	next := func(challenge string) (string, error) {
 		var line string
 		if initial != nil {
@@ -65,12 +66,12 @@ func hearSASL(mechanism string, initial *string, ask func(challenge string) (str
 			return "", "", err
 		}
 		p, err := next(loginPassword)
-		return user, tokens.Secret(p), err
+		return user, secret.String(p), err
 	}
 	return "", "", errSASLMechanism
 }
 
-func splitPlain(response string) (user string, password tokens.Secret, err error) {
+func splitPlain(response string) (user string, password secret.String, err error) {
 	parts := strings.Split(response, "\x00")
 	if len(parts) != 3 {
 		return "", "", errSASLEncoding
@@ -78,7 +79,7 @@ func splitPlain(response string) (user string, password tokens.Secret, err error
 	if authzid := parts[0]; authzid != "" && !strings.EqualFold(authzid, parts[1]) {
 		err = fmt.Errorf("%w: PLAIN asks to act for somebody else than the user it names", tokens.ErrBadLogin)
 	}
-	return parts[1], tokens.Secret(parts[2]), err
+	return parts[1], secret.String(parts[2]), err
 }
 
 // decodeSASL decodes one line of a client. Padding may be missing, as devices

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Security is how TLS starts on a listener.
@@ -60,7 +61,7 @@ type Server struct {
 	// with a PROXY header, which says where the client really is.
 	ProxyFrom []netip.Prefix
 	Vault     *tokens.Vault
-	Providers func() []*tokens.Provider // for the SMTP extensions to offer before login
+	Providers func() []*oauth.Provider // for the SMTP extensions to offer before login
 	Gate      *Gate
 	Metrics   *Metrics
 	Limits    Limits

@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // dialect is one mail protocol as a proxy sees it. A value serves one session
@@ -23,7 +25,7 @@ type dialect interface {
 	welcome(*lineConn) error                        // tell the client it is in
 	refuse(*lineConn, refusal) error                // tell the client why not
 	farewell(*lineConn, string) error               // tell the client that we hang up, before or after login
-	endpoint(*tokens.Provider) tokens.Endpoint      // where this protocol lives at a provider
+	endpoint(*oauth.Provider) oauth.Endpoint        // where this protocol lives at a provider
 }
 
 const (
@@ -245,7 +247,7 @@ func (s *session) readLine(limit int) (line string, err error) {
 }
 
 // loginBy completes what a dialect has heard.
-func (s *session) loginBy(user string, password tokens.Secret, client string) tokens.Login {
+func (s *session) loginBy(user string, password secret.String, client string) tokens.Login {
 	return tokens.Login{User: user, Password: password, Protocol: s.Protocol, From: s.from().Addr(), Client: client}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // maxSMTPLine bounds a command before login: RFC 5321 §4.5.3.1.4 asks for 512
@@ -28,7 +29,7 @@ type smtpDialect struct {
 var errNoLoginAtAll = errors.New("the client tried to send mail without logging in: " +
 	"switch on authentication with user name and password in it")
 
-func (d *smtpDialect) endpoint(p *tokens.Provider) tokens.Endpoint { return p.SMTP }
+func (d *smtpDialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.SMTP }
 
 func (d *smtpDialect) greet(s *session) error {
 	d.hostname = s.Hostname
@@ -102,7 +103,7 @@ func (d *smtpDialect) hello(s *session, name, arg string) (tokens.Login, error) 
 	if name == "HELO" {
 		return s.answer("250 " + s.Hostname)
 	}
-	var providers []*tokens.Provider
+	var providers []*oauth.Provider
 	if s.Providers != nil {
 		providers = s.Providers()
 	}

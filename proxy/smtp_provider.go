@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // maxSMTPCommand is the longest command line, CRLF included, that RFC 5321
@@ -209,7 +210,7 @@ func (d *smtpDialect) admitted(g *tokens.Grant, r smtpReply, said bool, challeng
 // which stands for a bad token at Gmail and Microsoft. Postfix says the same
 // when its own check of the token failed for the moment: that cannot be told
 // apart, and costs one renewal.
-func smtpRefusal(p *tokens.Provider, r smtpReply, byCode error) error {
+func smtpRefusal(p *oauth.Provider, r smtpReply, byCode error) error {
 	kind := kindByText(r.text(), byCode)
 	switch {
 	case r.code < 500:
@@ -252,7 +253,7 @@ func (d *smtpDialect) welcome(c *lineConn) error {
 
 // commonExtensions is what EHLO answers before a login: the account, hence the
 // provider, is not known yet, so it can promise only what all of them have.
-func commonExtensions(providers []*tokens.Provider) []string {
+func commonExtensions(providers []*oauth.Provider) []string {
 	if len(providers) == 0 {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 	// The roots of an image that has none, such as one made FROM scratch.
 	_ "golang.org/x/crypto/x509roots/fallback"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // keepAlive finds out within three minutes that a peer has vanished. No session
@@ -26,7 +26,7 @@ var dialer = net.Dialer{KeepAliveConfig: keepAlive}
 
 // dial connects to a provider: TCP, and TLS if the endpoint starts with it. The
 // deadline of ctx holds for everything read and written until the relay begins.
-func dial(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*lineConn, error) {
+func dial(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*lineConn, error) {
 	w, err := dialWire(ctx, p, e)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func dial(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*lineConn
 
 // dialWire makes the connection below TLS, by way of the provider's proxy if it
 // has one.
-func dialWire(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*wire, error) {
+func dialWire(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*wire, error) {
 	if p.Proxy != nil {
 		return dialThrough(ctx, p, e)
 	}
@@ -59,7 +59,7 @@ func dialWire(ctx context.Context, p *tokens.Provider, e tokens.Endpoint) (*wire
 }
 
 // dialError says which part of connecting failed.
-func dialError(e tokens.Endpoint, err error) error {
+func dialError(e oauth.Endpoint, err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -73,7 +73,7 @@ func dialError(e tokens.Endpoint, err error) error {
 }
 
 // tlsError says what is wrong with a provider's TLS, and where it can be mended.
-func tlsError(e tokens.Endpoint, err error) error {
+func tlsError(e oauth.Endpoint, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var wrongName x509.HostnameError
 	var notTLS tls.RecordHeaderError
@@ -107,7 +107,7 @@ type trusted struct {
 // providerTLS returns the TLS configuration for an endpoint. Resuming a session
 // does not verify the chain again, so a configuration made for one set of roots
 // is dropped when the endpoint is to be verified by another.
-func providerTLS(p *tokens.Provider, e tokens.Endpoint) *tls.Config {
+func providerTLS(p *oauth.Provider, e oauth.Endpoint) *tls.Config {
 	if have, ok := trust.Load(e); ok {
 		if t := have.(*trusted); t.roots == p.RootCAs || t.roots != nil && p.RootCAs != nil && t.roots.Equal(p.RootCAs) {
 			return t.config

@@ -15,10 +15,11 @@ import (
 
 	"authferry/internal/testport"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // listenWith starts a listener that treats connections as told.
-func listenWith(t *testing.T, serve func(net.Conn)) tokens.Endpoint {
+func listenWith(t *testing.T, serve func(net.Conn)) oauth.Endpoint {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +37,7 @@ func listenWith(t *testing.T, serve func(net.Conn)) tokens.Endpoint {
 		}
 	}()
 	t.Cleanup(func() { ln.Close(); <-done })
-	return tokens.Endpoint{Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port}
+	return oauth.Endpoint{Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port}
 }
 
 func handshake(cfg *tls.Config) func(net.Conn) {
@@ -53,11 +54,11 @@ func TestDialSaysWhatFailed(t *testing.T) {
 	_, pool := loopbackCert()
 	closed := listenWith(t, func(net.Conn) {})
 	refused := netip.MustParseAddrPort(testport.Refused(t)).Port()
-	nobody := tokens.Endpoint{Host: "127.0.0.1", Port: int(refused)}
+	nobody := oauth.Endpoint{Host: "127.0.0.1", Port: int(refused)}
 	silent := listenWith(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	for _, tt := range []struct {
 		name     string
-		endpoint tokens.Endpoint
+		endpoint oauth.Endpoint
 		roots    *x509.CertPool
 		want     string
 	}{
@@ -74,7 +75,7 @@ func TestDialSaysWhatFailed(t *testing.T) {
 				ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 			}
 			defer cancel()
-			_, err := dial(ctx, &tokens.Provider{RootCAs: tt.roots}, tt.endpoint)
+			_, err := dial(ctx, &oauth.Provider{RootCAs: tt.roots}, tt.endpoint)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v; want %q in it", err, tt.want)
 			}
@@ -86,7 +87,7 @@ func TestDialSaysWhatFailed(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	e := tokens.Endpoint{Host: "imap.example.org", Port: 993}
+	e := oauth.Endpoint{Host: "imap.example.org", Port: 993}
 	for _, tt := range []struct {
 		err  error
 		want string
@@ -108,7 +109,7 @@ func TestResumption(t *testing.T) {
 	_, pool := loopbackCert()
 	e := listenWith(t, handshake(serverTLS()))
 	connect := func(roots *x509.CertPool) (resumed bool, err error) {
-		c, err := dial(t.Context(), &tokens.Provider{RootCAs: roots}, e)
+		c, err := dial(t.Context(), &oauth.Provider{RootCAs: roots}, e)
 		if err != nil {
 			return false, err
 		}
@@ -136,7 +137,7 @@ func TestTryLogin(t *testing.T) {
 	_, pool := loopbackCert()
 	for _, protocol := range protocolNames {
 		p := startProvider(t, &fakeProvider{protocol: protocol, after: func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }})
-		provider := tokens.Builtin()["gmail"]
+		provider := oauth.Builtin()["gmail"]
 		provider.IMAP, provider.POP3, provider.SMTP, provider.RootCAs = p.endpoint(), p.endpoint(), p.endpoint(), pool
 		g := &tokens.Grant{Mailbox: wholeUser, User: wholeUser, Provider: provider, AccessToken: wholeToken}
 		if err := TryLogin(t.Context(), g, protocol); err != nil {

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 func TestMain(m *testing.M) {
@@ -103,8 +104,8 @@ func startProvider(t testing.TB, p *fakeProvider) *fakeProvider {
 	return p
 }
 
-func (p *fakeProvider) endpoint() tokens.Endpoint {
-	return tokens.Endpoint{Host: "127.0.0.1", Port: p.Addr().(*net.TCPAddr).Port, StartTLS: p.startTLS}
+func (p *fakeProvider) endpoint() oauth.Endpoint {
+	return oauth.Endpoint{Host: "127.0.0.1", Port: p.Addr().(*net.TCPAddr).Port, StartTLS: p.startTLS}
 }
 
 func (p *fakeProvider) serve(c net.Conn) {
@@ -189,7 +190,7 @@ func startWhole(t testing.TB, p *fakeProvider, security Security, with ...func(*
 	return &whole{Server: s, t: t, password: password, addr: ln.Addr().String()}
 }
 
-func startVault(t testing.TB, e tokens.Endpoint, pool *x509.CertPool) (*tokens.Vault, string) {
+func startVault(t testing.TB, e oauth.Endpoint, pool *x509.CertPool) (*tokens.Vault, string) {
 	v, password, err := newVault(t.TempDir(), e, pool, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

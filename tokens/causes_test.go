@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // TestCauses: what each kind of answer is put down to, and what it does.
@@ -17,67 +20,67 @@ func TestCauses(t *testing.T) {
 		status int
 		body   string
 		kind   error
-		why    Cause
+		why    oauth.Cause
 	}{
-		"revoked":               {400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`, ErrNeedsConsent, CauseRevoked},
-		"session control":       {400, `{"error":"invalid_grant","error_subtype":"invalid_rapt"}`, ErrNeedsConsent, CauseSessionControl},
-		"session control, due":  {400, `{"error":"invalid_grant","error_subtype":"rapt_required"}`, ErrNeedsConsent, CauseSessionControl},
-		"session control, old":  {400, `{"error":"invalid_grant","error_description":"reauth related error (invalid_rapt)"}`, ErrNeedsConsent, CauseSessionControl},
-		"policy":                {400, `{"error":"admin_policy_enforced"}`, ErrRefused, CausePolicy},
-		"deleted client":        {401, `{"error":"deleted_client"}`, ErrRefused, CauseClientDeleted},
-		"disabled client":       {401, `{"error":"disabled_client"}`, ErrRefused, CauseClientDeleted},
-		"wrong client":          {401, `{"error":"invalid_client"}`, ErrRefused, CauseClient},
-		"scope":                 {400, `{"error":"invalid_scope"}`, ErrRefused, CauseUnknown},
-		"interaction":           {400, `{"error":"interaction_required"}`, ErrNeedsConsent, CauseInteraction},
-		"interaction, odd":      {403, `{"error":"interaction_required"}`, ErrUnavailable, CauseUnknown},
-		"throttled":             {429, `{"error":"invalid_grant"}`, ErrUnavailable, CauseThrottled},
-		"throttled, 403":        {403, `{"error":"rate_limit_exceeded"}`, ErrUnavailable, CauseThrottled},
-		"throttled, no JSON":    {429, `<html>`, ErrUnavailable, CauseThrottled},
-		"outage":                {503, `{"error":"invalid_client"}`, ErrUnavailable, CauseOutage},
-		"outage, HTML":          {200, `<html>`, ErrUnavailable, CauseOutage},
-		"outage, 404":           {404, `{}`, ErrUnavailable, CauseOutage},
-		"words do not decide":   {401, `{"error":"invalid_client","error_description":"AADSTS50173: x (invalid_rapt)","error_codes":[50173]}`, ErrRefused, CauseClient},
-		"unknown":               {400, `{"error":"bad_day"}`, ErrUnavailable, CauseUnknown},
-		"password changed":      {400, microsoft("invalid_grant", "50173"), ErrNeedsConsent, CauseRevoked},
-		"unused":                {400, microsoft("invalid_grant", "700082"), ErrNeedsConsent, CauseRevoked},
-		"sign-in frequency":     {400, microsoft("invalid_grant", "70043"), ErrNeedsConsent, CauseSessionControl},
-		"second factor":         {400, microsoft("invalid_grant", "50076"), ErrNeedsConsent, CauseInteraction},
-		"second factor, new":    {400, microsoft("interaction_required", "50079"), ErrNeedsConsent, CauseInteraction},
-		"conditional access":    {400, microsoft("invalid_grant", "53003"), ErrNeedsConsent, CauseInteraction},
-		"consent missing":       {400, microsoft("invalid_grant", "65001"), ErrNeedsConsent, CauseInteraction},
-		"code used twice":       {400, microsoft("invalid_grant", "54005"), ErrNeedsConsent, CauseInteraction},
-		"number we do not know": {400, microsoft("invalid_grant", "9999999"), ErrNeedsConsent, CauseRevoked},
-		"number in words only":  {400, `{"error":"invalid_grant","error_description":"AADSTS50173: The provided grant has expired"}`, ErrNeedsConsent, CauseRevoked},
-		"abuse":                 {400, `{"error":"invalid_grant","error_description":"AADSTS70000: User account is found to be in service abuse mode.","error_codes":[70000]}`, ErrNeedsConsent, CauseInteraction},
-		"locked for a while":    {400, microsoft("invalid_grant", "50053"), ErrUnavailable, CauseThrottled},
-		"Microsoft's bad day":   {400, microsoft("invalid_grant", "90033"), ErrUnavailable, CauseOutage},
-		"user unknown":          {400, microsoft("invalid_grant", "50034"), ErrRefused, CauseUnknownUser},
-		"user disabled":         {400, microsoft("invalid_grant", "50057"), ErrRefused, CausePolicy},
-		"secret wrong":          {401, microsoft("invalid_client", "7000215"), ErrRefused, CauseClient},
-		"secret expired":        {401, microsoft("invalid_client", "7000222"), ErrRefused, CauseClient},
-		"client unknown":        {400, microsoft("unauthorized_client", "700016"), ErrRefused, CauseClient},
-		"assertion's time":      {401, microsoft("invalid_client", "700024"), ErrRefused, CauseClock},
+		"revoked":               {400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`, oauth.ErrNeedsConsent, oauth.CauseRevoked},
+		"session control":       {400, `{"error":"invalid_grant","error_subtype":"invalid_rapt"}`, oauth.ErrNeedsConsent, oauth.CauseSessionControl},
+		"session control, due":  {400, `{"error":"invalid_grant","error_subtype":"rapt_required"}`, oauth.ErrNeedsConsent, oauth.CauseSessionControl},
+		"session control, old":  {400, `{"error":"invalid_grant","error_description":"reauth related error (invalid_rapt)"}`, oauth.ErrNeedsConsent, oauth.CauseSessionControl},
+		"policy":                {400, `{"error":"admin_policy_enforced"}`, oauth.ErrRefused, oauth.CausePolicy},
+		"deleted client":        {401, `{"error":"deleted_client"}`, oauth.ErrRefused, oauth.CauseClientDeleted},
+		"disabled client":       {401, `{"error":"disabled_client"}`, oauth.ErrRefused, oauth.CauseClientDeleted},
+		"wrong client":          {401, `{"error":"invalid_client"}`, oauth.ErrRefused, oauth.CauseClient},
+		"scope":                 {400, `{"error":"invalid_scope"}`, oauth.ErrRefused, oauth.CauseUnknown},
+		"interaction":           {400, `{"error":"interaction_required"}`, oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"interaction, odd":      {403, `{"error":"interaction_required"}`, oauth.ErrUnavailable, oauth.CauseUnknown},
+		"throttled":             {429, `{"error":"invalid_grant"}`, oauth.ErrUnavailable, oauth.CauseThrottled},
+		"throttled, 403":        {403, `{"error":"rate_limit_exceeded"}`, oauth.ErrUnavailable, oauth.CauseThrottled},
+		"throttled, no JSON":    {429, `<html>`, oauth.ErrUnavailable, oauth.CauseThrottled},
+		"outage":                {503, `{"error":"invalid_client"}`, oauth.ErrUnavailable, oauth.CauseOutage},
+		"outage, HTML":          {200, `<html>`, oauth.ErrUnavailable, oauth.CauseOutage},
+		"outage, 404":           {404, `{}`, oauth.ErrUnavailable, oauth.CauseOutage},
+		"words do not decide":   {401, `{"error":"invalid_client","error_description":"AADSTS50173: x (invalid_rapt)","error_codes":[50173]}`, oauth.ErrRefused, oauth.CauseClient},
+		"unknown":               {400, `{"error":"bad_day"}`, oauth.ErrUnavailable, oauth.CauseUnknown},
+		"password changed":      {400, microsoft("invalid_grant", "50173"), oauth.ErrNeedsConsent, oauth.CauseRevoked},
+		"unused":                {400, microsoft("invalid_grant", "700082"), oauth.ErrNeedsConsent, oauth.CauseRevoked},
+		"sign-in frequency":     {400, microsoft("invalid_grant", "70043"), oauth.ErrNeedsConsent, oauth.CauseSessionControl},
+		"second factor":         {400, microsoft("invalid_grant", "50076"), oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"second factor, new":    {400, microsoft("interaction_required", "50079"), oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"conditional access":    {400, microsoft("invalid_grant", "53003"), oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"consent missing":       {400, microsoft("invalid_grant", "65001"), oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"code used twice":       {400, microsoft("invalid_grant", "54005"), oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"number we do not know": {400, microsoft("invalid_grant", "9999999"), oauth.ErrNeedsConsent, oauth.CauseRevoked},
+		"number in words only":  {400, `{"error":"invalid_grant","error_description":"AADSTS50173: The provided grant has expired"}`, oauth.ErrNeedsConsent, oauth.CauseRevoked},
+		"abuse":                 {400, `{"error":"invalid_grant","error_description":"AADSTS70000: User account is found to be in service abuse mode.","error_codes":[70000]}`, oauth.ErrNeedsConsent, oauth.CauseInteraction},
+		"locked for a while":    {400, microsoft("invalid_grant", "50053"), oauth.ErrUnavailable, oauth.CauseThrottled},
+		"Microsoft's bad day":   {400, microsoft("invalid_grant", "90033"), oauth.ErrUnavailable, oauth.CauseOutage},
+		"user unknown":          {400, microsoft("invalid_grant", "50034"), oauth.ErrRefused, oauth.CauseUnknownUser},
+		"user disabled":         {400, microsoft("invalid_grant", "50057"), oauth.ErrRefused, oauth.CausePolicy},
+		"secret wrong":          {401, microsoft("invalid_client", "7000215"), oauth.ErrRefused, oauth.CauseClient},
+		"secret expired":        {401, microsoft("invalid_client", "7000222"), oauth.ErrRefused, oauth.CauseClient},
+		"client unknown":        {400, microsoft("unauthorized_client", "700016"), oauth.ErrRefused, oauth.CauseClient},
+		"assertion's time":      {401, microsoft("invalid_client", "700024"), oauth.ErrRefused, oauth.CauseClock},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.endpoint.answers(c.status, c.body)
+			r.endpoint.Answers(c.status, c.body)
 			r.want(c.kind, "")
 			_, err := r.authorize()
-			advice, ok := AdviceOf(err)
-			if CauseOf(err) != c.why || ok != (c.why != CauseUnknown) {
-				t.Fatalf("put down to %q: %v", CauseOf(err), err)
+			advice, ok := oauth.AdviceOf(err)
+			if oauth.CauseOf(err) != c.why || ok != (c.why != oauth.CauseUnknown) {
+				t.Fatalf("put down to %q: %v", oauth.CauseOf(err), err)
 			}
 			a := r.account()
-			if (a.Dead != nil) != (c.kind == ErrNeedsConsent) || (a.Trouble != nil) == (c.kind == ErrNeedsConsent) || a.Failure().Cause != c.why || a.Token.Refresh.Empty() {
+			if (a.Dead != nil) != (c.kind == oauth.ErrNeedsConsent) || (a.Trouble != nil) == (c.kind == oauth.ErrNeedsConsent) || a.Failure().Cause != c.why || a.Token.Refresh.Empty() {
 				t.Errorf("dead %+v, trouble %+v", a.Dead, a.Trouble)
 			}
 			if kept, ok := r.Advice(a); ok && kept != advice {
 				t.Errorf("a login hears %+v, the command line %+v", advice, kept)
 			}
-			if c.kind == ErrNeedsConsent && !strings.Contains(advice.Fix, "authferry connect "+me) {
+			if c.kind == oauth.ErrNeedsConsent && !strings.Contains(advice.Fix, "authferry connect "+me) {
 				t.Errorf("the fix is %q", advice.Fix)
 			}
-			if at, certain := r.NeedsPerson(a); at.IsZero() != !c.why.lasts() || certain != (c.kind == ErrNeedsConsent) {
+			if at, certain := r.NeedsPerson(a); at.IsZero() != !c.why.Lasts() || certain != (c.kind == oauth.ErrNeedsConsent) {
 				t.Errorf("a person is needed at %s, certain %v", at, certain)
 			}
 		})
@@ -90,31 +93,31 @@ func TestNobodyCanConsent(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
-		why    Cause
+		why    oauth.Cause
 	}{
-		"bad grant":     {400, `{"error":"invalid_grant"}`, CauseDelegation},
-		"no delegation": {401, `{"error":"unauthorized_client","error_description":"Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."}`, CauseDelegation},
-		"denied":        {403, `{"error":"access_denied","error_description":"Requested client not authorized."}`, CauseDelegation},
-		"unknown user":  {400, `{"error":"invalid_grant","error_description":"Invalid email or User ID"}`, CauseUnknownUser},
-		"key deleted":   {400, `{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`, CauseClient},
-		"clock":         {400, `{"error":"invalid_grant","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}`, CauseClock},
-		"second factor": {400, `{"error":"interaction_required","error_description":"AADSTS50076: x"}`, CauseInteraction},
+		"bad grant":     {400, `{"error":"invalid_grant"}`, oauth.CauseDelegation},
+		"no delegation": {401, `{"error":"unauthorized_client","error_description":"Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."}`, oauth.CauseDelegation},
+		"denied":        {403, `{"error":"access_denied","error_description":"Requested client not authorized."}`, oauth.CauseDelegation},
+		"unknown user":  {400, `{"error":"invalid_grant","error_description":"Invalid email or User ID"}`, oauth.CauseUnknownUser},
+		"key deleted":   {400, `{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`, oauth.CauseClient},
+		"clock":         {400, `{"error":"invalid_grant","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}`, oauth.CauseClock},
+		"second factor": {400, `{"error":"interaction_required","error_description":"AADSTS50076: x"}`, oauth.CauseInteraction},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.provider.Flow = FlowClientCredentials
-			r.endpoint.answers(c.status, c.body)
-			r.want(ErrRefused, "")
+			r.provider.Flow = oauth.FlowClientCredentials
+			r.endpoint.Answers(c.status, c.body)
+			r.want(oauth.ErrRefused, "")
 			_, err := r.authorize()
-			if CauseOf(err) != c.why {
-				t.Errorf("put down to %q, not %q: %v", CauseOf(err), c.why, err)
+			if oauth.CauseOf(err) != c.why {
+				t.Errorf("put down to %q, not %q: %v", oauth.CauseOf(err), c.why, err)
 			}
 			if a := r.account(); a.Dead != nil || a.Trouble == nil {
 				t.Errorf("dead %+v, trouble %+v", a.Dead, a.Trouble)
 			}
 			r.wantCalls(1)
-			r.endpoint.answers(200, `{"access_token":"a1","expires_in":3599}`)
-			r.clock.advance(mostBackOff)
+			r.endpoint.Answers(200, `{"access_token":"a1","expires_in":3599}`)
+			r.clock.Advance(mostBackOff)
 			r.mustAuthorize()
 		})
 	}
@@ -126,17 +129,17 @@ func TestTestingEnded(t *testing.T) {
 	dead := `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`
 	for name, c := range map[string]struct {
 		ends, connected, minted time.Duration // from now; ends 0: not named
-		why                     Cause
+		why                     oauth.Cause
 	}{
-		"on its day":                  {-time.Minute, -7 * 24 * time.Hour, -2 * time.Hour, CauseTesting},
-		"long after":                  {-30 * 24 * time.Hour, -37 * 24 * time.Hour, -31 * 24 * time.Hour, CauseTesting},
-		"before its day":              {4 * 24 * time.Hour, -3 * 24 * time.Hour, -time.Hour, CauseRevoked},
-		"a week, though named longer": {24 * time.Hour, -7 * 24 * time.Hour, -time.Hour, CauseTesting},
-		"a week, and nothing named":   {0, -7 * 24 * time.Hour, -time.Hour, CauseRevoked},
+		"on its day":                  {-time.Minute, -7 * 24 * time.Hour, -2 * time.Hour, oauth.CauseTesting},
+		"long after":                  {-30 * 24 * time.Hour, -37 * 24 * time.Hour, -31 * 24 * time.Hour, oauth.CauseTesting},
+		"before its day":              {4 * 24 * time.Hour, -3 * 24 * time.Hour, -time.Hour, oauth.CauseRevoked},
+		"a week, though named longer": {24 * time.Hour, -7 * 24 * time.Hour, -time.Hour, oauth.CauseTesting},
+		"a week, and nothing named":   {0, -7 * 24 * time.Hour, -time.Hour, oauth.CauseRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			err := r.files.Update(t.Context(), me, func(a *Account) error {
+			err := r.files.Update(t.Context(), me, func(a *store.Account) error {
 				now := time.Now()
 				a.Connected, a.Token.Minted = now.Add(c.connected), now.Add(c.minted)
 				a.Token.RefreshExpiry = time.Time{}
@@ -148,10 +151,10 @@ func TestTestingEnded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.endpoint.answers(400, dead)
+			r.endpoint.Answers(400, dead)
 			_, err = r.authorize()
-			if CauseOf(err) != c.why || !errors.Is(err, ErrNeedsConsent) {
-				t.Errorf("put down to %q, not %q: %v", CauseOf(err), c.why, err)
+			if oauth.CauseOf(err) != c.why || !errors.Is(err, oauth.ErrNeedsConsent) {
+				t.Errorf("put down to %q, not %q: %v", oauth.CauseOf(err), c.why, err)
 			}
 		})
 	}
@@ -159,11 +162,11 @@ func TestTestingEnded(t *testing.T) {
 
 func TestCauseWithoutRefreshToken(t *testing.T) {
 	r := newRig(t)
-	if err := r.files.Update(t.Context(), me, func(a *Account) error { a.Token.Refresh = ""; return nil }); err != nil {
+	if err := r.files.Update(t.Context(), me, func(a *store.Account) error { a.Token.Refresh = ""; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	r.want(ErrNeedsConsent, "authferry connect "+me)
-	if a := r.account(); a.Dead.Cause != CauseNoGrant {
+	r.want(oauth.ErrNeedsConsent, "authferry connect "+me)
+	if a := r.account(); a.Dead.Cause != oauth.CauseNoGrant {
 		t.Errorf("%+v", a.Dead)
 	}
 	r.wantCalls(0)
@@ -173,10 +176,10 @@ func TestCauseWithoutRefreshToken(t *testing.T) {
 // the wrong place otherwise.
 func TestUnreachableNamesTheTokenService(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.does(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+	r.endpoint.Does(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
 	_, err := r.authorize()
-	advice, ok := AdviceOf(err)
-	if !ok || CauseOf(err) != CauseUnreachable || !strings.Contains(advice.Words, "the token service of fake (127.0.0.1:") {
+	advice, ok := oauth.AdviceOf(err)
+	if !ok || oauth.CauseOf(err) != oauth.CauseUnreachable || !strings.Contains(advice.Words, "the token service of fake (127.0.0.1:") {
 		t.Errorf("%+v: %v", advice, err)
 	}
 }

@@ -3,6 +3,8 @@ package tokens
 import (
 	"testing"
 	"time"
+
+	"authferry/tokens/oauth"
 )
 
 // TestSpan: a while ends when either clock says so, or when the wall clock
@@ -40,26 +42,26 @@ func TestSpan(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	const hours = 5 * time.Hour
 	for name, begin := range map[string]func(r *rig){
-		"back-off":            func(r *rig) { r.endpoint.answers(503, ""); r.want(ErrUnavailable, "503") },
-		"told to wait":        func(r *rig) { r.endpoint.answers(429, "", "Retry-After", "3000"); r.want(ErrUnavailable, "429") },
-		"refused client":      func(r *rig) { r.endpoint.answers(401, `{"error":"invalid_client"}`); r.want(ErrRefused, "") },
-		"dead grant":          func(r *rig) { r.endpoint.answers(400, `{"error":"invalid_grant"}`); r.want(ErrNeedsConsent, "") },
+		"back-off":            func(r *rig) { r.endpoint.Answers(503, ""); r.want(oauth.ErrUnavailable, "503") },
+		"told to wait":        func(r *rig) { r.endpoint.Answers(429, "", "Retry-After", "3000"); r.want(oauth.ErrUnavailable, "429") },
+		"refused client":      func(r *rig) { r.endpoint.Answers(401, `{"error":"invalid_client"}`); r.want(oauth.ErrRefused, "") },
+		"dead grant":          func(r *rig) { r.endpoint.Answers(400, `{"error":"invalid_grant"}`); r.want(oauth.ErrNeedsConsent, "") },
 		"token":               func(r *rig) { r.mustAuthorize() },
 		"refused by the mail": func(r *rig) { r.Refused(r.mustAuthorize()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.clock.setBy(hours)
+			r.clock.SetBy(hours)
 			r.age(0)
 			begin(r)
-			r.endpoint.does(nil)
-			calls := r.endpoint.asked()
-			r.clock.setBy(-hours)
+			r.endpoint.Does(nil)
+			calls := r.endpoint.Asked()
+			r.clock.SetBy(-hours)
 			g := r.mustAuthorize()
-			if r.endpoint.asked() != calls+1 || !r.endpoint.use(g.AccessToken) {
-				t.Errorf("%d calls after the clock was set back", r.endpoint.asked()-calls)
+			if r.endpoint.Asked() != calls+1 || !r.endpoint.Use(g.AccessToken) {
+				t.Errorf("%d calls after the clock was set back", r.endpoint.Asked()-calls)
 			}
-			if again := r.mustAuthorize(); again.Minted || again.AccessToken != g.AccessToken || r.endpoint.asked() != calls+1 {
+			if again := r.mustAuthorize(); again.Minted || again.AccessToken != g.AccessToken || r.endpoint.Asked() != calls+1 {
 				t.Error("each login refreshes from then on")
 			}
 		})
@@ -70,7 +72,7 @@ func TestClockSetBack(t *testing.T) {
 func TestClockSetForward(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()
-	r.clock.setBy(400 * 24 * time.Hour)
+	r.clock.SetBy(400 * 24 * time.Hour)
 	r.mustAuthorize()
 	r.mustAuthorize()
 	r.wantCalls(2)

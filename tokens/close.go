@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"authferry/tokens/store"
 )
 
 // begin counts a refresh, unless the vault is closed.
@@ -56,7 +58,7 @@ func (v *Vault) writeUnwritten(ctx context.Context) error {
 	v.mu.Unlock()
 	var errs []error
 	for _, mailbox := range mailboxes {
-		err := v.store.Update(ctx, mailbox, func(a *Account) error {
+		err := v.store.Update(ctx, mailbox, func(a *store.Account) error {
 			if a.Provider == "" || !v.takeUnwritten(a) {
 				return errAsIs
 			}

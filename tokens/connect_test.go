@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"authferry/internal/hint"
+	"authferry/tokens/oauth"
 )
 
 func TestConnect(t *testing.T) {
 	r := newRig(t)
 	google := []string{"https://mail.google.com/"}
-	microsoft := Builtin()["microsoft"].Scopes
+	microsoft := oauth.Builtin()["microsoft"].Scopes
 	now := time.Now()
 	for name, c := range map[string]struct {
 		asked, granted []string
-		change         func(*Token)
+		change         func(*oauth.Token)
 		says           string
 	}{
 		"as asked":                {google, google, nil, ""},
@@ -28,13 +29,13 @@ func TestConnect(t *testing.T) {
 		"mail not ticked":         {google, []string{"openid", "email"}, nil, "https://mail.google.com/"},
 		"a narrower one":          {google, []string{"https://www.googleapis.com/auth/gmail.modify"}, nil, "tick its box"},
 		"no SMTP":                 {microsoft, microsoft[:2], nil, "SMTP.Send"},
-		"no refresh token":        {google, google, func(t *Token) { t.Refresh = "" }, "prompt=consent"},
-		"no access token":         {google, google, func(t *Token) { t.Access = "" }, "no access token"},
+		"no refresh token":        {google, google, func(t *oauth.Token) { t.Refresh = "" }, "prompt=consent"},
+		"no access token":         {google, google, func(t *oauth.Token) { t.Access = "" }, "no access token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.provider.Scopes = c.asked
 			before := r.account()
-			token := &Token{Access: "a-CANARY", Refresh: "r-CANARY", Minted: now, Expiry: now.Add(time.Hour), Scopes: c.granted}
+			token := &oauth.Token{Access: "a-CANARY", Refresh: "r-CANARY", Minted: now, Expiry: now.Add(time.Hour), Scopes: c.granted}
 			if c.change != nil {
 				c.change(token)
 			}
@@ -50,10 +51,10 @@ func TestConnect(t *testing.T) {
 			}
 		})
 	}
-	if err := r.Connect(context.Background(), Connection{Mailbox: "me", Provider: "fake", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(hint.Of(err), "you@example.com") {
+	if err := r.Connect(context.Background(), Connection{Mailbox: "me", Provider: "fake", Token: &oauth.Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(hint.Of(err), "you@example.com") {
 		t.Errorf("no address: %v", err)
 	}
-	if err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "other", Token: &Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {
+	if err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "other", Token: &oauth.Token{Access: "a", Refresh: "r"}}); err == nil || !strings.Contains(err.Error(), "[provider.other]") {
 		t.Errorf("no provider: %v", err)
 	}
 }

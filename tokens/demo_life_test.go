@@ -9,6 +9,9 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
 )
 
 // demoRig is a vault in front of a simulated Gmail.
@@ -16,8 +19,8 @@ type demoRig struct {
 	*Vault
 	t        *testing.T
 	gmail    *demo.Provider
-	provider *Provider
-	clock    *clock
+	provider *oauth.Provider
+	clock    *oauthtest.Clock
 }
 
 func newDemoRig(t *testing.T) *demoRig {
@@ -26,12 +29,12 @@ func newDemoRig(t *testing.T) *demoRig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { gmail.Close() })
-	r := &demoRig{t: t, gmail: gmail, provider: Builtin()["gmail"], clock: &clock{}}
+	r := &demoRig{t: t, gmail: gmail, provider: oauth.Builtin()["gmail"], clock: &oauthtest.Clock{}}
 	p := r.provider
 	p.AuthURL, p.TokenURL, p.RevokeURL, p.Issuer = gmail.AuthURL, gmail.TokenURL, gmail.RevokeURL, ""
-	p.ClientID, p.ClientSecret = gmail.ClientID, Secret(gmail.ClientSecret)
-	r.Vault = NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*Provider{"gmail": p}}, zap.NewNop())
-	r.now = r.clock.now
+	p.ClientID, p.ClientSecret = gmail.ClientID, secret.String(gmail.ClientSecret)
+	r.Vault = NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*oauth.Provider{"gmail": p}}, zap.NewNop())
+	r.now = r.clock.Now
 	t.Cleanup(func() { r.Close(context.Background()) })
 	return r
 }
@@ -56,7 +59,7 @@ func (r *demoRig) consent(mailbox string) {
 	}
 }
 
-func (r *demoRig) authorize(mailbox string, password Secret) (*Grant, error) {
+func (r *demoRig) authorize(mailbox string, password secret.String) (*Grant, error) {
 	return r.Authorize(r.t.Context(), Login{User: mailbox, Password: password, Protocol: "imap", From: here})
 }
 
@@ -71,29 +74,29 @@ func TestCausesAgainstDemo(t *testing.T) {
 	}
 	for answer, want := range map[demo.TokenAnswer]struct {
 		kind error
-		why  Cause
+		why  oauth.Cause
 	}{
-		demo.TokenInvalidGrant:    {ErrNeedsConsent, CauseRevoked},
-		demo.TokenInvalidRAPT:     {ErrNeedsConsent, CauseSessionControl},
-		demo.TokenAdminPolicy:     {ErrRefused, CausePolicy},
-		demo.TokenDeletedClient:   {ErrRefused, CauseClientDeleted},
-		demo.TokenUnauthorizedCli: {ErrRefused, CauseClient},
-		demo.TokenInvalidCli:      {ErrRefused, CauseClient},
-		demo.Token429:             {ErrUnavailable, CauseThrottled},
-		demo.Token500:             {ErrUnavailable, CauseOutage},
-		demo.Token503HTML:         {ErrUnavailable, CauseOutage},
-		demo.TokenHTML:            {ErrUnavailable, CauseOutage},
-		demo.TokenEmpty:           {ErrUnavailable, CauseOutage},
-		demo.TokenTruncated:       {ErrUnavailable, CauseOutage},
-		demo.TokenCut:             {ErrUnavailable, CauseUnreachable},
+		demo.TokenInvalidGrant:    {oauth.ErrNeedsConsent, oauth.CauseRevoked},
+		demo.TokenInvalidRAPT:     {oauth.ErrNeedsConsent, oauth.CauseSessionControl},
+		demo.TokenAdminPolicy:     {oauth.ErrRefused, oauth.CausePolicy},
+		demo.TokenDeletedClient:   {oauth.ErrRefused, oauth.CauseClientDeleted},
+		demo.TokenUnauthorizedCli: {oauth.ErrRefused, oauth.CauseClient},
+		demo.TokenInvalidCli:      {oauth.ErrRefused, oauth.CauseClient},
+		demo.Token429:             {oauth.ErrUnavailable, oauth.CauseThrottled},
+		demo.Token500:             {oauth.ErrUnavailable, oauth.CauseOutage},
+		demo.Token503HTML:         {oauth.ErrUnavailable, oauth.CauseOutage},
+		demo.TokenHTML:            {oauth.ErrUnavailable, oauth.CauseOutage},
+		demo.TokenEmpty:           {oauth.ErrUnavailable, oauth.CauseOutage},
+		demo.TokenTruncated:       {oauth.ErrUnavailable, oauth.CauseOutage},
+		demo.TokenCut:             {oauth.ErrUnavailable, oauth.CauseUnreachable},
 	} {
-		r.clock.advance(2 * time.Hour)
+		r.clock.Advance(2 * time.Hour)
 		r.gmail.Faults.Token(answer)
-		if _, err := r.authorize(me, password); !errors.Is(err, want.kind) || CauseOf(err) != want.why {
-			t.Errorf("%s: put down to %q: %v", answer, CauseOf(err), err)
+		if _, err := r.authorize(me, password); !errors.Is(err, want.kind) || oauth.CauseOf(err) != want.why {
+			t.Errorf("%s: put down to %q: %v", answer, oauth.CauseOf(err), err)
 		}
 		r.gmail.Faults.Token(demo.TokenNormal)
-		r.clock.advance(2 * time.Hour)
+		r.clock.Advance(2 * time.Hour)
 		g, err := r.authorize(me, password)
 		if err != nil || tokenInfo(t, r.gmail.TokenInfoURL, g.AccessToken) != me {
 			t.Fatalf("after %s: %v", answer, err)
@@ -101,7 +104,7 @@ func TestCausesAgainstDemo(t *testing.T) {
 	}
 	for _, answer := range []demo.TokenAnswer{demo.TokenLifeString, demo.TokenLifeFloat, demo.TokenLifeMissing, demo.TokenWrongType, demo.TokenGrantExpires} {
 		r.gmail.Faults.Token(answer)
-		r.clock.advance(2 * time.Hour)
+		r.clock.Advance(2 * time.Hour)
 		if _, err := r.authorize(me, password); err != nil {
 			t.Errorf("%s: %v", answer, err)
 		}
@@ -142,13 +145,13 @@ func TestRemovalAgainstDemo(t *testing.T) {
 // a service account.
 func TestDomainAgainstDemo(t *testing.T) {
 	r := newDemoRig(t)
-	account, err := LoadServiceAccount(r.gmail.ServiceAccountJSON())
+	account, err := oauth.LoadServiceAccount(r.gmail.ServiceAccountJSON())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := *r.provider
-	p.Name, p.Flow, p.ServiceAccount = "workspace", FlowServiceAccount, account
-	r.Configure(Settings{Providers: map[string]*Provider{"workspace": &p}, Domains: map[string]string{"gmail.com": "workspace"}})
+	p.Name, p.Flow, p.ServiceAccount = "workspace", oauth.FlowServiceAccount, account
+	r.Configure(Settings{Providers: map[string]*oauth.Provider{"workspace": &p}, Domains: map[string]string{"gmail.com": "workspace"}})
 	password, err := r.AddPassword(t.Context(), me, PasswordSpec{Name: "CRM"})
 	if err != nil {
 		t.Fatal(err)
@@ -162,17 +165,17 @@ func TestDomainAgainstDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.authorize("ghost@gmail.com", ghost); !errors.Is(err, ErrRefused) || CauseOf(err) != CauseUnknownUser {
-		t.Errorf("put down to %q: %v", CauseOf(err), err)
+	if _, err := r.authorize("ghost@gmail.com", ghost); !errors.Is(err, oauth.ErrRefused) || oauth.CauseOf(err) != oauth.CauseUnknownUser {
+		t.Errorf("put down to %q: %v", oauth.CauseOf(err), err)
 	}
-	if _, err := p.Mint(t.Context(), "ghost@gmail.com"); !errors.Is(err, ErrRefused) || CauseOf(err) != CauseUnknownUser {
-		t.Errorf("Mint: put down to %q: %v", CauseOf(err), err)
-	} else if _, ok := AdviceOf(err); !ok {
+	if _, err := p.Mint(t.Context(), "ghost@gmail.com"); !errors.Is(err, oauth.ErrRefused) || oauth.CauseOf(err) != oauth.CauseUnknownUser {
+		t.Errorf("Mint: put down to %q: %v", oauth.CauseOf(err), err)
+	} else if _, ok := oauth.AdviceOf(err); !ok {
 		t.Errorf("no advice: %v", err)
 	}
 	// A clock that is an hour off makes assertions nobody takes.
-	r.clock.setBy(-3 * time.Hour)
-	if _, err := r.Refresh(t.Context(), me); CauseOf(err) != CauseClock {
-		t.Errorf("put down to %q: %v", CauseOf(err), err)
+	r.clock.SetBy(-3 * time.Hour)
+	if _, err := r.Refresh(t.Context(), me); oauth.CauseOf(err) != oauth.CauseClock {
+		t.Errorf("put down to %q: %v", oauth.CauseOf(err), err)
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
 )
 
 // TestAgainstDemo takes a mailbox through its life at the simulated Gmail,
@@ -23,14 +26,14 @@ func TestAgainstDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer gmail.Close()
-	p := Builtin()["gmail"]
+	p := oauth.Builtin()["gmail"]
 	p.AuthURL, p.TokenURL, p.Issuer = gmail.AuthURL, gmail.TokenURL, ""
-	p.ClientID, p.ClientSecret = gmail.ClientID, Secret(gmail.ClientSecret)
+	p.ClientID, p.ClientSecret = gmail.ClientID, secret.String(gmail.ClientSecret)
 	files := openStore(t, t.TempDir())
-	v := NewVault(files, Settings{Providers: map[string]*Provider{"gmail": p}}, zap.NewNop())
+	v := NewVault(files, Settings{Providers: map[string]*oauth.Provider{"gmail": p}}, zap.NewNop())
 	defer v.Close(ctx)
-	var clock clock
-	v.now = clock.now
+	var clock oauthtest.Clock
+	v.now = clock.Now
 
 	connect := func() {
 		t.Helper()
@@ -74,7 +77,7 @@ func TestAgainstDemo(t *testing.T) {
 		}
 	}
 	expire := func() { // and leave any back-off behind
-		clock.advance(2 * time.Hour)
+		clock.Advance(2 * time.Hour)
 	}
 	works("connecting")
 	gmail.Faults.Rotate(true)
@@ -83,8 +86,8 @@ func TestAgainstDemo(t *testing.T) {
 		works("a refresh with rotation")
 	}
 	for answer, want := range map[demo.TokenAnswer]error{
-		demo.TokenInvalidGrant: ErrNeedsConsent, demo.TokenInvalidCli: ErrRefused, demo.Token500: ErrUnavailable,
-		demo.Token429: ErrUnavailable, demo.TokenHTML: ErrUnavailable, demo.TokenCut: ErrUnavailable,
+		demo.TokenInvalidGrant: oauth.ErrNeedsConsent, demo.TokenInvalidCli: oauth.ErrRefused, demo.Token500: oauth.ErrUnavailable,
+		demo.Token429: oauth.ErrUnavailable, demo.TokenHTML: oauth.ErrUnavailable, demo.TokenCut: oauth.ErrUnavailable,
 	} {
 		expire()
 		gmail.Faults.Token(answer)
@@ -97,7 +100,7 @@ func TestAgainstDemo(t *testing.T) {
 	}
 	gmail.RevokeGrants(me)
 	expire()
-	if _, err := authorize(); !errors.Is(err, ErrNeedsConsent) {
+	if _, err := authorize(); !errors.Is(err, oauth.ErrNeedsConsent) {
 		t.Errorf("a revoked grant: %v", err)
 	}
 	connect()
@@ -105,7 +108,7 @@ func TestAgainstDemo(t *testing.T) {
 }
 
 // tokenInfo is whose an access token is.
-func tokenInfo(t *testing.T, endpoint string, access Secret) string {
+func tokenInfo(t *testing.T, endpoint string, access secret.String) string {
 	t.Helper()
 	resp, err := http.Get(endpoint + "?access_token=" + url.QueryEscape(access.Reveal()))
 	if err != nil {

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
 )
 
 // TestWaysAgainstDemo goes every way to a token that the simulated provider
@@ -18,16 +21,16 @@ func TestWaysAgainstDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer gmail.Close()
-	provider := func(flow Flow) *Provider {
-		return &Provider{
+	provider := func(flow oauth.Flow) *oauth.Provider {
+		return &oauth.Provider{
 			Name: "demo", Flow: flow, TokenURL: gmail.TokenURL, RevokeURL: gmail.RevokeURL, UserInfoURL: gmail.UserInfoURL, DeviceURL: gmail.DeviceURL,
-			ClientID: gmail.ClientID, ClientSecret: Secret(gmail.ClientSecret), Scopes: []string{gmail.Scope},
+			ClientID: gmail.ClientID, ClientSecret: secret.String(gmail.ClientSecret), Scopes: []string{gmail.Scope},
 		}
 	}
 
 	t.Run("service account", func(t *testing.T) {
-		p := provider(FlowServiceAccount)
-		if p.ServiceAccount, err = LoadServiceAccount(gmail.ServiceAccountJSON()); err != nil {
+		p := provider(oauth.FlowServiceAccount)
+		if p.ServiceAccount, err = oauth.LoadServiceAccount(gmail.ServiceAccountJSON()); err != nil {
 			t.Fatal(err)
 		}
 		token, err := p.Mint(t.Context(), me)
@@ -38,41 +41,41 @@ func TestWaysAgainstDemo(t *testing.T) {
 			t.Errorf("the token is %q's", who)
 		}
 		_, err = p.Mint(t.Context(), "nobody@gmail.com")
-		wantFailure(t, err, ErrRefused, "is a mailbox of the domain")
+		wantFailure(t, err, oauth.ErrRefused, "is a mailbox of the domain")
 		gmail.Faults.NoDelegation(true)
 		defer gmail.Faults.NoDelegation(false)
 		_, err = p.Mint(t.Context(), me)
-		wantFailure(t, err, ErrRefused, "Domain-wide delegation")
-		p.ServiceAccount.Key = strangeKey()
+		wantFailure(t, err, oauth.ErrRefused, "Domain-wide delegation")
+		p.ServiceAccount.Key = oauthtest.StrangeKey()
 		_, err = p.Mint(t.Context(), me)
-		wantFailure(t, err, ErrRefused, "Signature")
+		wantFailure(t, err, oauth.ErrRefused, "Signature")
 	})
 
 	t.Run("client credentials", func(t *testing.T) {
-		p := provider(FlowClientCredentials)
+		p := provider(oauth.FlowClientCredentials)
 		if _, err := p.Mint(t.Context(), me); err != nil {
 			t.Errorf("by secret: %v", err)
 		}
 		p.ClientSecret = ""
-		if p.Certificate, err = LoadClientCertificate(gmail.ClientCertificatePEM(), gmail.ClientKeyPEM()); err != nil {
+		if p.Certificate, err = oauth.LoadClientCertificate(gmail.ClientCertificatePEM(), gmail.ClientKeyPEM()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := p.Mint(t.Context(), me); err != nil {
 			t.Errorf("by certificate: %v", err)
 		}
-		p.Certificate.Key = strangeKey()
+		p.Certificate.Key = oauthtest.StrangeKey()
 		_, err = p.Mint(t.Context(), me)
-		wantFailure(t, err, ErrRefused, "AADSTS")
+		wantFailure(t, err, oauth.ErrRefused, "AADSTS")
 	})
 
 	t.Run("device code, and back", func(t *testing.T) {
-		p := provider(FlowDeviceCode)
+		p := provider(oauth.FlowDeviceCode)
 		d, err := p.StartDevice(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		asked := 0
-		d.pause = func(context.Context, time.Duration) error {
+		d.Pause = func(context.Context, time.Duration) error {
 			if asked++; asked == 3 {
 				return gmail.ConfirmDevice(d.UserCode, me)
 			}
@@ -82,10 +85,10 @@ func TestWaysAgainstDemo(t *testing.T) {
 		if err != nil || token.Refresh.Empty() {
 			t.Fatalf("%v", err)
 		}
-		if who, err := p.WhoIs(t.Context(), &Token{Access: token.Access}); err != nil || who != me {
+		if who, err := p.WhoIs(t.Context(), &oauth.Token{Access: token.Access}); err != nil || who != me {
 			t.Errorf("WhoIs: %q, %v", who, err)
 		}
-		next, err := p.mint(t.Context(), *token, me, time.Now())
+		next, err := p.Refresh(t.Context(), *token, me, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,8 +97,8 @@ func TestWaysAgainstDemo(t *testing.T) {
 				t.Errorf("Revoke: %v", err)
 			}
 		}
-		_, err = p.mint(t.Context(), next, me, time.Now())
-		wantFailure(t, err, ErrNeedsConsent, "invalid_grant")
+		_, err = p.Refresh(t.Context(), next, me, time.Now())
+		wantFailure(t, err, oauth.ErrNeedsConsent, "invalid_grant")
 	})
 
 	t.Run("a device code for Gmail", func(t *testing.T) {
@@ -104,15 +107,15 @@ func TestWaysAgainstDemo(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer real.Close()
-		p := provider(FlowDeviceCode)
-		p.DeviceURL, p.ClientID, p.ClientSecret = real.DeviceURL, real.ClientID, Secret(real.ClientSecret)
+		p := provider(oauth.FlowDeviceCode)
+		p.DeviceURL, p.ClientID, p.ClientSecret = real.DeviceURL, real.ClientID, secret.String(real.ClientSecret)
 		if _, err := p.StartDevice(t.Context()); err == nil || !strings.Contains(err.Error(), "--no-browser") {
 			t.Errorf("%v", err)
 		}
 	})
 
 	t.Run("the ID token", func(t *testing.T) {
-		p := provider(FlowConsent)
+		p := provider(oauth.FlowConsent)
 		p.AuthURL, p.Scopes, p.UserInfoURL = gmail.AuthURL, append(p.Scopes, "openid", "email"), ""
 		p.AuthParams = map[string]string{"access_type": "offline", "prompt": "consent"}
 		c, err := p.NewConsent(redirectTo, me)

@@ -5,19 +5,22 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 const colleague = "colleague@example.com"
 
 // workspace adds a provider that opens example.com by itself.
-func (r *rig) workspace() *Provider {
+func (r *rig) workspace() *oauth.Provider {
 	p := *r.provider
-	p.Name, p.Flow = "workspace", FlowClientCredentials
+	p.Name, p.Flow = "workspace", oauth.FlowClientCredentials
 	r.Configure(Settings{
-		Providers: map[string]*Provider{"fake": r.provider, "workspace": &p},
+		Providers: map[string]*oauth.Provider{"fake": r.provider, "workspace": &p},
 		Domains:   map[string]string{"example.com": "workspace", "gmail.com": "fake", "gone.example": "nowhere"},
 	})
-	r.endpoint.does(answersApplications)
+	r.endpoint.Does(answersApplications)
 	return &p
 }
 
@@ -39,7 +42,7 @@ func TestEnrol(t *testing.T) {
 	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrBadLogin) {
 		t.Fatalf("a login for nobody's mailbox: %v", err)
 	}
-	if _, err := r.files.Get(t.Context(), colleague); !errors.Is(err, ErrNoMailbox) {
+	if _, err := r.files.Get(t.Context(), colleague); !errors.Is(err, store.ErrNoMailbox) {
 		t.Fatalf("a login enrols: %v", err)
 	}
 	r.wantCalls(0)
@@ -49,7 +52,7 @@ func TestEnrol(t *testing.T) {
 	}
 	r.wantCalls(0)
 	a, err := r.Account(t.Context(), colleague)
-	if err != nil || a.Provider != "workspace" || !a.Connected.IsZero() || r.State(a) != StateStale {
+	if err != nil || a.Provider != "workspace" || !a.Connected.IsZero() || r.State(a) != store.StateStale {
 		t.Fatalf("%v, %v", a, err)
 	}
 	l.Password = password
@@ -79,7 +82,7 @@ func TestEnrolRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", mailbox, err, says)
 		}
-		if _, err := r.files.Get(t.Context(), mailbox); !errors.Is(err, ErrNoMailbox) {
+		if _, err := r.files.Get(t.Context(), mailbox); !errors.Is(err, store.ErrNoMailbox) {
 			t.Errorf("%s is there: %v", mailbox, err)
 		}
 	}
@@ -98,8 +101,8 @@ func TestDomainTakenOut(t *testing.T) {
 	if _, err := r.Authorize(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
-	r.Configure(Settings{Providers: map[string]*Provider{"fake": r.provider, "workspace": p}})
-	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `[domain."example.com"]`) {
+	r.Configure(Settings{Providers: map[string]*oauth.Provider{"fake": r.provider, "workspace": p}})
+	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, oauth.ErrRefused) || !strings.Contains(err.Error(), `[domain."example.com"]`) {
 		t.Errorf("%v", err)
 	}
 	a, err := r.Account(t.Context(), colleague)
@@ -113,9 +116,9 @@ func TestDomainTakenOut(t *testing.T) {
 		t.Error(err)
 	}
 	r.Configure(Settings{})
-	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "add a table [provider.workspace]") {
+	if _, err := r.Authorize(t.Context(), l); !errors.Is(err, oauth.ErrRefused) || !strings.Contains(err.Error(), "add a table [provider.workspace]") {
 		t.Errorf("%v", err)
-	} else if _, ok := AdviceOf(err); !ok {
+	} else if _, ok := oauth.AdviceOf(err); !ok {
 		t.Errorf("no advice: %v", err)
 	}
 }
@@ -136,7 +139,7 @@ func TestConnectWithoutAGrant(t *testing.T) {
 	if g := r.mustAuthorize(); g.AccessToken != "app-CANARY" {
 		t.Error("the token of the provider there was")
 	}
-	err := r.Connect(t.Context(), Connection{Mailbox: colleague, Provider: "workspace", Token: &Token{Access: "app2"}})
+	err := r.Connect(t.Context(), Connection{Mailbox: colleague, Provider: "workspace", Token: &oauth.Token{Access: "app2"}})
 	if err != nil {
 		t.Errorf("a token without a refresh token: %v", err)
 	}
@@ -150,10 +153,10 @@ func TestConnectedElsewhereCountsAtOnce(t *testing.T) {
 	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
 		t.Fatal(err)
 	}
-	r.endpoint.answers(400, `{"error":"invalid_grant"}`)
-	r.want(ErrRefused, "")
-	r.endpoint.does(answersApplications)
-	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"workspace": p}}, nil)
+	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
+	r.want(oauth.ErrRefused, "")
+	r.endpoint.Does(answersApplications)
+	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"workspace": p}}, nil)
 	defer cli.Close(t.Context())
 	if err := cli.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
 		t.Fatal(err)

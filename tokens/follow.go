@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // follower is a store that other machines write to, and that has to be told.
@@ -16,7 +19,7 @@ type follower interface {
 	// machine has changed an account. Both return at once.
 	Follow(ctx context.Context, well, changed func())
 	// Latest returns an account as last written, nil if a is that.
-	Latest(ctx context.Context, a *Account) (*Account, error)
+	Latest(ctx context.Context, a *store.Account) (*store.Account, error)
 }
 
 // workPause comes between two rounds of what is done for changes: every refresh
@@ -32,12 +35,12 @@ func (v *Vault) Follow(ctx context.Context, changed func()) {
 	if !ok {
 		return
 	}
-	write, written := worker(ctx, workPause, func() {
+	write, written := store.Worker(ctx, workPause, func() {
 		if err := v.writeUnwritten(ctx); err != nil && ctx.Err() == nil {
 			v.log.Error("tokens could not be written down", zap.Error(err))
 		}
 	})
-	tell, told := worker(ctx, workPause, changed)
+	tell, told := store.Worker(ctx, workPause, changed)
 	f.Follow(ctx, write, tell)
 	written()
 	told()
@@ -46,17 +49,17 @@ func (v *Vault) Follow(ctx context.Context, changed func()) {
 // verifyLatest looks again before a login is refused: the password may have been
 // added on another machine a moment ago. While that cannot be known, nobody is
 // told that a password is wrong.
-func (v *Vault) verifyLatest(ctx context.Context, a *Account, l Login, refused error) (*Account, *Password, error) {
+func (v *Vault) verifyLatest(ctx context.Context, a *store.Account, l Login, refused error) (*store.Account, *store.Password, error) {
 	f, ok := v.store.(follower)
-	if !ok || !a.held() {
+	if !ok || !a.Held() {
 		return a, nil, refused
 	}
 	latest, err := f.Latest(ctx, a)
 	switch {
-	case errors.Is(err, ErrNoMailbox) || err == nil && latest == nil:
+	case errors.Is(err, store.ErrNoMailbox) || err == nil && latest == nil:
 		return a, nil, refused
 	case err != nil:
-		return a, nil, fmt.Errorf("%w: a login that seems wrong: %w", ErrUnavailable, err)
+		return a, nil, fmt.Errorf("%w: a login that seems wrong: %w", oauth.ErrUnavailable, err)
 	}
 	p, err := v.verifier.verify(ctx, latest, l, v.now())
 	return latest, p, err

@@ -10,6 +10,11 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
+	"authferry/tokens/store"
 )
 
 const me = "me@gmail.com"
@@ -21,27 +26,27 @@ var here = netip.MustParseAddr("192.0.2.1")
 type rig struct {
 	*Vault
 	t        testing.TB
-	endpoint *fakeEndpoint
-	provider *Provider
-	files    *FileStore
+	endpoint *oauthtest.Endpoint
+	provider *oauth.Provider
+	files    *store.Files
 	dir      string
-	password Secret
+	password secret.String
 	logs     *observer.ObservedLogs
-	clock    *clock
+	clock    *oauthtest.Clock
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, endpoint: newFakeEndpoint(t), dir: t.TempDir(), clock: &clock{}}
+	r := &rig{t: t, endpoint: oauthtest.NewEndpoint(t), dir: t.TempDir(), clock: &oauthtest.Clock{}}
 	r.provider = fakeProvider(r.endpoint)
 	r.files = openStore(t, r.dir)
 	core, logs := observer.New(zapcore.DebugLevel)
 	r.logs = logs
 	r.Vault = NewVault(r.files, Settings{
-		Providers: map[string]*Provider{"fake": r.provider},
+		Providers: map[string]*oauth.Provider{"fake": r.provider},
 		Aliases:   map[string]string{"Scanner": me},
 	}, zap.New(core))
-	r.Vault.now, r.Vault.tendPause = r.clock.now, 0
+	r.Vault.now, r.Vault.tendPause = r.clock.Now, 0
 	t.Cleanup(func() {
 		if err := r.Close(context.Background()); err != nil {
 			t.Errorf("Close: %v", err)
@@ -57,13 +62,13 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-func openStore(t testing.TB, dir string) *FileStore {
+func openStore(t testing.TB, dir string) *store.Files {
 	t.Helper()
-	seal, err := LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenFileStore(dir, seal)
+	s, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +79,8 @@ func openStore(t testing.TB, dir string) *FileStore {
 func (r *rig) connect() {
 	r.t.Helper()
 	now := time.Now()
-	err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &Token{
-		Access: "ya29.stale-CANARY", Refresh: r.endpoint.grant(), Minted: now.Add(-time.Hour), Expiry: now,
+	err := r.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &oauth.Token{
+		Access: "ya29.stale-CANARY", Refresh: r.endpoint.Grant(), Minted: now.Add(-time.Hour), Expiry: now,
 	}})
 	if err != nil {
 		r.t.Fatal(err)
@@ -85,8 +90,8 @@ func (r *rig) connect() {
 // age gives the stored access token so much life left of an hour.
 func (r *rig) age(left time.Duration) {
 	r.t.Helper()
-	err := r.files.Update(context.Background(), me, func(a *Account) error {
-		a.Token.Expiry = r.clock.now().Add(left)
+	err := r.files.Update(context.Background(), me, func(a *store.Account) error {
+		a.Token.Expiry = r.clock.Now().Add(left)
 		a.Token.Minted = a.Token.Expiry.Add(-time.Hour)
 		return nil
 	})
@@ -141,13 +146,13 @@ func (r *rig) mustAuthorize() *Grant {
 }
 
 // account is what the store holds of the mailbox.
-func (r *rig) account() *Account {
+func (r *rig) account() *store.Account {
 	r.t.Helper()
-	a, _, err := r.files.read(me)
+	a, _, err := r.files.Read(me)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for _, f := range []*Failure{a.Dead, a.Trouble} {
+	for _, f := range []*store.Failure{a.Dead, a.Trouble} {
 		if f != nil {
 			r.checkText("a reason", f.Reason)
 		}

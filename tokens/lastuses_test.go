@@ -7,6 +7,10 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // TestRefusalsCostTheSame: whatever a mailbox has, or whether there is one, a
@@ -18,7 +22,7 @@ func TestRefusalsCostTheSame(t *testing.T) {
 	add := func(mailbox string, specs ...PasswordSpec) {
 		t.Helper()
 		if mailbox != me {
-			if err := r.Connect(ctx, Connection{Mailbox: mailbox, Provider: "fake", Token: &Token{Access: "a", Refresh: "r", Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: r.provider.Scopes}}); err != nil {
+			if err := r.Connect(ctx, Connection{Mailbox: mailbox, Provider: "fake", Token: &oauth.Token{Access: "a", Refresh: "r", Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Scopes: r.provider.Scopes}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -40,12 +44,12 @@ func TestRefusalsCostTheSame(t *testing.T) {
 	}
 	v := NewVault(r.store, Settings{}, nil) // after a restart
 	defer v.Close(ctx)
-	if err := v.LastUses(ctx, func(string, Use) {}); err != nil {
+	if err := v.LastUses(ctx, func(string, store.Use) {}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		user  string
-		given Secret
+		given secret.String
 	}{
 		{me, "wrong"}, {"chosen@gmail.com", "wrong"}, {"mixed@gmail.com", "wrong"}, {"none@gmail.com", "wrong"}, {"nobody@gmail.com", "wrong"},
 		{"disconnected@gmail.com", "wrong"}, {"elsewhere@gmail.com", "wrong"}, {"elsewhere@gmail.com", preset}, {"elsewhere@gmail.com", preset},
@@ -70,7 +74,7 @@ func TestLastUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	err := r.LastUses(ctx, func(mailbox string, u Use) { told = append(told, mailbox+" "+u.From.String()) })
+	err := r.LastUses(ctx, func(mailbox string, u store.Use) { told = append(told, mailbox+" "+u.From.String()) })
 	if want := me + " " + here.String(); err != nil || len(told) != 1 || told[0] != want {
 		t.Errorf("%q, %v, want %q", told, err, want)
 	}

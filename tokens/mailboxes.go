@@ -11,6 +11,9 @@ import (
 
 	"authferry/internal/address"
 	"authferry/internal/printable"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // Mailboxes lists the addresses in alphabetical order.
@@ -18,7 +21,7 @@ func (v *Vault) Mailboxes(ctx context.Context) ([]string, error) { return v.stor
 
 // Account returns what is kept of a mailbox, named in any way a program may
 // name it. The result is shared: do not change it.
-func (v *Vault) Account(ctx context.Context, mailbox string) (*Account, error) {
+func (v *Vault) Account(ctx context.Context, mailbox string) (*store.Account, error) {
 	mailbox, _ = v.Canonical(mailbox)
 	a, err := v.store.Get(ctx, mailbox)
 	return a, withFix(err, mailbox)
@@ -26,7 +29,7 @@ func (v *Vault) Account(ctx context.Context, mailbox string) (*Account, error) {
 
 // withFix says what to do about a mailbox that is not there.
 func withFix(err error, mailbox string) error {
-	if errors.Is(err, ErrNoMailbox) {
+	if errors.Is(err, store.ErrNoMailbox) {
 		return fmt.Errorf("%w; authferry mailbox list shows those there are, authferry connect %s adds this one", err, mailbox)
 	}
 	return err
@@ -35,9 +38,9 @@ func withFix(err error, mailbox string) error {
 // Connection is a new grant for a mailbox.
 type Connection struct {
 	Mailbox  string
-	SignIn   string // whose grant it is; empty: the mailbox's own
-	Provider string // a key of [Settings.Providers]
-	Token    *Token // nil where the flow needs no person
+	SignIn   string       // whose grant it is; empty: the mailbox's own
+	Provider string       // a key of [Settings.Providers]
+	Token    *oauth.Token // nil where the flow needs no person
 	// Untried says that Token is a refresh token alone, taken over from another
 	// program: the first login gets an access token for it.
 	Untried bool
@@ -59,7 +62,7 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	if err := p.CheckGrant(c.Token); err != nil && !untried {
 		return fmt.Errorf("connecting %s: %w", mailbox, err)
 	}
-	var t Token
+	var t oauth.Token
 	if c.Token != nil {
 		t = *c.Token
 	}
@@ -67,7 +70,7 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	if signIn == mailbox {
 		signIn = ""
 	}
-	err := v.store.Update(ctx, mailbox, func(a *Account) error {
+	err := v.store.Update(ctx, mailbox, func(a *store.Account) error {
 		now := v.now().UTC().Round(0)
 		if a.Created.IsZero() {
 			a.Created = now
@@ -85,45 +88,18 @@ func (v *Vault) Connect(ctx context.Context, c Connection) error {
 	return nil
 }
 
-// CheckGrant refuses a grant that would not last or does not open the mail.
-func (p *Provider) CheckGrant(t *Token) error {
-	person := p.Flow.NeedsPerson()
-	if t == nil && !person {
-		return nil
-	}
-	if t == nil || t.Access.Empty() {
-		return errors.New("the provider gave no access token")
-	}
-	if t.Refresh.Empty() && person {
-		return errors.New("the provider gave no refresh token, so the grant would end within the hour: " +
-			"ask for one (auth_params access_type=offline and prompt=consent at Google, the scope offline_access elsewhere)")
-	}
-	if len(t.Scopes) == 0 || !person {
-		return nil // what was asked, then: RFC 6749 §5.1; an application's are not the owner's to grant
-	}
-	for _, asked := range p.Scopes {
-		if isSignInScope(asked) {
-			continue
-		}
-		if !slices.ContainsFunc(t.Scopes, func(got string) bool { return scopeName(got) == scopeName(asked) }) {
-			return fmt.Errorf("the owner did not grant %s: open the consent page again and tick its box (at Google: \"Read, compose, send, and permanently delete all your email\")", asked)
-		}
-	}
-	return nil
-}
-
 // AddPassword gives a mailbox one more local password and returns it. A name
 // in use already is an error, as is a mailbox that is not connected; but one of
 // [Settings.Domains] is enrolled by it.
-func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSpec) (Secret, error) {
+func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSpec) (secret.String, error) {
 	mailbox, _ = v.Canonical(mailbox)
 	made, shown, err := newPassword(spec, v.now())
 	if err != nil {
 		return "", err
 	}
 	enrolled := false
-	err = v.store.Update(ctx, mailbox, func(a *Account) error {
-		if !a.held() {
+	err = v.store.Update(ctx, mailbox, func(a *store.Account) error {
+		if !a.Held() {
 			if err := v.settings.Load().enrol(a, v.now()); err != nil {
 				return err
 			}
@@ -148,9 +124,9 @@ func (v *Vault) AddPassword(ctx context.Context, mailbox string, spec PasswordSp
 // RevokePassword forgets a local password by its name.
 func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error {
 	mailbox, _ = v.Canonical(mailbox)
-	err := v.store.Update(ctx, mailbox, func(a *Account) error {
-		if !a.held() {
-			return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
+	err := v.store.Update(ctx, mailbox, func(a *store.Account) error {
+		if !a.Held() {
+			return fmt.Errorf("%w: %s", store.ErrNoMailbox, printable.Quote(mailbox))
 		}
 		i := passwordIndex(a, name)
 		if i < 0 {
@@ -168,6 +144,6 @@ func (v *Vault) RevokePassword(ctx context.Context, mailbox, name string) error 
 
 // passwordIndex finds a password by its name, -1 if there is none. Names that
 // differ in case only would be mistaken for each other.
-func passwordIndex(a *Account, name string) int {
-	return slices.IndexFunc(a.Passwords, func(p Password) bool { return strings.EqualFold(p.Name, name) })
+func passwordIndex(a *store.Account, name string) int {
+	return slices.IndexFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, name) })
 }

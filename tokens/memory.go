@@ -3,6 +3,10 @@ package tokens
 import (
 	"math/rand/v2"
 	"time"
+
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 const (
@@ -31,15 +35,15 @@ type memory struct {
 	refused refusal
 	// distrusted is a cached access token that the provider refused while it
 	// should have been good.
-	distrusted Secret
+	distrusted secret.String
 }
 
 // unwrittenToken is a token that exists nowhere but here.
 type unwrittenToken struct {
-	token Token
+	token oauth.Token
 	// insteadOf is what the store holds. Should it hold something else one
 	// day, that is newer.
-	insteadOf Secret
+	insteadOf secret.String
 	provider  string
 }
 
@@ -56,17 +60,17 @@ type coolDown struct {
 // person have no refresh token to tell them by.
 type grantID struct {
 	provider  string
-	refresh   Secret
+	refresh   secret.String
 	connected int64
 }
 
-func grantIDOf(a *Account) grantID {
+func grantIDOf(a *store.Account) grantID {
 	return grantID{a.Provider, a.Token.Refresh, a.Connected.UnixNano()}
 }
 
 // refusal remembers a provider that refused even a token just minted.
 type refusal struct {
-	access Secret
+	access secret.String
 	wait   span
 }
 
@@ -114,7 +118,7 @@ func (v *Vault) forget(mailbox string) {
 
 // coolingError is what a login hears while the endpoint is left alone, nil if
 // it may be asked.
-func (m *memory) coolingError(a *Account, now time.Time) error {
+func (m *memory) coolingError(a *store.Account, now time.Time) error {
 	if m.cooling.grant != grantIDOf(a) || !m.cooling.wait.holds(now) {
 		return nil
 	}

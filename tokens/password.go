@@ -15,13 +15,15 @@ import (
 	"unicode/utf8"
 
 	"authferry/internal/network"
+	"authferry/internal/secret"
+	"authferry/tokens/store"
 )
 
 // PasswordSpec describes a local password to be made.
 type PasswordSpec struct {
 	Name      string
-	Preset    Secret // taken exactly as given; empty: one is generated
-	Length    int    // letters of a generated one, 12 or more; 0: 16
+	Preset    secret.String // taken exactly as given; empty: one is generated
+	Length    int           // letters of a generated one, 12 or more; 0: 16
 	Protocols []string
 	Networks  []netip.Prefix
 	Expires   time.Time
@@ -41,12 +43,12 @@ const (
 )
 
 // newPassword makes a password and returns what is kept of it and what is shown.
-func newPassword(spec PasswordSpec, now time.Time) (Password, Secret, error) {
+func newPassword(spec PasswordSpec, now time.Time) (store.Password, secret.String, error) {
 	if err := spec.Check(now); err != nil {
-		return Password{}, "", err
+		return store.Password{}, "", err
 	}
-	p := Password{
-		ID: randomHex(8), Name: spec.Name, Protocols: spec.Protocols,
+	p := store.Password{
+		ID: secret.RandomHex(8), Name: spec.Name, Protocols: spec.Protocols,
 		Expires: spec.Expires, Created: now.UTC().Round(0),
 		ReadOnly: spec.ReadOnly, MessagesPerHour: spec.MessagesPerHour, Recipients: spec.Recipients,
 	}
@@ -62,13 +64,13 @@ func newPassword(spec PasswordSpec, now time.Time) (Password, Secret, error) {
 		length = defaultLength
 	}
 	shown := generate(length)
-	p.Key = Secret(randomBytes(32))
+	p.Key = secret.String(secret.RandomBytes(32))
 	p.Hash = keyedHash(p.Key, foldGenerated(shown))
 	return p, shown, nil
 }
 
 // generate makes a password of so many letters, in groups of four.
-func generate(length int) Secret {
+func generate(length int) secret.String {
 	var b strings.Builder
 	for i := range length {
 		if i > 0 && i%4 == 0 {
@@ -80,13 +82,13 @@ func generate(length int) Secret {
 		}
 		b.WriteByte(letters[n.Int64()])
 	}
-	return Secret(b.String())
+	return secret.String(b.String())
 }
 
 // foldGenerated makes what people make of a generated password when they copy
 // it equal: groups apart or not, spaces of any width, a line end pasted along,
 // capitals at the start.
-func foldGenerated(s Secret) Secret {
+func foldGenerated(s secret.String) secret.String {
 	var b strings.Builder
 	b.Grow(len(s))
 	for i, r := range s.Reveal() {
@@ -97,22 +99,22 @@ func foldGenerated(s Secret) Secret {
 			b.WriteRune(unicode.ToLower(r))
 		}
 	}
-	return Secret(b.String())
+	return secret.String(b.String())
 }
 
-func keyedHash(key, password Secret) Secret {
+func keyedHash(key, password secret.String) secret.String {
 	mac := hmac.New(sha256.New, []byte(key.Reveal()))
 	mac.Write([]byte(password.Reveal()))
-	return Secret(mac.Sum(nil))
+	return secret.String(mac.Sum(nil))
 }
 
-func expired(p *Password, now time.Time) bool {
+func expired(p *store.Password, now time.Time) bool {
 	return !p.Expires.IsZero() && !now.Before(p.Expires)
 }
 
 // forbids tells why a password does not serve a login, in words that follow
 // its name; empty if it does.
-func forbids(p *Password, l Login, now time.Time) string {
+func forbids(p *store.Password, l Login, now time.Time) string {
 	from := l.From.Unmap().WithZone("")
 	switch {
 	case expired(p, now):

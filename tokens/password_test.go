@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"authferry/internal/hint"
+	"authferry/internal/secret"
+	"authferry/tokens/store"
 )
 
 func TestGeneratedPassword(t *testing.T) {
@@ -57,7 +59,7 @@ func TestPasswordAsPeopleTypeIt(t *testing.T) {
 		"with byte order mark": "\ufeff" + plain,
 	} {
 		l := r.login()
-		l.Password = Secret(typed)
+		l.Password = secret.String(typed)
 		if _, err := r.Authorize(context.Background(), l); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -66,7 +68,7 @@ func TestPasswordAsPeopleTypeIt(t *testing.T) {
 		"empty": "", "cut": plain[:len(plain)-1], "longer": plain + "a", "another letter": "i" + plain[1:], "another byte": plain + "\xff",
 	} {
 		l := r.login()
-		l.Password = Secret(typed)
+		l.Password = secret.String(typed)
 		if _, err := r.Authorize(context.Background(), l); !errors.Is(err, ErrBadLogin) {
 			t.Errorf("%s: %v, not ErrBadLogin", name, err)
 		}
@@ -84,7 +86,7 @@ func TestChosenPasswordIsExact(t *testing.T) {
 	} {
 		for range 2 { // the second time it may be remembered
 			l := r.login()
-			l.Password = Secret(typed)
+			l.Password = secret.String(typed)
 			_, err := r.Authorize(context.Background(), l)
 			if right && err != nil || !right && !errors.Is(err, ErrBadLogin) {
 				t.Errorf("%q: %v", typed, err)
@@ -117,7 +119,7 @@ func TestPasswordSpecs(t *testing.T) {
 		"can be guessed":            func(s *PasswordSpec) { s.Length = 11 },
 		"letters is too long":       func(s *PasswordSpec) { s.Length = 129 },
 		"too short":                 func(s *PasswordSpec) { s.Preset = "elevenchars" },
-		"at most 255 bytes":         func(s *PasswordSpec) { s.Preset = Secret(strings.Repeat("x", 256)) },
+		"at most 255 bytes":         func(s *PasswordSpec) { s.Preset = secret.String(strings.Repeat("x", 256)) },
 		"line break":                func(s *PasswordSpec) { s.Preset = "twelve chars\n" },
 		`the protocol "IMAP"`:       func(s *PasswordSpec) { s.Protocols = []string{"IMAP"} },
 		"a network is not valid":    func(s *PasswordSpec) { s.Networks = []netip.Prefix{{}} },
@@ -131,7 +133,7 @@ func TestPasswordSpecs(t *testing.T) {
 			t.Errorf("%v; want %q", err, says)
 		}
 	}
-	if _, err := r.AddPassword(context.Background(), "you@gmail.com", good); !errors.Is(err, ErrNoMailbox) || !strings.Contains(err.Error(), "authferry connect you@gmail.com") {
+	if _, err := r.AddPassword(context.Background(), "you@gmail.com", good); !errors.Is(err, store.ErrNoMailbox) || !strings.Contains(err.Error(), "authferry connect you@gmail.com") {
 		t.Errorf("a mailbox that is not connected: %v", err)
 	}
 	if err := r.RevokePassword(context.Background(), me, "nope"); err == nil || !strings.Contains(err.Error(), "password list") {
@@ -190,7 +192,7 @@ func TestPasswordLimits(t *testing.T) {
 		{"192.0.2.1", "smtp", `password "limited" is for imap, pop3, not for smtp`, 0},
 		{"192.0.2.1", "imap", `password "limited" expired on `, 2 * time.Hour},
 	} {
-		r.clock.ahead.Store(int64(c.later))
+		r.clock.Ahead.Store(int64(c.later))
 		l := Login{User: me, Password: p, Protocol: c.protocol}
 		if c.from != "" {
 			l.From = netip.MustParseAddr(c.from)
@@ -227,7 +229,7 @@ func FuzzFoldGenerated(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, typed string) {
-		folded := foldGenerated(Secret(typed))
+		folded := foldGenerated(secret.String(typed))
 		if again := foldGenerated(folded); again != folded {
 			t.Errorf("%q folds to %q and that to %q", typed, folded.Reveal(), again.Reveal())
 		}

@@ -14,6 +14,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
+	"authferry/tokens/store"
 )
 
 const (
@@ -27,22 +32,22 @@ const (
 // or for ever, uses the token, and writes it down.
 func child(part string) int {
 	dir, endpoint := os.Getenv(childDir), os.Getenv(childURL)
-	seal, err := LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	store, err := OpenFileStore(dir, seal)
+	store, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	f := &fakeEndpoint{URL: endpoint}
-	v := NewVault(store, Settings{Providers: map[string]*Provider{"fake": fakeProvider(f)}}, nil)
+	f := &oauthtest.Endpoint{URL: endpoint}
+	v := NewVault(store, Settings{Providers: map[string]*oauth.Provider{"fake": fakeProvider(f)}}, nil)
 	if part == "through changes" {
-		return childThroughChanges(v, Secret(os.Getenv(childSecret)))
+		return childThroughChanges(v, secret.String(os.Getenv(childSecret)))
 	}
-	login := Login{User: me, Password: Secret(os.Getenv(childSecret)), Protocol: "imap", From: here}
+	login := Login{User: me, Password: secret.String(os.Getenv(childSecret)), Protocol: "imap", From: here}
 	for in := bufio.NewScanner(os.Stdin); part == "for ever" || in.Scan(); {
 		g, err := v.Authorize(context.Background(), login)
 		if err == nil {
@@ -61,7 +66,7 @@ func child(part string) int {
 // childThroughChanges logs in until its standard input ends, while another
 // process connects, disconnects and changes the mailbox. That it is not there
 // for a moment is no failure; that its grant is dead is.
-func childThroughChanges(v *Vault, password Secret) int {
+func childThroughChanges(v *Vault, password secret.String) int {
 	over := make(chan struct{})
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
@@ -78,7 +83,7 @@ func childThroughChanges(v *Vault, password Secret) int {
 		switch {
 		case err == nil:
 			fmt.Println(g.AccessToken.Reveal())
-		case errors.Is(err, ErrBadLogin), errors.Is(err, ErrUnavailable), CauseOf(err) == CauseNoGrant:
+		case errors.Is(err, ErrBadLogin), errors.Is(err, oauth.ErrUnavailable), oauth.CauseOf(err) == oauth.CauseNoGrant:
 		default:
 			fmt.Println(err)
 			return 1
@@ -87,7 +92,7 @@ func childThroughChanges(v *Vault, password Secret) int {
 }
 
 // useFromAfar is fakeEndpoint.use from another process.
-func useFromAfar(endpoint string, access Secret) error {
+func useFromAfar(endpoint string, access secret.String) error {
 	resp, err := http.Get(endpoint + "/use?token=" + url.QueryEscape(access.Reveal()))
 	if err != nil {
 		return err
@@ -123,7 +128,7 @@ func (r *rig) start(part string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 // time, and both have the token.
 func TestTwoProcesses(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	var cmds [2]*exec.Cmd
 	var ins [2]io.WriteCloser
 	var outs [2]*bufio.Scanner
@@ -132,7 +137,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	for round := range 15 {
 		r.age(0)
-		calls := r.endpoint.asked()
+		calls := r.endpoint.Asked()
 		for _, in := range ins {
 			fmt.Fprintln(in, "go")
 		}
@@ -146,7 +151,7 @@ func TestTwoProcesses(t *testing.T) {
 		if tokens[0] != tokens[1] || string(r.account().Token.Access) != tokens[0] {
 			t.Fatalf("round %d: %q and %q", round, tokens[0], tokens[1])
 		}
-		if n := r.endpoint.asked() - calls; n != 1 {
+		if n := r.endpoint.Asked() - calls; n != 1 {
 			t.Fatalf("round %d: %d calls", round, n)
 		}
 	}
@@ -162,13 +167,13 @@ func TestTwoProcesses(t *testing.T) {
 // rotation leaves a mailbox that works.
 func TestKilledInRefresh(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
-	r.endpoint.life = 0.001 // so that each login refreshes
+	r.endpoint.Rotate = true
+	r.endpoint.Life = 0.001 // so that each login refreshes
 	for round := range 25 {
 		arrived := make(chan struct{})
 		left := 1 + rand.IntN(4)
 		var once sync.Mutex
-		r.endpoint.does(func(http.ResponseWriter, *http.Request) bool {
+		r.endpoint.Does(func(http.ResponseWriter, *http.Request) bool {
 			once.Lock()
 			defer once.Unlock()
 			if left--; left == 0 {
@@ -198,9 +203,9 @@ func TestKilledInRefresh(t *testing.T) {
 			t.Fatalf("round %d: before it was killed: %s, %v", round, last, err)
 		}
 		in.Close()
-		r.endpoint.does(nil)
-		r.endpoint.settle(t)
-		if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+		r.endpoint.Does(nil)
+		r.endpoint.Settle(t)
+		if g := r.mustAuthorize(); !r.endpoint.Use(g.AccessToken) {
 			t.Fatalf("round %d: the token is not good", round)
 		}
 	}
@@ -213,8 +218,8 @@ func TestKilledInRefresh(t *testing.T) {
 // command line that changes the mailbox lose nothing of each other's.
 func TestCommandLineBesideServer(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
-	r.endpoint.life = 0.001 // so that each login refreshes
+	r.endpoint.Rotate = true
+	r.endpoint.Life = 0.001 // so that each login refreshes
 	r.revocations()
 	cmd, in, out := r.start("through changes")
 	logins, ended := make(chan struct{}), make(chan string, 1)
@@ -266,7 +271,7 @@ func TestCommandLineBesideServer(t *testing.T) {
 	if want := 1 + changes - changes/4; len(a.Passwords) != want || a.Dead != nil {
 		t.Errorf("%d passwords, want %d; dead: %+v", len(a.Passwords), want, a.Dead)
 	}
-	if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+	if g := r.mustAuthorize(); !r.endpoint.Use(g.AccessToken) {
 		t.Error("the grant was lost")
 	}
 	// Removed for good, it stays so.

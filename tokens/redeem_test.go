@@ -6,20 +6,23 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
 )
 
 func TestRedeem(t *testing.T) {
-	f := newFakeEndpoint(t)
+	f := oauthtest.NewEndpoint(t)
 	p := fakeProvider(f)
-	refresh := f.grant()
+	refresh := f.Grant()
 	got, err := p.Redeem(context.Background(), refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !f.use(got.Access) || got.Refresh.Empty() {
+	if !f.Use(got.Access) || got.Refresh.Empty() {
 		t.Error("no good token came of it")
 	}
-	if _, err := p.Redeem(context.Background(), "made-up"); !errors.Is(err, ErrNeedsConsent) {
+	if _, err := p.Redeem(context.Background(), "made-up"); !errors.Is(err, oauth.ErrNeedsConsent) {
 		t.Errorf("a made-up token: %v", err)
 	}
 }
@@ -28,24 +31,24 @@ func TestRedeem(t *testing.T) {
 // first login.
 func TestConnectUntried(t *testing.T) {
 	ctx := context.Background()
-	f := newFakeEndpoint(t)
+	f := oauthtest.NewEndpoint(t)
 	p := fakeProvider(f)
-	v := NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*Provider{p.Name: p}}, zap.NewNop())
+	v := NewVault(openStore(t, t.TempDir()), Settings{Providers: map[string]*oauth.Provider{p.Name: p}}, zap.NewNop())
 	defer v.Close(ctx)
-	c := Connection{Mailbox: me, Provider: p.Name, Untried: true, Token: &Token{}}
+	c := Connection{Mailbox: me, Provider: p.Name, Untried: true, Token: &oauth.Token{}}
 	if v.Connect(ctx, c) == nil {
 		t.Error("nothing at all was kept")
 	}
-	c.Token.Refresh = f.grant()
-	if err := v.Connect(ctx, c); err != nil || f.asked() != 0 {
-		t.Fatalf("%v, and %d calls", err, f.asked())
+	c.Token.Refresh = f.Grant()
+	if err := v.Connect(ctx, c); err != nil || f.Asked() != 0 {
+		t.Fatalf("%v, and %d calls", err, f.Asked())
 	}
 	password, err := v.AddPassword(ctx, me, PasswordSpec{Name: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g, err := v.Authorize(ctx, Login{User: me, Password: password, Protocol: "imap", From: here})
-	if err != nil || !f.use(g.AccessToken) {
+	if err != nil || !f.Use(g.AccessToken) {
 		t.Errorf("the first login: %v", err)
 	}
 }

@@ -9,6 +9,9 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // lockTime, and the time that a refresh may take, bound the wait for another
@@ -27,7 +30,7 @@ const (
 
 // minted is what a refresh came to.
 type minted struct {
-	token Token
+	token oauth.Token
 	fresh bool // this refresh minted it; otherwise somebody else had
 }
 
@@ -36,16 +39,16 @@ var errAsIs = errors.New("nothing to change")
 
 // token brings an access token for a login: the cached one while it has enough
 // life, else one that it waits for. fresh tells which.
-func (v *Vault) token(ctx context.Context, p *Provider, a *Account) (t Token, fresh bool, err error) {
+func (v *Vault) token(ctx context.Context, p *oauth.Provider, a *store.Account) (t oauth.Token, fresh bool, err error) {
 	cached, now := a.Token, v.now()
 	var stale, refused bool
 	var spare time.Duration // the life of a token that will do if there is no better
 	var cooling error
 	v.recall(a.Mailbox, func(m *memory) {
 		if m.distrusted != cached.Access {
-			spare = cached.left(now)
+			spare = cached.Left(now)
 		}
-		stale = m.unwritten != nil || spare <= 0 || cached.stale(now, p.refreshAhead())
+		stale = m.unwritten != nil || spare <= 0 || cached.Stale(now, p.Ahead())
 		refused = m.refused.access == cached.Access && m.refused.wait.holds(now)
 		cooling = m.coolingError(a, now)
 		if m.unwritten != nil {
@@ -68,9 +71,9 @@ func (v *Vault) token(ctx context.Context, p *Provider, a *Account) (t Token, fr
 
 // await refreshes, or joins the refresh under way, and waits for it: not long
 // if the cached token, with spare life left, would do.
-func (v *Vault) await(ctx context.Context, p *Provider, a *Account, spare time.Duration) (Token, bool, error) {
-	flight := v.refresh(a.Mailbox, errand{a.Mailbox, a.Provider, p, false, func(t Token) bool {
-		return t.stale(v.now(), p.refreshAhead()) || v.distrusts(a.Mailbox, t)
+func (v *Vault) await(ctx context.Context, p *oauth.Provider, a *store.Account, spare time.Duration) (oauth.Token, bool, error) {
+	flight := v.refresh(a.Mailbox, errand{a.Mailbox, a.Provider, p, false, func(t oauth.Token) bool {
+		return t.Stale(v.now(), p.Ahead()) || v.distrusts(a.Mailbox, t)
 	}})
 	var enough <-chan time.Time
 	if spare >= patientLife {
@@ -85,16 +88,16 @@ func (v *Vault) await(ctx context.Context, p *Provider, a *Account, spare time.D
 	case <-enough:
 		return a.Token, false, nil
 	case <-ctx.Done():
-		return Token{}, false, leftWaiting(ctx, a.Mailbox)
+		return oauth.Token{}, false, leftWaiting(ctx, a.Mailbox)
 	}
 }
 
 // leftWaiting is the error of who did not wait for a refresh to end.
 func leftWaiting(ctx context.Context, mailbox string) error {
-	return fmt.Errorf("%w: waiting for the token of %s: %w", ErrUnavailable, mailbox, ctx.Err())
+	return fmt.Errorf("%w: waiting for the token of %s: %w", oauth.ErrUnavailable, mailbox, ctx.Err())
 }
 
-func (v *Vault) distrusts(mailbox string, t Token) (yes bool) {
+func (v *Vault) distrusts(mailbox string, t oauth.Token) (yes bool) {
 	v.recall(mailbox, func(m *memory) { yes = !t.Access.Empty() && m.distrusted == t.Access })
 	return yes
 }
@@ -103,9 +106,9 @@ func (v *Vault) distrusts(mailbox string, t Token) (yes bool) {
 type errand struct {
 	mailbox  string
 	name     string // of the provider, as the account has it
-	provider *Provider
+	provider *oauth.Provider
 	asked    bool // by a person, who does not want to hear of the last failure
-	stale    func(Token) bool
+	stale    func(oauth.Token) bool
 }
 
 // refresh replaces a mailbox's token if it is stale. Calls with one key at one
@@ -113,12 +116,12 @@ type errand struct {
 func (v *Vault) refresh(key string, e errand) <-chan singleflight.Result {
 	return v.flights.DoChan(key, func() (any, error) {
 		if !v.begin() {
-			return nil, fmt.Errorf("%w: shutting down", ErrUnavailable)
+			return nil, fmt.Errorf("%w: shutting down", oauth.ErrUnavailable)
 		}
 		defer v.end()
 		v.recall(e.mailbox, func(m *memory) { m.refreshing++ })
 		defer v.recall(e.mailbox, func(m *memory) { m.refreshing-- })
-		ctx, cancel := context.WithTimeout(context.Background(), lockTime+e.provider.timeout())
+		ctx, cancel := context.WithTimeout(context.Background(), lockTime+e.provider.CallTimeout())
 		defer cancel()
 		return v.refreshLocked(ctx, e)
 	})
@@ -129,7 +132,7 @@ func (v *Vault) refresh(key string, e errand) <-chan singleflight.Result {
 func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 	var got minted
 	var failure error // is written down, so it is no error of the edit
-	err := v.store.Update(ctx, e.mailbox, func(a *Account) error {
+	err := v.store.Update(ctx, e.mailbox, func(a *store.Account) error {
 		if a.Provider != e.name {
 			return fmt.Errorf("%s was removed or connected to another provider meanwhile", e.mailbox)
 		}
@@ -157,7 +160,7 @@ func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 		v.wrote(e.mailbox, got)
 	} else if !errors.Is(err, errAsIs) && failure == nil {
 		v.log.Error("the token of a mailbox could not be written down", zap.String("mailbox", e.mailbox), zap.Error(err))
-		return minted{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return minted{}, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}
 	return got, failure
 }
@@ -165,10 +168,10 @@ func (v *Vault) refreshLocked(ctx context.Context, e errand) (minted, error) {
 // mint asks for a token with the time of its own that a request has: one cut off
 // because the lock took long may have replaced the refresh token already, and
 // nobody would have read which is good now.
-func (v *Vault) mint(ctx context.Context, p *Provider, a *Account) (Token, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout())
+func (v *Vault) mint(ctx context.Context, p *oauth.Provider, a *store.Account) (oauth.Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.CallTimeout())
 	defer cancel()
-	return p.mint(ctx, a.Token, cmp.Or(a.SignIn, a.Mailbox), v.now())
+	return p.Refresh(ctx, a.Token, cmp.Or(a.SignIn, a.Mailbox), v.now())
 }
 
 // unless is the end of an edit that changed the account, or did not.
@@ -181,7 +184,7 @@ func unless(changed bool) error {
 
 // takeUnwritten gives an account the token that the store did not take the
 // last time, and tells whether there was one.
-func (v *Vault) takeUnwritten(a *Account) (taken bool) {
+func (v *Vault) takeUnwritten(a *store.Account) (taken bool) {
 	v.recall(a.Mailbox, func(m *memory) {
 		if m.unwritten == nil {
 			return
@@ -211,7 +214,7 @@ func (v *Vault) wrote(mailbox string, got minted) {
 
 // leaveAlone is why the endpoint is not to be asked now, nil if it is. A dead
 // grant's times come from the store, so that they hold for every process.
-func (v *Vault) leaveAlone(a *Account, e errand) (err error) {
+func (v *Vault) leaveAlone(a *store.Account, e errand) (err error) {
 	now := v.now()
 	if a.Dead != nil && !e.asked && (span{a.Dead.At, deadRetry}).holds(now) {
 		return needsConsent(a.Dead, a.Mailbox, e.provider)
@@ -225,53 +228,53 @@ func (v *Vault) leaveAlone(a *Account, e errand) (err error) {
 }
 
 // needsConsent is the error of a dead grant.
-func needsConsent(f *Failure, mailbox string, p *Provider) *tokenError {
+func needsConsent(f *store.Failure, mailbox string, p *oauth.Provider) *oauth.Error {
 	why := f.Cause
-	if why == CauseUnknown { // written by a version that knew no causes
-		why = CauseRevoked
+	if why == oauth.CauseUnknown { // written by a version that knew no causes
+		why = oauth.CauseRevoked
 	}
-	return newTokenError(ErrNeedsConsent, mailbox, p, why, f.Reason)
+	return oauth.NewError(oauth.ErrNeedsConsent, mailbox, p, why, f.Reason)
 }
 
 // failed writes a failed refresh into the account and makes it what logins
 // hear until the next attempt.
-func (v *Vault) failed(a *Account, p *Provider, err error) error {
+func (v *Vault) failed(a *store.Account, p *oauth.Provider, err error) error {
 	now := v.now()
-	kind, why := ErrUnavailable, CauseUnknown
-	var e endpointError
-	if p := (*endpointError)(nil); errors.As(err, &p) {
+	kind, why := oauth.ErrUnavailable, oauth.CauseUnknown
+	var e oauth.EndpointError
+	if p := (*oauth.EndpointError)(nil); errors.As(err, &p) {
 		e = *p
 	}
-	if e.kind != nil {
-		why, kind = p.meaning(a.Token, a.Connected, &e, now)
+	if e.Kind != nil {
+		why, kind = p.Meaning(a.Token, a.Connected, &e, now)
 	}
-	heard := newTokenError(kind, a.Mailbox, p, why, err.Error())
+	heard := oauth.NewError(kind, a.Mailbox, p, why, err.Error())
 	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider),
-		zap.String("cause", string(why)), zap.Error(err), zap.String("fix", heard.advice.Fix))
-	if kind == ErrNeedsConsent {
-		a.Dead = a.Dead.next(now, err, why)
+		zap.String("cause", string(why)), zap.Error(err), zap.String("fix", heard.Advice.Fix))
+	if kind == oauth.ErrNeedsConsent {
+		a.Dead = a.Dead.Next(now, err, why)
 		v.coolDown(a, deadRetry, heard)
 		log.Error("the mailbox must be connected again", zap.Int("times", a.Dead.Count))
 		return heard
 	}
-	a.Trouble = a.Trouble.next(now, err, why)
+	a.Trouble = a.Trouble.Next(now, err, why)
 	switch {
-	case kind == ErrRefused:
-		heard.reason = fmt.Sprintf("no token for %s: %v", a.Mailbox, err)
+	case kind == oauth.ErrRefused:
+		heard.Reason = fmt.Sprintf("no token for %s: %v", a.Mailbox, err)
 		err = heard
 	case a.Dead != nil: // and that has not been taken back
 		err = needsConsent(a.Dead, a.Mailbox, p)
 	default:
-		heard.cause = err
+		heard.Cause = err
 		err = heard
 	}
-	v.coolDown(a, backOff(v.failures(a)+1, e.retryAfter), err)
-	v.recall(a.Mailbox, func(m *memory) { m.cooling.ordered = e.retryAfter > 0 })
+	v.coolDown(a, backOff(v.failures(a)+1, e.RetryAfter), err)
+	v.recall(a.Mailbox, func(m *memory) { m.cooling.ordered = e.RetryAfter > 0 })
 	log.Warn("token not refreshed")
 	return err
 }
 
-func (v *Vault) failures(a *Account) (n int) {
+func (v *Vault) failures(a *store.Account) (n int) {
 	v.recall(a.Mailbox, func(m *memory) {
 		if m.cooling.grant == grantIDOf(a) {
 			n = m.cooling.failures
@@ -280,7 +283,7 @@ func (v *Vault) failures(a *Account) (n int) {
 	return n
 }
 
-func (v *Vault) coolDown(a *Account, wait time.Duration, err error) {
+func (v *Vault) coolDown(a *store.Account, wait time.Duration, err error) {
 	n := v.failures(a) + 1
 	v.recall(a.Mailbox, func(m *memory) {
 		m.cooling = coolDown{grant: grantIDOf(a), failures: n, wait: span{v.now(), wait}, err: err}

@@ -3,12 +3,13 @@ package tokens
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // want asks for an Authorize that fails in one way.
@@ -18,7 +19,7 @@ func (r *rig) want(kind error, says string) {
 	if !errors.Is(err, kind) || !strings.Contains(err.Error(), says) {
 		r.t.Fatalf("Authorize: %v; want %v and %q", err, kind, says)
 	}
-	for _, other := range []error{ErrNeedsConsent, ErrRefused, ErrUnavailable, ErrBadLogin} {
+	for _, other := range []error{oauth.ErrNeedsConsent, oauth.ErrRefused, oauth.ErrUnavailable, ErrBadLogin} {
 		if other != kind && errors.Is(err, other) {
 			r.t.Errorf("%v is %v too", err, other)
 		}
@@ -28,12 +29,12 @@ func (r *rig) want(kind error, says string) {
 // wantCalls checks how many calls there have been.
 func (r *rig) wantCalls(n int) {
 	r.t.Helper()
-	if got := r.endpoint.asked(); got != n {
+	if got := r.endpoint.Asked(); got != n {
 		r.t.Fatalf("the token endpoint was asked %d times, want %d", got, n)
 	}
 }
 
-func (r *rig) wantState(want State) {
+func (r *rig) wantState(want store.State) {
 	r.t.Helper()
 	if got := r.State(r.account()); got != want {
 		r.t.Fatalf("the state is %s, want %s", got, want)
@@ -42,18 +43,18 @@ func (r *rig) wantState(want State) {
 
 func TestRefreshAhead(t *testing.T) {
 	r := newRig(t)
-	r.wantState(StateStale)
+	r.wantState(store.StateStale)
 	first := r.mustAuthorize()
 	if !first.Minted || first.Mailbox != me || first.User != me || first.Provider != r.provider || first.PasswordName != "Livespace" {
 		t.Errorf("%+v", first)
 	}
-	r.wantState(StateFresh)
+	r.wantState(store.StateFresh)
 	for left, calls := range map[time.Duration]int{46 * time.Minute: 0, 44 * time.Minute: 1, 0: 1, -time.Hour: 1} {
 		r.age(left)
-		before := r.endpoint.asked()
+		before := r.endpoint.Asked()
 		g := r.mustAuthorize()
-		if r.endpoint.asked()-before != calls || g.Minted != (calls == 1) {
-			t.Errorf("with %s left: %d calls, minted %v", left, r.endpoint.asked()-before, g.Minted)
+		if r.endpoint.Asked()-before != calls || g.Minted != (calls == 1) {
+			t.Errorf("with %s left: %d calls, minted %v", left, r.endpoint.Asked()-before, g.Minted)
 		}
 	}
 }
@@ -62,24 +63,24 @@ func TestRefreshAhead(t *testing.T) {
 func TestRefreshAfterClockJump(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
-		t     Token
+		t     oauth.Token
 		stale bool
 	}{
-		"new":                    {Token{Minted: now, Expiry: now.Add(time.Hour)}, false},
-		"a neighbour's clock":    {Token{Minted: now.Add(20 * time.Second), Expiry: now.Add(time.Hour)}, false},
-		"minted in the future":   {Token{Minted: now.Add(time.Hour), Expiry: now.Add(2 * time.Hour)}, true},
-		"ends before it began":   {Token{Minted: now, Expiry: now.Add(-time.Hour)}, true},
-		"lives for ever":         {Token{Minted: now.Add(-time.Hour), Expiry: now.Add(5000 * time.Hour * 24)}, true},
-		"minted before time was": {Token{Expiry: now.Add(time.Hour)}, true},
-		"names no end":           {Token{Minted: now}, false},
+		"new":                    {oauth.Token{Minted: now, Expiry: now.Add(time.Hour)}, false},
+		"a neighbour's clock":    {oauth.Token{Minted: now.Add(20 * time.Second), Expiry: now.Add(time.Hour)}, false},
+		"minted in the future":   {oauth.Token{Minted: now.Add(time.Hour), Expiry: now.Add(2 * time.Hour)}, true},
+		"ends before it began":   {oauth.Token{Minted: now, Expiry: now.Add(-time.Hour)}, true},
+		"lives for ever":         {oauth.Token{Minted: now.Add(-time.Hour), Expiry: now.Add(5000 * time.Hour * 24)}, true},
+		"minted before time was": {oauth.Token{Expiry: now.Add(time.Hour)}, true},
+		"names no end":           {oauth.Token{Minted: now}, false},
 	} {
 		c.t.Access = "a"
-		if got := c.t.stale(now, DefaultRefreshAhead); got != c.stale {
+		if got := c.t.Stale(now, oauth.DefaultRefreshAhead); got != c.stale {
 			t.Errorf("%s: stale %v", name, got)
 		}
 	}
 	for set, want := range map[float64]float64{0: 0.75, -1: 0.75, 0.5: 0.5, 1: 0.95, 9: 0.95} {
-		if got := (&Provider{RefreshAhead: set}).refreshAhead(); got != want {
+		if got := (&oauth.Provider{RefreshAhead: set}).Ahead(); got != want {
 			t.Errorf("RefreshAhead %v: %v, want %v", set, got, want)
 		}
 	}
@@ -91,7 +92,7 @@ func TestRefreshKeepsWhatAnswersLeaveOut(t *testing.T) {
 	r := newRig(t)
 	before := r.account().Token.Refresh
 	for _, body := range []string{`{"access_token":"a1"}`, `{"access_token":"a2","refresh_token":""}`, `{"access_token":"a3","refresh_token":null,"scope":""}`} {
-		r.endpoint.answers(200, body)
+		r.endpoint.Answers(200, body)
 		r.age(0)
 		r.mustAuthorize()
 		if got := r.account().Token; got.Refresh != before {
@@ -102,12 +103,12 @@ func TestRefreshKeepsWhatAnswersLeaveOut(t *testing.T) {
 
 func TestRefreshRotates(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	for range 5 {
 		before := r.account().Token.Refresh
 		r.age(0)
 		g := r.mustAuthorize()
-		if !r.endpoint.use(g.AccessToken) {
+		if !r.endpoint.Use(g.AccessToken) {
 			t.Fatal("the token is not good")
 		}
 		if r.account().Token.Refresh == before {
@@ -120,11 +121,11 @@ func TestRefreshRotates(t *testing.T) {
 // was over still hears the answer, which has the one good refresh token in it.
 func TestRefreshAfterLongWait(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	before := r.account().Token.Refresh
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	got, err := r.refreshLocked(ctx, errand{mailbox: me, name: "fake", provider: r.provider, stale: func(Token) bool {
+	got, err := r.refreshLocked(ctx, errand{mailbox: me, name: "fake", provider: r.provider, stale: func(oauth.Token) bool {
 		cancel() // the lock is held by now
 		return true
 	}})
@@ -139,54 +140,54 @@ func TestRefreshAfterLongWait(t *testing.T) {
 func TestDeadGrant(t *testing.T) {
 	r := newRig(t)
 	refresh := r.account().Token.Refresh
-	r.endpoint.answers(400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`)
-	r.want(ErrNeedsConsent, "authferry connect "+me)
+	r.endpoint.Answers(400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`)
+	r.want(oauth.ErrNeedsConsent, "authferry connect "+me)
 	a := r.account()
 	if a.Dead == nil || a.Dead.Count != 1 || !strings.Contains(a.Dead.Reason, "Token has been expired or revoked.") || a.Token.Refresh != refresh {
 		t.Fatalf("%+v", a.Dead)
 	}
-	r.wantState(StateNeedsConsent)
+	r.wantState(store.StateNeedsConsent)
 	// Many logins, in this process or after a restart, do not ask again so soon.
-	other := NewVault(r.files, Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
-	other.now = r.clock.now
+	other := NewVault(r.files, Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
+	other.now = r.clock.Now
 	defer other.Close(context.Background())
 	for range 10 {
-		r.want(ErrNeedsConsent, "authferry connect "+me)
-		if _, err := other.Authorize(context.Background(), r.login()); !errors.Is(err, ErrNeedsConsent) {
+		r.want(oauth.ErrNeedsConsent, "authferry connect "+me)
+		if _, err := other.Authorize(context.Background(), r.login()); !errors.Is(err, oauth.ErrNeedsConsent) {
 			t.Fatal(err)
 		}
 	}
 	r.wantCalls(1)
-	r.clock.advance(deadRetry + time.Second)
-	r.want(ErrNeedsConsent, "")
+	r.clock.Advance(deadRetry + time.Second)
+	r.want(oauth.ErrNeedsConsent, "")
 	r.wantCalls(2)
 	if d := r.account().Dead; d.Count != 2 || !d.Since.Equal(a.Dead.Since) || !d.At.After(d.Since) {
 		t.Errorf("%+v", d)
 	}
 	// An outage does not make it less dead to those who log in.
-	r.clock.advance(deadRetry + time.Second)
-	r.endpoint.answers(503, "")
-	r.want(ErrNeedsConsent, "")
+	r.clock.Advance(deadRetry + time.Second)
+	r.endpoint.Answers(503, "")
+	r.want(oauth.ErrNeedsConsent, "")
 	// The provider takes it back.
-	r.clock.advance(deadRetry + time.Second)
-	r.endpoint.does(nil)
+	r.clock.Advance(deadRetry + time.Second)
+	r.endpoint.Does(nil)
 	r.mustAuthorize()
 	if a := r.account(); a.Dead != nil || a.Trouble != nil {
 		t.Errorf("still dead: %+v, %+v", a.Dead, a.Trouble)
 	}
-	r.wantState(StateFresh)
+	r.wantState(store.StateFresh)
 }
 
 // TestDeadGrantUntilConnected: a new consent, given through another process,
 // is all it takes.
 func TestDeadGrantUntilConnected(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.answers(400, `{"error":"invalid_grant"}`)
-	r.want(ErrNeedsConsent, "")
-	r.endpoint.does(nil)
-	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
+	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
+	r.want(oauth.ErrNeedsConsent, "")
+	r.endpoint.Does(nil)
+	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
 	defer cli.Close(context.Background())
-	err := cli.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &Token{Access: "old", Refresh: r.endpoint.grant(), Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}})
+	err := cli.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &oauth.Token{Access: "old", Refresh: r.endpoint.Grant(), Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,16 +199,16 @@ func TestDeadGrantUntilConnected(t *testing.T) {
 
 func TestRefusedByTheEndpoint(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.answers(401, `{"error":"invalid_client","error_description":"The OAuth client was deleted."}`)
+	r.endpoint.Answers(401, `{"error":"invalid_client","error_description":"The OAuth client was deleted."}`)
 	for range 5 {
-		r.want(ErrRefused, "The OAuth client was deleted.")
+		r.want(oauth.ErrRefused, "The OAuth client was deleted.")
 	}
 	r.wantCalls(1)
 	if a := r.account(); a.Dead != nil || a.Trouble == nil {
 		t.Errorf("dead %+v, trouble %+v", a.Dead, a.Trouble)
 	}
 	// A configuration that was mended counts at once.
-	r.endpoint.does(nil)
+	r.endpoint.Does(nil)
 	r.Configure(*r.settings.Load())
 	r.mustAuthorize()
 }
@@ -215,37 +216,37 @@ func TestRefusedByTheEndpoint(t *testing.T) {
 func TestProviderNotConfigured(t *testing.T) {
 	r := newRig(t)
 	r.Configure(Settings{})
-	r.want(ErrRefused, "[provider.fake]")
+	r.want(oauth.ErrRefused, "[provider.fake]")
 }
 
 // TestBackOff: a failing endpoint is asked ever more rarely, and each failure
 // is written down once.
 func TestBackOff(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.answers(503, "down")
+	r.endpoint.Answers(503, "down")
 	var last time.Duration
 	for step := 1; step <= 12; step++ {
-		r.want(ErrUnavailable, "503 Service Unavailable")
+		r.want(oauth.ErrUnavailable, "503 Service Unavailable")
 		for range 3 {
-			r.want(ErrUnavailable, "503 Service Unavailable")
+			r.want(oauth.ErrUnavailable, "503 Service Unavailable")
 		}
 		r.wantCalls(step)
 		if tr := r.account().Trouble; tr == nil || tr.Count != step {
 			t.Fatalf("step %d: %+v", step, tr)
 		}
-		r.wantState(StateUnreachable)
+		r.wantState(store.StateUnreachable)
 		var wait time.Duration
-		r.recall(me, func(m *memory) { wait = m.cooling.wait.from.Add(m.cooling.wait.length).Sub(r.clock.now()) })
+		r.recall(me, func(m *memory) { wait = m.cooling.wait.from.Add(m.cooling.wait.length).Sub(r.clock.Now()) })
 		if wait > mostBackOff || wait < last/2 {
 			t.Fatalf("step %d waits %s after %s", step, wait, last)
 		}
 		last = wait
-		r.clock.advance(wait + time.Millisecond)
+		r.clock.Advance(wait + time.Millisecond)
 	}
 	if last < mostBackOff*7/10 {
 		t.Errorf("after twelve failures it waits %s only", last)
 	}
-	r.endpoint.does(nil)
+	r.endpoint.Does(nil)
 	r.mustAuthorize()
 	if r.account().Trouble != nil {
 		t.Error("the trouble outlives it")
@@ -254,12 +255,12 @@ func TestBackOff(t *testing.T) {
 
 func TestRetryAfterIsHonoured(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.answers(429, `{"error":"rate_limit_exceeded"}`, "Retry-After", "1000")
-	r.want(ErrUnavailable, "rate_limit_exceeded")
-	r.endpoint.does(nil)
-	r.clock.advance(990 * time.Second)
-	r.want(ErrUnavailable, "rate_limit_exceeded")
-	r.clock.advance(11 * time.Second)
+	r.endpoint.Answers(429, `{"error":"rate_limit_exceeded"}`, "Retry-After", "1000")
+	r.want(oauth.ErrUnavailable, "rate_limit_exceeded")
+	r.endpoint.Does(nil)
+	r.clock.Advance(990 * time.Second)
+	r.want(oauth.ErrUnavailable, "rate_limit_exceeded")
+	r.clock.Advance(11 * time.Second)
 	r.mustAuthorize()
 	r.wantCalls(2)
 }
@@ -274,7 +275,7 @@ func TestCachedTokenServesThroughTrouble(t *testing.T) {
 		r := newRig(t)
 		r.mustAuthorize()
 		r.age(10 * time.Minute)
-		r.endpoint.answers(answer.status, answer.body)
+		r.endpoint.Answers(answer.status, answer.body)
 		for range 3 {
 			if g := r.mustAuthorize(); g.Minted {
 				t.Errorf("%v: a cached token passes for a new one", answer)
@@ -288,17 +289,6 @@ func TestCachedTokenServesThroughTrouble(t *testing.T) {
 	}
 }
 
-// stall makes the endpoint wait until it is released.
-func (f *fakeEndpoint) stall() (arrived <-chan struct{}, release func()) {
-	in, out := make(chan struct{}, 100), make(chan struct{})
-	f.does(func(_ http.ResponseWriter, r *http.Request) bool {
-		in <- struct{}{}
-		<-out
-		return false
-	})
-	return in, sync.OnceFunc(func() { close(out) })
-}
-
 // TestSlowRefreshDoesNotHoldLogins: with a cached token that has minutes left a
 // login goes on, and the refresh completes behind it.
 func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
@@ -306,7 +296,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	old := r.mustAuthorize()
 	r.age(10 * time.Minute)
 	r.Vault.patience = time.Millisecond
-	arrived, release := r.endpoint.stall()
+	arrived, release := r.endpoint.Stall()
 	defer release()
 	for range 5 {
 		g := r.mustAuthorize()
@@ -315,7 +305,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 		}
 	}
 	<-arrived
-	r.wantState(StateRefreshing)
+	r.wantState(store.StateRefreshing)
 	release()
 	r.working.Wait()
 	g := r.mustAuthorize()
@@ -328,7 +318,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 // TestOneWaiterLeaves: a client that hangs up takes nobody with it.
 func TestOneWaiterLeaves(t *testing.T) {
 	r := newRig(t)
-	arrived, release := r.endpoint.stall()
+	arrived, release := r.endpoint.Stall()
 	defer release()
 	ctx, cancel := context.WithCancel(context.Background())
 	left, stayed := make(chan error, 1), make(chan error, 1)
@@ -342,7 +332,7 @@ func TestOneWaiterLeaves(t *testing.T) {
 		stayed <- err
 	}()
 	cancel()
-	if err := <-left; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	if err := <-left; !errors.Is(err, oauth.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("who left: %v", err)
 	}
 	release()
@@ -355,9 +345,9 @@ func TestOneWaiterLeaves(t *testing.T) {
 // TestAnotherProcessRefreshed: what another process wrote meanwhile is used.
 func TestAnotherProcessRefreshed(t *testing.T) {
 	r := newRig(t)
-	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
+	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
 	defer other.Close(context.Background())
-	arrived, release := r.endpoint.stall()
+	arrived, release := r.endpoint.Stall()
 	defer release()
 	type result struct {
 		g   *Grant
@@ -384,11 +374,11 @@ func TestAnotherProcessRefreshed(t *testing.T) {
 
 func TestStoreUnavailable(t *testing.T) {
 	r := newRig(t)
-	path := r.files.path(me, sealedSuffix)
+	path := r.files.Path(me, store.SealedSuffix)
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.want(ErrUnavailable, path)
+	r.want(oauth.ErrUnavailable, path)
 	if r.Revoked(context.Background(), &Grant{Mailbox: me, PasswordID: "x"}) {
 		t.Error("a store that cannot be read revokes")
 	}
@@ -402,11 +392,11 @@ func TestRemovedMeanwhile(t *testing.T) {
 	if _, err := r.Remove(context.Background(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.token(context.Background(), r.provider, a); !errors.Is(err, ErrUnavailable) {
+	if _, _, err := r.token(context.Background(), r.provider, a); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	r.wantCalls(0)
-	if _, err := r.files.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox) {
+	if _, err := r.files.Get(context.Background(), me); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("it came back: %v", err)
 	}
 	r.want(ErrBadLogin, "there is no mailbox")

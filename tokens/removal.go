@@ -9,6 +9,9 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // Removal says what becomes of what a mailbox had.
@@ -39,9 +42,9 @@ type Removed struct {
 func (v *Vault) Remove(ctx context.Context, mailbox string, r Removal) (*Removed, error) {
 	mailbox, _ = v.Canonical(mailbox)
 	out, read := &Removed{Mailbox: mailbox}, false
-	err := v.store.Update(ctx, mailbox, func(a *Account) error {
-		if !a.held() {
-			return fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
+	err := v.store.Update(ctx, mailbox, func(a *store.Account) error {
+		if !a.Held() {
+			return fmt.Errorf("%w: %s", store.ErrNoMailbox, printable.Quote(mailbox))
 		}
 		read = true
 		if !r.KeepGrant {
@@ -49,14 +52,14 @@ func (v *Vault) Remove(ctx context.Context, mailbox string, r Removal) (*Removed
 			v.giveBack(ctx, a, out)
 		}
 		if !r.KeepPasswords || len(a.Passwords) == 0 {
-			return errDelete // here and now: who waits for the lock may be about to connect it again
+			return store.ErrDelete // here and now: who waits for the lock may be about to connect it again
 		}
-		*a = Account{Mailbox: mailbox, Passwords: a.Passwords, Created: a.Created}
+		*a = store.Account{Mailbox: mailbox, Passwords: a.Passwords, Created: a.Created}
 		out.Passwords = len(a.Passwords)
 		return nil
 	})
 	// A file that cannot be read is what one may want to be rid of.
-	damaged := err != nil && !read && !errors.Is(err, ErrNoMailbox) && ctx.Err() == nil
+	damaged := err != nil && !read && !errors.Is(err, store.ErrNoMailbox) && ctx.Err() == nil
 	if damaged && !r.KeepGrant && !r.KeepPasswords {
 		out.Left = fmt.Errorf("it could not be read here: %w", err)
 	}
@@ -76,7 +79,7 @@ func (v *Vault) Remove(ctx context.Context, mailbox string, r Removal) (*Removed
 
 // giveBack gives the grant of an account back to its provider, and notes what
 // came of it.
-func (v *Vault) giveBack(ctx context.Context, a *Account, out *Removed) {
+func (v *Vault) giveBack(ctx context.Context, a *store.Account, out *Removed) {
 	p := v.settings.Load().Providers[a.Provider]
 	switch {
 	case a.Token.Refresh.Empty():
@@ -85,7 +88,7 @@ func (v *Vault) giveBack(ctx context.Context, a *Account, out *Removed) {
 		out.Left = fmt.Errorf("its provider %s is not configured any more", printable.Quote(a.Provider))
 		return
 	}
-	out.Page = p.connectionsPage()
+	out.Page = p.ConnectionsPage()
 	other, err := v.sharer(ctx, a, p)
 	switch {
 	case err != nil:
@@ -105,7 +108,7 @@ func (v *Vault) giveBack(ctx context.Context, a *Account, out *Removed) {
 // same grant, or one of the same person for the same client. Google takes back
 // all that a person granted to a project at once:
 // https://developers.google.com/identity/protocols/oauth2/native-app#tokenrevoke
-func (v *Vault) sharer(ctx context.Context, a *Account, p *Provider) (string, error) {
+func (v *Vault) sharer(ctx context.Context, a *store.Account, p *oauth.Provider) (string, error) {
 	mailboxes, err := v.store.Mailboxes(ctx)
 	if err != nil {
 		return "", err
@@ -115,7 +118,7 @@ func (v *Vault) sharer(ctx context.Context, a *Account, p *Provider) (string, er
 			continue
 		}
 		b, err := v.store.Get(ctx, mailbox)
-		if errors.Is(err, ErrNoMailbox) {
+		if errors.Is(err, store.ErrNoMailbox) {
 			continue
 		}
 		if err != nil {
@@ -123,7 +126,7 @@ func (v *Vault) sharer(ctx context.Context, a *Account, p *Provider) (string, er
 		}
 		q := v.settings.Load().Providers[b.Provider]
 		sameProject := b.Provider == a.Provider || q != nil && q.RevokeURL == p.RevokeURL && project(q.ClientID) == project(p.ClientID)
-		if !b.Token.Refresh.Empty() && (equal(b.Token.Refresh, a.Token.Refresh) || grantOwner(b) == grantOwner(a) && sameProject) {
+		if !b.Token.Refresh.Empty() && (secret.Equal(b.Token.Refresh, a.Token.Refresh) || grantOwner(b) == grantOwner(a) && sameProject) {
 			return b.Mailbox, nil
 		}
 	}
@@ -131,7 +134,7 @@ func (v *Vault) sharer(ctx context.Context, a *Account, p *Provider) (string, er
 }
 
 // grantOwner is who signed in for a mailbox.
-func grantOwner(a *Account) string {
+func grantOwner(a *store.Account) string {
 	if a.SignIn != "" {
 		return strings.ToLower(a.SignIn)
 	}

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
 	"authferry/internal/atomicfile"
+	"authferry/internal/secret"
 	"authferry/internal/testport"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // revocations makes the endpoint take grants back, and notes whose.
@@ -20,7 +22,7 @@ func (r *rig) revocations() func() []string {
 	r.provider.RevokeURL = r.endpoint.URL + "/revoke"
 	var mu sync.Mutex
 	var told []string
-	r.endpoint.does(func(w http.ResponseWriter, q *http.Request) bool {
+	r.endpoint.Does(func(w http.ResponseWriter, q *http.Request) bool {
 		if q.URL.Path != "/revoke" {
 			return false
 		}
@@ -49,7 +51,7 @@ func TestRemoveGivesTheGrantBack(t *testing.T) {
 		t.Errorf("told %d times", len(got))
 	}
 	r.want(ErrBadLogin, "there is no mailbox")
-	if _, err := r.Remove(t.Context(), me, Removal{}); !errors.Is(err, ErrNoMailbox) {
+	if _, err := r.Remove(t.Context(), me, Removal{}); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("removed twice: %v", err)
 	}
 }
@@ -59,15 +61,16 @@ func TestRemoveGivesTheGrantBack(t *testing.T) {
 func TestRemoveAndConnectedAgain(t *testing.T) {
 	r := newRig(t)
 	connected := make(chan error, 1)
-	token := &Token{Access: "ya29.new", Refresh: r.endpoint.grant()}
+	token := &oauth.Token{Access: "ya29.new", Refresh: r.endpoint.Grant()}
 	r.provider.RevokeURL = r.endpoint.URL + "/revoke"
-	r.endpoint.does(func(w http.ResponseWriter, q *http.Request) bool {
+	begun := make(chan struct{}, 8)
+	r.Vault.store = &announcing{r.Vault.store, begun}
+	r.endpoint.Does(func(w http.ResponseWriter, q *http.Request) bool {
+		<-begun // of the removal itself
 		go func() {
 			connected <- r.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: token})
 		}()
-		for r.files.users(me) < 2 {
-			runtime.Gosched() // until it waits for the lock
-		}
+		<-begun // it waits for the lock that the removal holds
 		return true
 	})
 	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {
@@ -81,14 +84,16 @@ func TestRemoveAndConnectedAgain(t *testing.T) {
 	}
 }
 
-// users is how many hold the lock of a mailbox or wait for it.
-func (s *FileStore) users(mailbox string) int {
-	s.locks.mu.Lock()
-	defer s.locks.mu.Unlock()
-	if l := s.locks.locks[s.path(mailbox, lockSuffix)]; l != nil {
-		return l.users
-	}
-	return 0
+// announcing is a store that says when an Update begins, which may have to wait
+// for the lock.
+type announcing struct {
+	store.Store
+	begun chan struct{}
+}
+
+func (s *announcing) Update(ctx context.Context, mailbox string, edit func(*store.Account) error) error {
+	s.begun <- struct{}{}
+	return s.Store.Update(ctx, mailbox, edit)
 }
 
 func TestRemoveKeepsTheGrant(t *testing.T) {
@@ -109,13 +114,13 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 	}{
 		"no place to tell": {func(r *rig) {}, ""},
 		"nobody listens":   {func(r *rig) { r.provider.RevokeURL = "http://" + testport.Refused(t) + "/CANARY" }, "cannot be reached"},
-		"an outage":        {func(r *rig) { r.provider.RevokeURL = r.endpoint.URL; r.endpoint.answers(503, "1//refresh-CANARY-1") }, "503"},
+		"an outage":        {func(r *rig) { r.provider.RevokeURL = r.endpoint.URL; r.endpoint.Answers(503, "1//refresh-CANARY-1") }, "503"},
 		"a refusal": {func(r *rig) {
 			r.provider.RevokeURL = r.endpoint.URL
-			r.endpoint.answers(401, `{"error":"invalid_client"}`)
+			r.endpoint.Answers(401, `{"error":"invalid_client"}`)
 		}, "invalid_client"},
 		"no such provider":  {func(r *rig) { r.Configure(Settings{}) }, "not configured"},
-		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.path("you@gmail.com", sealedSuffix), []byte("x"), 0o600) }, "another mailbox may live by it"},
+		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.Path("you@gmail.com", store.SealedSuffix), []byte("x"), 0o600) }, "another mailbox may live by it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -125,10 +130,10 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 				t.Fatalf("%+v, %v", out, err)
 			}
 			r.checkText("what is left", out.Left.Error())
-			if _, err := r.files.Get(t.Context(), me); !errors.Is(err, ErrNoMailbox) {
+			if _, err := r.files.Get(t.Context(), me); !errors.Is(err, store.ErrNoMailbox) {
 				t.Errorf("it is still there: %v", err)
 			}
-			os.Remove(r.files.path("you@gmail.com", sealedSuffix))
+			os.Remove(r.files.Path("you@gmail.com", store.SealedSuffix))
 		})
 	}
 }
@@ -141,19 +146,19 @@ func TestRemoveDoesNotTakeAnothersGrant(t *testing.T) {
 		taken bool
 	}{
 		"the same grant":              {Connection{Mailbox: "shared@gmail.com", Provider: "fake"}, false},
-		"the same person":             {Connection{Mailbox: "shared@gmail.com", SignIn: "Me@gmail.com", Provider: "fake", Token: &Token{Refresh: "r2"}}, false},
-		"the same person and project": {Connection{Mailbox: "shared@gmail.com", SignIn: me, Provider: "second", Token: &Token{Refresh: "r2"}}, false},
-		"the same person, elsewhere":  {Connection{Mailbox: "shared@gmail.com", SignIn: me, Provider: "third", Token: &Token{Refresh: "r2"}}, true},
-		"another person":              {Connection{Mailbox: "shared@gmail.com", SignIn: "you@gmail.com", Provider: "fake", Token: &Token{Refresh: "r2"}}, true},
+		"the same person":             {Connection{Mailbox: "shared@gmail.com", SignIn: "me@gmail.com", Provider: "fake", Token: &oauth.Token{Refresh: "r2"}}, false},
+		"the same person and project": {Connection{Mailbox: "shared@gmail.com", SignIn: me, Provider: "second", Token: &oauth.Token{Refresh: "r2"}}, false},
+		"the same person, elsewhere":  {Connection{Mailbox: "shared@gmail.com", SignIn: me, Provider: "third", Token: &oauth.Token{Refresh: "r2"}}, true},
+		"another person":              {Connection{Mailbox: "shared@gmail.com", SignIn: "you@gmail.com", Provider: "fake", Token: &oauth.Token{Refresh: "r2"}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			told := r.revocations()
 			second, third := *r.provider, *r.provider
 			third.ClientID = "another"
-			r.Configure(Settings{Providers: map[string]*Provider{"fake": r.provider, "second": &second, "third": &third}})
+			r.Configure(Settings{Providers: map[string]*oauth.Provider{"fake": r.provider, "second": &second, "third": &third}})
 			if c.other.Token == nil {
-				c.other.Token = &Token{Refresh: r.account().Token.Refresh}
+				c.other.Token = &oauth.Token{Refresh: r.account().Token.Refresh}
 			}
 			c.other.Token.Access = "a2"
 			if err := r.Connect(t.Context(), c.other); err != nil {
@@ -183,8 +188,8 @@ func TestRemoveKeepsPasswords(t *testing.T) {
 	if !r.Revoked(t.Context(), g) {
 		t.Error("a session of a removed mailbox goes on")
 	}
-	r.wantState(StateDisconnected)
-	r.want(ErrNeedsConsent, "authferry connect "+me)
+	r.wantState(store.StateDisconnected)
+	r.want(oauth.ErrNeedsConsent, "authferry connect "+me)
 	if advice, ok := r.Advice(r.account()); !ok || advice.Fix != "run authferry connect "+me {
 		t.Errorf("%+v", advice)
 	}
@@ -200,7 +205,7 @@ func TestRemoveKeepsPasswords(t *testing.T) {
 	if !a.Token.Access.Empty() || !a.Token.Refresh.Empty() || a.Provider != "" || a.Created.IsZero() || !a.Connected.IsZero() {
 		t.Errorf("what is kept: %+v", *a)
 	}
-	if _, err := r.Refresh(t.Context(), me); !errors.Is(err, ErrNeedsConsent) {
+	if _, err := r.Refresh(t.Context(), me); !errors.Is(err, oauth.ErrNeedsConsent) {
 		t.Errorf("Refresh: %v", err)
 	}
 	second, err := r.AddPassword(t.Context(), me, PasswordSpec{Name: "second"})
@@ -219,18 +224,18 @@ func TestRemoveKeepsPasswords(t *testing.T) {
 	if out, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); err != nil || out.Passwords != 0 {
 		t.Errorf("%+v, %v", out, err)
 	}
-	if _, err := r.files.Get(t.Context(), me); !errors.Is(err, ErrNoMailbox) {
+	if _, err := r.files.Get(t.Context(), me); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("an empty shell stays: %v", err)
 	}
 }
 
 func TestRemoveDamaged(t *testing.T) {
 	r := newRig(t)
-	path := r.files.path(me, sealedSuffix)
+	path := r.files.Path(me, store.SealedSuffix)
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); err == nil || errors.Is(err, ErrNoMailbox) {
+	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); err == nil || errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("its passwords are said to be kept: %v", err)
 	}
 	out, err := r.Remove(t.Context(), me, Removal{})
@@ -265,12 +270,12 @@ func TestRemoveOnAFullDisk(t *testing.T) {
 // that is given back.
 func TestRemoveTakesTheNewestToken(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	r.want(ErrUnavailable, "no space left")
-	var newest Secret
+	r.want(oauth.ErrUnavailable, "no space left")
+	var newest secret.String
 	r.recall(me, func(m *memory) { newest = m.unwritten.token.Refresh })
 	atomicfile.Disk = whole
 	told := r.revocations()

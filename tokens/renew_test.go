@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"authferry/tokens/oauth"
 )
 
 // TestRenew: a cached token that the provider refuses is replaced, and not
@@ -16,14 +18,14 @@ func TestRenew(t *testing.T) {
 	if cached.Minted {
 		t.Fatal("not cached")
 	}
-	r.endpoint.answers(503, "")
-	if _, err := r.Renew(context.Background(), cached); !errors.Is(err, ErrUnavailable) {
+	r.endpoint.Answers(503, "")
+	if _, err := r.Renew(context.Background(), cached); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Fatal(err)
 	}
-	r.want(ErrUnavailable, "503")
+	r.want(oauth.ErrUnavailable, "503")
 	r.wantCalls(2)
-	r.endpoint.does(nil)
-	r.clock.advance(mostBackOff)
+	r.endpoint.Does(nil)
+	r.clock.Advance(mostBackOff)
 	g := r.mustAuthorize()
 	if g.AccessToken == cached.AccessToken || !g.Minted {
 		t.Error("a token that the provider refused is handed out again")
@@ -33,11 +35,11 @@ func TestRenew(t *testing.T) {
 		t.Errorf("%+v, %v", again, err)
 	}
 	r.wantCalls(3)
-	r.endpoint.answers(400, `{"error":"invalid_grant"}`)
-	if _, err := r.Renew(context.Background(), g); !errors.Is(err, ErrNeedsConsent) {
+	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
+	if _, err := r.Renew(context.Background(), g); !errors.Is(err, oauth.ErrNeedsConsent) {
 		t.Errorf("Renew of a dead grant: %v", err)
 	}
-	r.want(ErrNeedsConsent, "")
+	r.want(oauth.ErrNeedsConsent, "")
 }
 
 // TestRefused: while a provider refuses new tokens too, logins do not force a
@@ -48,32 +50,32 @@ func TestRefused(t *testing.T) {
 	for _, delay := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 10 * time.Minute, 10 * time.Minute} {
 		r.Refused(g)
 		r.Refused(g) // by another session
-		calls := r.endpoint.asked()
+		calls := r.endpoint.Asked()
 		for _, d := range []time.Duration{0, delay - time.Second} {
-			r.clock.advance(d)
+			r.clock.Advance(d)
 			got := r.mustAuthorize()
-			if !got.Minted || got.AccessToken != g.AccessToken || r.endpoint.asked() != calls {
-				t.Fatalf("%s into %s: minted %v, %d calls", d, delay, got.Minted, r.endpoint.asked()-calls)
+			if !got.Minted || got.AccessToken != g.AccessToken || r.endpoint.Asked() != calls {
+				t.Fatalf("%s into %s: minted %v, %d calls", d, delay, got.Minted, r.endpoint.Asked()-calls)
 			}
 			r.Refused(got)
 		}
-		r.clock.advance(time.Second)
+		r.clock.Advance(time.Second)
 		got := r.mustAuthorize()
 		if got.Minted {
 			t.Fatalf("after %s the token passes for a new one still", delay)
 		}
 		var err error
-		if g, err = r.Renew(context.Background(), got); err != nil || !g.Minted || r.endpoint.asked() != calls+1 {
+		if g, err = r.Renew(context.Background(), got); err != nil || !g.Minted || r.endpoint.Asked() != calls+1 {
 			t.Fatal(err)
 		}
 	}
 	if got := r.mustAuthorize(); got.Minted {
 		t.Error("a new token is held to the old one's refusal")
 	}
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.age(time.Hour)
 	r.Refused(r.mustAuthorize())
-	r.clock.advance(31 * time.Second)
+	r.clock.Advance(31 * time.Second)
 	if r.mustAuthorize().Minted {
 		t.Error("a refusal after an hour of peace is not the first one")
 	}

@@ -12,25 +12,28 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
+	"authferry/tokens/store"
 )
 
 // TestNothingPrintsSecrets: whatever is printed, encoded or logged by mistake,
 // in any way there is, tells nothing.
 func TestNothingPrintsSecrets(t *testing.T) {
 	const word = "CANARY"
-	f := newFakeEndpoint(t)
+	f := oauthtest.NewEndpoint(t)
 	p := fakeProvider(f)
 	a := wholeAccount(me)
 	a.Token.Access, a.Token.Refresh = "access-"+word, "refresh-"+word
-	a.Passwords = []Password{{ID: "1", Key: "key-" + word, Hash: "hash-" + word, Argon2: "argon-" + word}}
-	consent := newVisit(t, p)
-	consent.verifier, consent.state = "verifier-"+word, "state-"+word
+	a.Passwords = []store.Password{{ID: "1", Key: "key-" + word, Hash: "hash-" + word, Argon2: "argon-" + word}}
 	login := Login{User: me, Password: "password-" + word}
 	grant := Grant{Mailbox: me, AccessToken: "access-" + word, Provider: p}
 	for _, v := range []any{
-		Secret("secret-" + word), a, *a, a.Token, a.Passwords, a.Passwords[0], p, *p, consent, *consent, login, &login, grant, &grant,
-		PasswordSpec{Preset: "preset-" + word}, []Secret{word}, map[string]Secret{"x": word},
-		map[string]*Provider{"x": p}, []*Account{a}, []*Grant{&grant}, struct{ L *Login }{&login}, &Settings{Providers: map[string]*Provider{"x": p}},
+		secret.String("secret-" + word), a, *a, a.Token, a.Passwords, a.Passwords[0], p, *p, login, &login, grant, &grant,
+		PasswordSpec{Preset: "preset-" + word}, []secret.String{word}, map[string]secret.String{"x": word},
+		map[string]*oauth.Provider{"x": p}, []*store.Account{a}, []*Grant{&grant}, struct{ L *Login }{&login}, &Settings{Providers: map[string]*oauth.Provider{"x": p}},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T %v"} {
 			args := []any{v}
@@ -66,7 +69,7 @@ func TestEndpointRepeatsSecrets(t *testing.T) {
 	for _, status := range []int{200, 400, 401, 429, 500} {
 		for _, code := range []string{"invalid_grant", "invalid_client", "odd", ""} {
 			r := newRig(t)
-			r.endpoint.does(func(w http.ResponseWriter, req *http.Request) bool {
+			r.endpoint.Does(func(w http.ResponseWriter, req *http.Request) bool {
 				req.ParseForm()
 				w.WriteHeader(status)
 				told := req.PostForm.Encode() + fmt.Sprint(req.PostForm)
@@ -77,8 +80,8 @@ func TestEndpointRepeatsSecrets(t *testing.T) {
 				t.Errorf("%d %q: no error", status, code)
 			}
 			r.account()
-			r.endpoint.answers(status, "<html>CANARY</html>")
-			r.clock.advance(time.Hour)
+			r.endpoint.Answers(status, "<html>CANARY</html>")
+			r.clock.Advance(time.Hour)
 			r.authorize()
 			r.account()
 			// The wrong password and the wrong user are not repeated either.

@@ -3,16 +3,20 @@ package tokens
 import (
 	"testing"
 	"time"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
+	"authferry/tokens/store"
 )
 
 // TestServiceAccountLogin: a mailbox that an administrator enrolled has no grant
 // and serves logins.
 func TestServiceAccountLogin(t *testing.T) {
-	r, j := newRig(t), newAppEndpoint(t)
+	r, j := newRig(t), oauthtest.NewAppEndpoint(t)
 	p := googleApp(j)
-	r.Configure(Settings{Providers: map[string]*Provider{"workspace": p}})
-	err := r.files.Update(t.Context(), me, func(a *Account) error {
-		a.Provider, a.Token = "workspace", Token{}
+	r.Configure(Settings{Providers: map[string]*oauth.Provider{"workspace": p}})
+	err := r.files.Update(t.Context(), me, func(a *store.Account) error {
+		a.Provider, a.Token = "workspace", oauth.Token{}
 		return nil
 	})
 	if err != nil {
@@ -26,20 +30,20 @@ func TestServiceAccountLogin(t *testing.T) {
 		t.Errorf("Renew: %v", err)
 	}
 	// A refusal ends nothing: there is no consent that a person could give again.
-	j.mailboxes = nil
-	r.clock.advance(50 * time.Minute)
-	j.ahead = 50 * time.Minute
+	j.Mailboxes = nil
+	r.clock.Advance(50 * time.Minute)
+	j.Ahead = 50 * time.Minute
 	if g, err := r.authorize(); err != nil || g.Minted {
 		t.Errorf("while the old token lives: %v", err)
 	}
-	r.clock.advance(time.Hour)
-	j.ahead += time.Hour
-	r.want(ErrRefused, "is a mailbox of the domain")
+	r.clock.Advance(time.Hour)
+	j.Ahead += time.Hour
+	r.want(oauth.ErrRefused, "is a mailbox of the domain")
 	if a := r.account(); a.Dead != nil || a.Trouble == nil {
 		t.Errorf("dead %+v, trouble %+v", a.Dead, a.Trouble)
 	}
-	j.mailboxes = map[string]bool{me: true}
-	r.clock.advance(time.Hour)
-	j.ahead += time.Hour
+	j.Mailboxes = map[string]bool{me: true}
+	r.clock.Advance(time.Hour)
+	j.Ahead += time.Hour
 	r.mustAuthorize()
 }

@@ -3,46 +3,49 @@ package tokens
 import (
 	"context"
 	"time"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // State names what a mailbox's grant can do now.
-func (v *Vault) State(a *Account) State {
+func (v *Vault) State(a *store.Account) store.State {
 	refreshing := false
 	v.recall(a.Mailbox, func(m *memory) { refreshing = m.refreshing > 0 })
-	ahead := DefaultRefreshAhead
+	ahead := oauth.DefaultRefreshAhead
 	if p := v.settings.Load().Providers[a.Provider]; p != nil {
-		ahead = p.refreshAhead()
+		ahead = p.Ahead()
 	}
 	switch {
 	case a.Provider == "":
-		return StateDisconnected
+		return store.StateDisconnected
 	case a.Dead != nil:
-		return StateNeedsConsent
+		return store.StateNeedsConsent
 	case refreshing:
-		return StateRefreshing
+		return store.StateRefreshing
 	case a.Trouble != nil:
-		return StateUnreachable
-	case a.Token.stale(v.now(), ahead):
-		return StateStale
+		return store.StateUnreachable
+	case a.Token.Stale(v.now(), ahead):
+		return store.StateStale
 	}
-	return StateFresh
+	return store.StateFresh
 }
 
 // Advice puts in words what keeps a mailbox's grant from being used, and what
 // to do about it. ok is false where nothing does, or nobody knows more than
 // [Failure.Reason] says.
-func (v *Vault) Advice(a *Account) (advice Advice, ok bool) {
+func (v *Vault) Advice(a *store.Account) (advice oauth.Advice, ok bool) {
 	p, err := v.settings.Load().provider(a)
 	if err != nil {
-		return AdviceOf(err)
+		return oauth.AdviceOf(err)
 	}
 	f := a.Failure()
 	if f == nil {
-		return Advice{}, false
+		return oauth.Advice{}, false
 	}
 	why := f.Cause
 	if f == a.Dead {
-		why = needsConsent(f, a.Mailbox, p).why
+		why = needsConsent(f, a.Mailbox, p).Why
 	}
 	advice = why.Advice(a.Mailbox, p)
 	return advice, advice.Words != ""
@@ -53,14 +56,14 @@ func (v *Vault) Advice(a *Account) (advice Advice, ok bool) {
 // due. certain is false for what may yet mend by itself, such as a client that
 // the provider refuses. That a grant is unused for long is not foreseen: see
 // [Vault.Tend].
-func (v *Vault) NeedsPerson(a *Account) (at time.Time, certain bool) {
+func (v *Vault) NeedsPerson(a *store.Account) (at time.Time, certain bool) {
 	switch {
 	case a.Provider == "":
 		return time.Time{}, false // as somebody wanted it
 	case a.Dead != nil:
-		return a.Dead.first(), true
-	case a.Trouble != nil && a.Trouble.Cause.lasts():
-		return a.Trouble.first(), false
+		return a.Dead.First(), true
+	case a.Trouble != nil && a.Trouble.Cause.Lasts():
+		return a.Trouble.First(), false
 	}
 	return a.Token.RefreshExpiry, !a.Token.RefreshExpiry.IsZero()
 }
@@ -86,14 +89,14 @@ func (v *Vault) Refresh(ctx context.Context, mailbox string) (*Grant, error) {
 }
 
 // refreshNow replaces the token of an account, whatever its age.
-func (v *Vault) refreshNow(ctx context.Context, a *Account, p *Provider) (Token, error) {
+func (v *Vault) refreshNow(ctx context.Context, a *store.Account, p *oauth.Provider) (oauth.Token, error) {
 	seen := a.Token.Access
-	flight := v.refresh(a.Mailbox+" now "+seen.Reveal(), errand{a.Mailbox, a.Provider, p, true, func(t Token) bool { return t.Access == seen }})
+	flight := v.refresh(a.Mailbox+" now "+seen.Reveal(), errand{a.Mailbox, a.Provider, p, true, func(t oauth.Token) bool { return t.Access == seen }})
 	select {
 	case r := <-flight:
 		got, _ := r.Val.(minted)
 		return got.token, r.Err
 	case <-ctx.Done():
-		return Token{}, leftWaiting(ctx, a.Mailbox)
+		return oauth.Token{}, leftWaiting(ctx, a.Mailbox)
 	}
 }

@@ -3,6 +3,8 @@ package tokens
 import (
 	"errors"
 	"sync"
+
+	"authferry/tokens/oauth"
 )
 
 // Refreshes counts the calls of one provider's token endpoint that ended alike.
@@ -19,12 +21,12 @@ type tally struct {
 }
 
 // note counts a call that has ended.
-func (t *tally) note(p *Provider, err error) {
+func (t *tally) note(p *oauth.Provider, err error) {
 	r := Refreshes{Provider: p.Name, Result: "ok"}
 	if err != nil {
 		r.Result = "unknown"
-		if e := (*endpointError)(nil); errors.As(err, &e) && e.because() != CauseUnknown {
-			r.Result = string(e.because())
+		if e := (*oauth.EndpointError)(nil); errors.As(err, &e) && e.Because() != oauth.CauseUnknown {
+			r.Result = string(e.Because())
 		}
 	}
 	t.mu.Lock()

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 const (
@@ -56,17 +59,17 @@ func (v *Vault) tendAll(ctx context.Context) {
 		v.log.Warn("the mailboxes could not be looked after", zap.Error(err))
 		return
 	}
-	due := map[*Provider][]*Account{}
+	due := map[*oauth.Provider][]*store.Account{}
 	settings, now := v.settings.Load(), v.now()
 	for _, mailbox := range mailboxes {
 		a, err := v.store.Get(ctx, mailbox)
 		if err != nil {
-			if !errors.Is(err, ErrNoMailbox) && ctx.Err() == nil {
+			if !errors.Is(err, store.ErrNoMailbox) && ctx.Err() == nil {
 				v.log.Warn("a mailbox could not be looked after", zap.String("mailbox", mailbox), zap.Error(err))
 			}
 			continue
 		}
-		if p := settings.Providers[a.Provider]; p != nil && p.due(a, now) {
+		if p := settings.Providers[a.Provider]; p != nil && keepAliveDue(p, a, now) {
 			due[p] = append(due[p], a)
 		}
 	}
@@ -78,7 +81,7 @@ func (v *Vault) tendAll(ctx context.Context) {
 }
 
 // tendThese refreshes mailboxes of one provider, one after the other.
-func (v *Vault) tendThese(ctx context.Context, p *Provider, accounts []*Account) {
+func (v *Vault) tendThese(ctx context.Context, p *oauth.Provider, accounts []*store.Account) {
 	for _, a := range accounts {
 		select {
 		case <-time.After(rand.N(v.tendPause + 1)):
@@ -86,7 +89,7 @@ func (v *Vault) tendThese(ctx context.Context, p *Provider, accounts []*Account)
 			return
 		}
 		seen := a.Token
-		flight := v.refresh(a.Mailbox+" tend", errand{a.Mailbox, a.Provider, p, false, func(t Token) bool {
+		flight := v.refresh(a.Mailbox+" tend", errand{a.Mailbox, a.Provider, p, false, func(t oauth.Token) bool {
 			return t.Access == seen.Access && t.Refresh == seen.Refresh
 		}})
 		select {
@@ -97,9 +100,9 @@ func (v *Vault) tendThese(ctx context.Context, p *Provider, accounts []*Account)
 	}
 }
 
-// due tells whether a grant should be refreshed for its own sake.
-func (p *Provider) due(a *Account, now time.Time) bool {
-	lately := func(f *Failure, length time.Duration) bool { return f != nil && (span{f.At, length}).holds(now) }
+// keepAliveDue tells whether a grant should be refreshed for its own sake.
+func keepAliveDue(p *oauth.Provider, a *store.Account, now time.Time) bool {
+	lately := func(f *store.Failure, length time.Duration) bool { return f != nil && (span{f.At, length}).holds(now) }
 	switch {
 	case !p.Flow.NeedsPerson() || a.Token.Refresh.Empty():
 		return false
@@ -110,16 +113,16 @@ func (p *Provider) due(a *Account, now time.Time) bool {
 	}
 	// One that was used in the future was used nobody knows when.
 	unused := now.Round(0).Sub(a.Token.Minted)
-	return unused < -clockSkew || unused >= p.keepAlive(a.Mailbox)
+	return unused < -oauth.ClockSkew || unused >= keepAlive(p, a.Mailbox)
 }
 
 // keepAlive is how long the grant of a mailbox may go unused: up to a tenth
 // less than the provider's time, so that mailboxes connected in one afternoon
 // do not come back in step, and always the same, so that each look agrees.
-func (p *Provider) keepAlive(mailbox string) time.Duration {
+func keepAlive(p *oauth.Provider, mailbox string) time.Duration {
 	most := p.KeepAlive
 	if most <= 0 {
-		most = DefaultKeepAlive
+		most = oauth.DefaultKeepAlive
 	}
 	h := fnv.New32a()
 	h.Write([]byte(mailbox))

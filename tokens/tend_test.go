@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/oauthtest"
+	"authferry/tokens/store"
 )
 
 const day = 24 * time.Hour
@@ -18,8 +22,8 @@ const day = 24 * time.Hour
 // unused makes the grant one that nobody has used for so long.
 func (r *rig) unused(age time.Duration) {
 	r.t.Helper()
-	err := r.files.Update(r.t.Context(), me, func(a *Account) error {
-		a.Token.Minted = r.clock.now().Add(-age).UTC().Round(0)
+	err := r.files.Update(r.t.Context(), me, func(a *store.Account) error {
+		a.Token.Minted = r.clock.Now().Add(-age).UTC().Round(0)
 		a.Token.Expiry = a.Token.Minted.Add(time.Hour)
 		return nil
 	})
@@ -35,29 +39,29 @@ func TestTendRefreshesWhatNobodyUses(t *testing.T) {
 		calls int
 	}{{time.Hour, 0}, {26 * day, 0}, {30 * day, 1}, {400 * day, 1}, {-time.Hour, 1}} {
 		r.unused(c.age)
-		before := r.endpoint.asked()
+		before := r.endpoint.Asked()
 		for range 3 {
 			r.tendAll(t.Context())
 		}
-		if n := r.endpoint.asked() - before; n != c.calls {
+		if n := r.endpoint.Asked() - before; n != c.calls {
 			t.Errorf("unused for %s: %d calls, want %d", c.age, n, c.calls)
 		}
 	}
 	r.provider.KeepAlive = 2 * day
 	r.unused(2 * day)
-	before := r.endpoint.asked()
+	before := r.endpoint.Asked()
 	r.tendAll(t.Context())
-	if r.endpoint.asked() != before+1 || !r.endpoint.use(r.account().Token.Access) {
+	if r.endpoint.Asked() != before+1 || !r.endpoint.Use(r.account().Token.Access) {
 		t.Error("the time of the configuration does not count")
 	}
 }
 
 func TestKeepAliveIsSpread(t *testing.T) {
-	p, seen := &Provider{KeepAlive: 100 * day}, map[time.Duration]bool{}
+	p, seen := &oauth.Provider{KeepAlive: 100 * day}, map[time.Duration]bool{}
 	for i := range 100 {
 		mailbox := fmt.Sprintf("m%d@example.org", i)
-		d := p.keepAlive(mailbox)
-		if d != p.keepAlive(mailbox) || d > 100*day || d < 90*day {
+		d := keepAlive(p, mailbox)
+		if d != keepAlive(p, mailbox) || d > 100*day || d < 90*day {
 			t.Fatalf("%s", d)
 		}
 		seen[d] = true
@@ -65,7 +69,7 @@ func TestKeepAliveIsSpread(t *testing.T) {
 	if len(seen) < 50 {
 		t.Errorf("only %d different times", len(seen))
 	}
-	if d := (&Provider{}).keepAlive(me); d > DefaultKeepAlive || d < DefaultKeepAlive*9/10 {
+	if d := keepAlive(&oauth.Provider{}, me); d > oauth.DefaultKeepAlive || d < oauth.DefaultKeepAlive*9/10 {
 		t.Errorf("by default %s", d)
 	}
 }
@@ -74,22 +78,22 @@ func TestKeepAliveIsSpread(t *testing.T) {
 // provider takes its answer back.
 func TestTendDeadGrants(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.answers(400, `{"error":"invalid_grant"}`)
-	r.want(ErrNeedsConsent, "")
+	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
+	r.want(oauth.ErrNeedsConsent, "")
 	r.tendAll(t.Context())
-	r.clock.advance(tendDead / 2)
+	r.clock.Advance(tendDead / 2)
 	r.tendAll(t.Context())
 	r.wantCalls(1)
-	r.clock.advance(tendDead)
+	r.clock.Advance(tendDead)
 	r.tendAll(t.Context())
 	r.tendAll(t.Context())
 	r.wantCalls(2)
-	r.wantState(StateNeedsConsent)
-	r.endpoint.does(nil)
-	r.clock.advance(tendDead)
+	r.wantState(store.StateNeedsConsent)
+	r.endpoint.Does(nil)
+	r.clock.Advance(tendDead)
 	r.tendAll(t.Context())
 	r.wantCalls(3)
-	r.wantState(StateFresh)
+	r.wantState(store.StateFresh)
 }
 
 // TestTendThroughTrouble: an endpoint that is down is not asked at every look,
@@ -98,12 +102,12 @@ func TestTendThroughTrouble(t *testing.T) {
 	r := newRig(t)
 	refresh := r.account().Token.Refresh
 	r.unused(40 * day)
-	r.endpoint.answers(503, "")
+	r.endpoint.Answers(503, "")
 	for range 12 { // two hours
 		r.tendAll(t.Context())
-		r.clock.advance(tendEvery)
+		r.clock.Advance(tendEvery)
 	}
-	if n := r.endpoint.asked(); n < 2 || n > 3 {
+	if n := r.endpoint.Asked(); n < 2 || n > 3 {
 		t.Errorf("%d calls in two hours", n)
 	}
 	if a := r.account(); a.Dead != nil || a.Token.Refresh != refresh {
@@ -116,12 +120,12 @@ func TestTendThroughTrouble(t *testing.T) {
 func TestTendLeavesAlone(t *testing.T) {
 	r := newRig(t)
 	r.unused(40 * day)
-	r.provider.Flow = FlowServiceAccount
+	r.provider.Flow = oauth.FlowServiceAccount
 	r.tendAll(t.Context())
-	r.provider.Flow = FlowConsent
+	r.provider.Flow = oauth.FlowConsent
 	r.Configure(Settings{})
 	r.tendAll(t.Context())
-	r.Configure(Settings{Providers: map[string]*Provider{"fake": r.provider}})
+	r.Configure(Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}})
 	if _, err := r.Remove(t.Context(), me, Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -133,15 +137,15 @@ func TestTendLeavesAlone(t *testing.T) {
 func TestTendOneAtATime(t *testing.T) {
 	r := newRig(t)
 	for i := range 3 {
-		err := r.Connect(t.Context(), Connection{Mailbox: fmt.Sprintf("m%d@gmail.com", i), Provider: "fake", Token: &Token{
-			Access: "a-CANARY", Refresh: r.endpoint.grant(), Minted: time.Now().Add(-40 * day), Expiry: time.Now().Add(-40 * day),
+		err := r.Connect(t.Context(), Connection{Mailbox: fmt.Sprintf("m%d@gmail.com", i), Provider: "fake", Token: &oauth.Token{
+			Access: "a-CANARY", Refresh: r.endpoint.Grant(), Minted: time.Now().Add(-40 * day), Expiry: time.Now().Add(-40 * day),
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	var under, most atomic.Int32
-	r.endpoint.does(func(http.ResponseWriter, *http.Request) bool {
+	r.endpoint.Does(func(http.ResponseWriter, *http.Request) bool {
 		most.Store(max(most.Load(), under.Add(1)))
 		defer under.Add(-1)
 		return false
@@ -156,9 +160,9 @@ func TestTendOneAtATime(t *testing.T) {
 // TestTwoTend: two servers over one store refresh a grant once between them.
 func TestTwoTend(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	r.unused(40 * day)
-	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
+	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
 	other.tendPause = 0
 	defer other.Close(t.Context())
 	var both sync.WaitGroup
@@ -170,7 +174,7 @@ func TestTwoTend(t *testing.T) {
 
 // countingStore counts the looks at the list of mailboxes.
 type countingStore struct {
-	Store
+	store.Store
 	looks atomic.Int32
 }
 
@@ -183,9 +187,9 @@ func (s *countingStore) Mailboxes(context.Context) ([]string, error) {
 // slept or its clock was set, and not once more when it is told to stop.
 func TestTendLooksByTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, wall := &countingStore{}, &clock{}
+		store, wall := &countingStore{}, &oauthtest.Clock{}
 		v := NewVault(store, Settings{}, zap.NewNop())
-		v.now = wall.now
+		v.now = wall.Now
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { v.Tend(ctx); close(done) }()
@@ -200,9 +204,9 @@ func TestTendLooksByTheWallClock(t *testing.T) {
 		looks(tendTick, 1)
 		looks(tendEvery-tendTick, 1)
 		looks(tendTick, 2)
-		wall.setBy(8 * time.Hour)
+		wall.SetBy(8 * time.Hour)
 		looks(tendTick, 3)
-		wall.setBy(-20 * time.Hour)
+		wall.SetBy(-20 * time.Hour)
 		looks(tendTick, 4)
 		looks(tendEvery-tendTick, 4)
 		looks(tendTick, 5)

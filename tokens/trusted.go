@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"authferry/internal/printable"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // Trust is the right to send as a mailbox without a password, which an
@@ -26,10 +28,10 @@ func (v *Vault) AuthorizeTrusted(ctx context.Context, trust Trust) (*Grant, erro
 	mailbox, _ := v.Canonical(trust.Mailbox)
 	a, err := v.store.Get(ctx, mailbox)
 	switch {
-	case errors.Is(err, ErrNoMailbox):
-		return nil, newTokenError(ErrNeedsConsent, mailbox, nil, CauseNoGrant, "there is no mailbox "+printable.Quote(mailbox))
+	case errors.Is(err, store.ErrNoMailbox):
+		return nil, oauth.NewError(oauth.ErrNeedsConsent, mailbox, nil, oauth.CauseNoGrant, "there is no mailbox "+printable.Quote(mailbox))
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}
 	p, err := v.settings.Load().provider(a)
 	if err != nil {

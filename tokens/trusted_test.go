@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"authferry/tokens/oauth"
 )
 
 func TestAuthorizeTrusted(t *testing.T) {
@@ -11,7 +13,7 @@ func TestAuthorizeTrusted(t *testing.T) {
 	ctx := context.Background()
 	trust := Trust{Mailbox: "ME@gmail.com", Name: "second floor", Rules: PasswordRules{MessagesPerHour: 1, Recipients: 2}}
 	g, err := r.AuthorizeTrusted(ctx, trust)
-	if err != nil || g.Mailbox != me || g.User != me || g.Password != trust.Rules || !r.endpoint.use(g.AccessToken) {
+	if err != nil || g.Mailbox != me || g.User != me || g.Password != trust.Rules || !r.endpoint.Use(g.AccessToken) {
 		t.Fatalf("%+v, %v", g, err)
 	}
 	if g.PasswordName != "second floor (trusted network)" {
@@ -44,7 +46,7 @@ func TestAuthorizeTrusted(t *testing.T) {
 	}
 	for _, mailbox := range []string{me, "nobody@example.com"} {
 		_, err := r.AuthorizeTrusted(ctx, Trust{Mailbox: mailbox})
-		if advice, ok := AdviceOf(err); !errors.Is(err, ErrNeedsConsent) || !ok || advice.Fix != "run authferry connect "+mailbox {
+		if advice, ok := oauth.AdviceOf(err); !errors.Is(err, oauth.ErrNeedsConsent) || !ok || advice.Fix != "run authferry connect "+mailbox {
 			t.Errorf("%s: %v, %+v", mailbox, err, advice)
 		}
 	}

@@ -8,19 +8,20 @@ import (
 	"time"
 
 	"authferry/internal/atomicfile"
+	"authferry/tokens/oauth"
 )
 
 // TestFullDisk: a token that was refreshed and cannot be written is neither
 // used nor lost, and is written before anything else once there is room.
 func TestFullDisk(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	before := r.account().Token
 	for range 3 {
-		r.want(ErrUnavailable, "no space left")
+		r.want(oauth.ErrUnavailable, "no space left")
 	}
 	r.wantCalls(1)
 	if r.account().Token.Access != before.Access {
@@ -29,11 +30,11 @@ func TestFullDisk(t *testing.T) {
 	atomicfile.Disk = whole
 	g := r.mustAuthorize()
 	r.wantCalls(1)
-	if !r.endpoint.use(g.AccessToken) || r.account().Token.Access != g.AccessToken || r.account().Token.Refresh == before.Refresh {
+	if !r.endpoint.Use(g.AccessToken) || r.account().Token.Access != g.AccessToken || r.account().Token.Refresh == before.Refresh {
 		t.Error("the token that could not be written was lost")
 	}
 	r.age(0)
-	if !r.endpoint.use(r.mustAuthorize().AccessToken) {
+	if !r.endpoint.Use(r.mustAuthorize().AccessToken) {
 		t.Error("the refresh token that could not be written was lost")
 	}
 }
@@ -42,15 +43,15 @@ func TestFullDisk(t *testing.T) {
 // token is what the next refresh goes by.
 func TestFullDiskForLong(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	r.want(ErrUnavailable, "no space left")
-	r.clock.advance(2 * time.Hour)
-	r.want(ErrUnavailable, "no space left")
+	r.want(oauth.ErrUnavailable, "no space left")
+	r.clock.Advance(2 * time.Hour)
+	r.want(oauth.ErrUnavailable, "no space left")
 	atomicfile.Disk = whole
-	if g := r.mustAuthorize(); !r.endpoint.use(g.AccessToken) {
+	if g := r.mustAuthorize(); !r.endpoint.Use(g.AccessToken) {
 		t.Error("the grant was lost")
 	}
 	r.wantCalls(2)
@@ -62,11 +63,11 @@ func TestFullDiskForLong(t *testing.T) {
 // TestFullDiskUntilClose: stopping the program writes what could not be written.
 func TestFullDiskUntilClose(t *testing.T) {
 	r := newRig(t)
-	r.endpoint.rotate = true
+	r.endpoint.Rotate = true
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	r.want(ErrUnavailable, "no space left")
+	r.want(oauth.ErrUnavailable, "no space left")
 	before := r.account().Token.Refresh
 	atomicfile.Disk = whole
 	if err := r.Close(context.Background()); err != nil {
@@ -76,7 +77,7 @@ func TestFullDiskUntilClose(t *testing.T) {
 		t.Error("the token was lost")
 	}
 	r.age(0)
-	r.want(ErrUnavailable, "shutting down")
+	r.want(oauth.ErrUnavailable, "shutting down")
 }
 
 // TestFullDiskAndConnectedAgain: what a new consent brought is not overwritten
@@ -86,12 +87,12 @@ func TestFullDiskAndConnectedAgain(t *testing.T) {
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	r.want(ErrUnavailable, "no space left")
+	r.want(oauth.ErrUnavailable, "no space left")
 	atomicfile.Disk = whole
-	granted := r.endpoint.grant()
-	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*Provider{"fake": r.provider}}, nil)
+	granted := r.endpoint.Grant()
+	cli := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
 	defer cli.Close(context.Background())
-	if err := cli.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &Token{Access: "a2", Refresh: granted, Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}}); err != nil {
+	if err := cli.Connect(context.Background(), Connection{Mailbox: me, Provider: "fake", Token: &oauth.Token{Access: "a2", Refresh: granted, Minted: time.Now().Add(-time.Hour), Expiry: time.Now()}}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustAuthorize()
@@ -107,7 +108,7 @@ func TestFullDiskAndAnotherProvider(t *testing.T) {
 	p := r.workspace()
 	second := *p
 	second.Name = "second"
-	settings := Settings{Providers: map[string]*Provider{"workspace": p, "second": &second}}
+	settings := Settings{Providers: map[string]*oauth.Provider{"workspace": p, "second": &second}}
 	r.Configure(settings)
 	if err := r.Connect(t.Context(), Connection{Mailbox: me, Provider: "workspace"}); err != nil {
 		t.Fatal(err)
@@ -115,14 +116,14 @@ func TestFullDiskAndAnotherProvider(t *testing.T) {
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	r.want(ErrUnavailable, "no space left")
+	r.want(oauth.ErrUnavailable, "no space left")
 	atomicfile.Disk = whole
 	cli := NewVault(openStore(t, r.dir), settings, nil)
 	defer cli.Close(t.Context())
 	if err := cli.Connect(t.Context(), Connection{Mailbox: me, Provider: "second"}); err != nil {
 		t.Fatal(err)
 	}
-	calls := r.endpoint.asked()
+	calls := r.endpoint.Asked()
 	r.mustAuthorize()
 	r.wantCalls(calls + 1)
 }

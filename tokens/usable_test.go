@@ -28,17 +28,17 @@ func TestUsable(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot be written to") || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
 		t.Errorf("a full disk: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(r.files.dir, ".*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(r.files.Dir, ".*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	gone := r.files.dir + ".gone"
-	if err := os.Rename(r.files.dir, gone); err != nil {
+	gone := r.files.Dir + ".gone"
+	if err := os.Rename(r.files.Dir, gone); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Usable(t.Context()); err == nil || !strings.Contains(err.Error(), "listing the mailboxes") {
 		t.Errorf("a store that is gone: %v", err)
 	}
-	if err := os.Rename(gone, r.files.dir); err != nil {
+	if err := os.Rename(gone, r.files.Dir); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -53,12 +53,12 @@ func TestRefreshesAreCounted(t *testing.T) {
 		status int
 		body   string
 	}{{500, `{}`}, {429, `{}`}, {429, `{}`}, {0, ""}} {
-		r.endpoint.does(nil)
+		r.endpoint.Does(nil)
 		if answer.status != 0 {
-			r.endpoint.answers(answer.status, answer.body)
+			r.endpoint.Answers(answer.status, answer.body)
 		}
 		r.Refresh(t.Context(), me) // a person's: no back-off but an ordered one
-		r.clock.advance(time.Hour)
+		r.clock.Advance(time.Hour)
 	}
 	want := []Refreshes{{"fake", "ok", 1}, {"fake", "outage", 1}, {"fake", "throttled", 2}}
 	if diff := cmp.Diff(want, r.Refreshes(), cmpopts.SortSlices(func(a, b Refreshes) bool { return a.Result < b.Result })); diff != "" {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/tokens/store"
 )
 
 const (
@@ -25,7 +27,7 @@ type uses struct {
 	vault *Vault
 
 	mu      sync.Mutex
-	noted   map[string]map[string]Use // by mailbox and password ID
+	noted   map[string]map[string]store.Use // by mailbox and password ID
 	started bool
 	closed  bool
 	stop    chan struct{}
@@ -33,15 +35,15 @@ type uses struct {
 }
 
 func newUses(v *Vault) *uses {
-	return &uses{vault: v, noted: map[string]map[string]Use{}, stop: make(chan struct{}), done: make(chan struct{})}
+	return &uses{vault: v, noted: map[string]map[string]store.Use{}, stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // note remembers a use; the first one starts the writer.
-func (u *uses) note(mailbox, id string, use Use) {
+func (u *uses) note(mailbox, id string, use store.Use) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.noted[mailbox] == nil {
-		u.noted[mailbox] = map[string]Use{}
+		u.noted[mailbox] = map[string]store.Use{}
 	}
 	u.noted[mailbox][id] = use
 	if !u.started && !u.closed {
@@ -72,7 +74,7 @@ func (u *uses) write() {
 func (u *uses) flush(ctx context.Context) error {
 	u.mu.Lock()
 	noted := u.noted
-	u.noted = map[string]map[string]Use{}
+	u.noted = map[string]map[string]store.Use{}
 	u.mu.Unlock()
 	var errs []error
 	for mailbox, byID := range noted {
@@ -83,10 +85,10 @@ func (u *uses) flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (u *uses) flushMailbox(ctx context.Context, mailbox string, byID map[string]Use) error {
+func (u *uses) flushMailbox(ctx context.Context, mailbox string, byID map[string]store.Use) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
-	err := u.vault.store.Update(ctx, mailbox, func(a *Account) error {
+	err := u.vault.store.Update(ctx, mailbox, func(a *store.Account) error {
 		changed := false
 		for i := range a.Passwords {
 			p := &a.Passwords[i]

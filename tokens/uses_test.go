@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"authferry/tokens/store"
 )
 
 // TestLastUsed: the use of a password is written behind the logins, and once
@@ -18,7 +20,7 @@ func TestLastUsed(t *testing.T) {
 	for _, client := range []string{"first", strings.Repeat("é", 100)} {
 		l := r.login()
 		l.From, l.Client = netip.MustParseAddr("::ffff:192.0.2.77"), client
-		r.clock.advance(time.Second)
+		r.clock.Advance(time.Second)
 		if _, err := r.Authorize(context.Background(), l); err != nil {
 			t.Fatal(err)
 		}
@@ -37,24 +39,24 @@ func TestLastUsed(t *testing.T) {
 	if after := r.account().Token; after.Access != token.Access {
 		t.Error("the token changed")
 	}
-	info := mustStat(t, r.files.path(me, sealedSuffix))
+	info := mustStat(t, r.files.Path(me, store.SealedSuffix))
 	if err := r.uses.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if again := mustStat(t, r.files.path(me, sealedSuffix)); !again.ModTime().Equal(info.ModTime()) {
+	if again := mustStat(t, r.files.Path(me, store.SealedSuffix)); !again.ModTime().Equal(info.ModTime()) {
 		t.Error("written again without a use")
 	}
 	// An older use, noted by a slower process, does not replace a newer one.
-	r.uses.note(me, r.account().Passwords[0].ID, Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
+	r.uses.note(me, r.account().Passwords[0].ID, store.Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
 	// Nor does a use bring back what is gone.
-	r.uses.note("gone@gmail.com", "1", Use{At: used.At})
+	r.uses.note("gone@gmail.com", "1", store.Use{At: used.At})
 	if err := r.uses.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.account().Passwords[0].LastUsed; got.Protocol != "imap" {
 		t.Errorf("%+v", got)
 	}
-	if _, err := r.files.Get(context.Background(), "gone@gmail.com"); !errors.Is(err, ErrNoMailbox) {
+	if _, err := r.files.Get(context.Background(), "gone@gmail.com"); !errors.Is(err, store.ErrNoMailbox) {
 		t.Error(err)
 	}
 }
@@ -76,7 +78,7 @@ func TestLastUsedIsWrittenAtClose(t *testing.T) {
 // TestCloseWaits: a refresh under way is waited for, as long as may be.
 func TestCloseWaits(t *testing.T) {
 	r := newRig(t)
-	arrived, release := r.endpoint.stall()
+	arrived, release := r.endpoint.Stall()
 	defer release()
 	done := make(chan error, 1)
 	go func() {

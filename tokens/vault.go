@@ -14,7 +14,10 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/internal/xoauth2"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // ErrBadLogin: unknown mailbox; wrong, revoked or expired password; wrong network;
@@ -29,7 +32,7 @@ type Login struct {
 	// User as the program sent it: the mailbox in any case, an alias,
 	// user%40host, or with POP3's "recent:" in front.
 	User     string
-	Password Secret
+	Password secret.String
 	Protocol string // "imap", "pop3" or "smtp"
 	From     netip.Addr
 	Client   string // how the program named itself, if it did
@@ -45,8 +48,8 @@ type Grant struct {
 	PasswordName string
 	Password     PasswordRules
 	Trusted      bool // it came without a password: see [Vault.AuthorizeTrusted]
-	Provider     *Provider
-	AccessToken  Secret
+	Provider     *oauth.Provider
+	AccessToken  secret.String
 	// Minted tells a cached token from one that this very login had refreshed:
 	// a cached one that the provider refuses is worth one Renew.
 	Minted bool
@@ -54,7 +57,7 @@ type Grant struct {
 }
 
 // Credentials are what a login to a mail server of the provider sends.
-func (g *Grant) Credentials(e Endpoint) xoauth2.Credentials {
+func (g *Grant) Credentials(e oauth.Endpoint) xoauth2.Credentials {
 	return xoauth2.Credentials{Mechanism: g.Provider.Mechanism, User: g.User, Token: g.AccessToken, Host: e.Host, Port: e.Port}
 }
 
@@ -67,7 +70,7 @@ type PasswordRules struct {
 
 // Vault answers for a store of mailboxes. Create it with [NewVault].
 type Vault struct {
-	store    Store
+	store    store.Store
 	settings atomic.Pointer[Settings]
 	log      *zap.Logger
 	verifier *verifier
@@ -89,7 +92,7 @@ type Vault struct {
 
 // Settings are what a configuration may change while the vault is in use.
 type Settings struct {
-	Providers map[string]*Provider // by name
+	Providers map[string]*oauth.Provider // by name
 	// Aliases are short user names for devices, each standing for a mailbox.
 	Aliases map[string]string
 	// Domains names, by domain, the provider that opens all its mailboxes
@@ -100,7 +103,7 @@ type Settings struct {
 
 // NewVault returns a vault over a store. Close it to write down what it has
 // noted about the use of passwords.
-func NewVault(store Store, s Settings, log *zap.Logger) *Vault {
+func NewVault(store store.Store, s Settings, log *zap.Logger) *Vault {
 	if log == nil {
 		log = zap.NewNop()
 	}
@@ -141,11 +144,11 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 		user = mailbox
 	}
 	a, err := v.store.Get(ctx, mailbox)
-	if errors.Is(err, ErrNoMailbox) {
-		a, err = &Account{Mailbox: mailbox}, nil
+	if errors.Is(err, store.ErrNoMailbox) {
+		a, err = &store.Account{Mailbox: mailbox}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}
 	password, err := v.verifier.verify(ctx, a, l, v.now())
 	if errors.Is(err, ErrBadLogin) {
@@ -154,7 +157,7 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.uses.note(mailbox, password.ID, Use{At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: printable.Prefix(l.Client, mostClient)})
+	v.uses.note(mailbox, password.ID, store.Use{At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: printable.Prefix(l.Client, mostClient)})
 	p, err := s.provider(a)
 	if err != nil {
 		return nil, err
@@ -171,15 +174,15 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 }
 
 // provider is the one an account lives at.
-func (s *Settings) provider(a *Account) (*Provider, error) {
+func (s *Settings) provider(a *store.Account) (*oauth.Provider, error) {
 	p := s.Providers[a.Provider]
 	if a.Provider == "" {
-		return nil, newTokenError(ErrNeedsConsent, a.Mailbox, nil, CauseNoGrant, a.Mailbox+" was removed, with its passwords kept")
+		return nil, oauth.NewError(oauth.ErrNeedsConsent, a.Mailbox, nil, oauth.CauseNoGrant, a.Mailbox+" was removed, with its passwords kept")
 	}
 	if p == nil {
-		return nil, &tokenError{
-			kind: ErrRefused, reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, printable.Quote(a.Provider)),
-			advice: Advice{
+		return nil, &oauth.Error{
+			Kind: oauth.ErrRefused, Reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, printable.Quote(a.Provider)),
+			Advice: oauth.Advice{
 				Words: "the mailbox's provider is no longer in authferry's configuration",
 				Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another one", a.Provider),
 			},
@@ -196,14 +199,14 @@ func (s *Settings) provider(a *Account) (*Provider, error) {
 func (v *Vault) Renew(ctx context.Context, g *Grant) (*Grant, error) {
 	a, err := v.store.Get(ctx, g.Mailbox)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}
 	p, err := v.settings.Load().provider(a)
 	if err != nil {
 		return nil, err
 	}
-	unusable := func(t Token) bool {
-		return t.Access == g.AccessToken || t.left(v.now()) < leastLife
+	unusable := func(t oauth.Token) bool {
+		return t.Access == g.AccessToken || t.Left(v.now()) < leastLife
 	}
 	t := a.Token
 	if unusable(t) {
@@ -217,7 +220,7 @@ func (v *Vault) Renew(ctx context.Context, g *Grant) (*Grant, error) {
 }
 
 // replace waits for a refresh made because the provider refused the token of g.
-func (v *Vault) replace(ctx context.Context, g *Grant, p *Provider, a *Account, unusable func(Token) bool) (Token, error) {
+func (v *Vault) replace(ctx context.Context, g *Grant, p *oauth.Provider, a *store.Account, unusable func(oauth.Token) bool) (oauth.Token, error) {
 	var cooling error
 	v.recall(g.Mailbox, func(m *memory) {
 		m.distrusted = g.AccessToken
@@ -226,14 +229,14 @@ func (v *Vault) replace(ctx context.Context, g *Grant, p *Provider, a *Account, 
 		}
 	})
 	if cooling != nil {
-		return Token{}, cooling
+		return oauth.Token{}, cooling
 	}
 	select {
 	case r := <-v.refresh(g.Mailbox+" "+g.AccessToken.Reveal(), errand{g.Mailbox, a.Provider, p, false, unusable}):
 		got, _ := r.Val.(minted)
 		return got.token, r.Err
 	case <-ctx.Done():
-		return Token{}, leftWaiting(ctx, g.Mailbox)
+		return oauth.Token{}, leftWaiting(ctx, g.Mailbox)
 	}
 }
 
@@ -243,7 +246,7 @@ func (v *Vault) replace(ctx context.Context, g *Grant, p *Provider, a *Account, 
 func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
 	a, err := v.store.Get(ctx, g.Mailbox)
 	if err != nil {
-		return errors.Is(err, ErrNoMailbox)
+		return errors.Is(err, store.ErrNoMailbox)
 	}
 	if a.Provider == "" { // removed, with its passwords kept
 		return true

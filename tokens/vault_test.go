@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 func TestAuthorizeRefreshesOnceForAThousandLogins(t *testing.T) {
@@ -20,7 +23,7 @@ func TestAuthorizeRefreshesOnceForAThousandLogins(t *testing.T) {
 		go func() {
 			<-start
 			g, err := r.authorize()
-			if err == nil && !r.endpoint.use(g.AccessToken) {
+			if err == nil && !r.endpoint.Use(g.AccessToken) {
 				err = errors.New("the token is not good")
 			}
 			errs <- err
@@ -32,7 +35,7 @@ func TestAuthorizeRefreshesOnceForAThousandLogins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := r.endpoint.asked(); n != 1 {
+	if n := r.endpoint.Asked(); n != 1 {
 		t.Errorf("the token endpoint was asked %d times, not once", n)
 	}
 }
@@ -40,7 +43,7 @@ func TestAuthorizeRefreshesOnceForAThousandLogins(t *testing.T) {
 func TestRenewRefreshesOnceForAThousandSessions(t *testing.T) {
 	r := newRig(t)
 	old := r.mustAuthorize()
-	before := r.endpoint.asked()
+	before := r.endpoint.Asked()
 	var all sync.WaitGroup
 	got := make([]string, 1000)
 	for i := range got {
@@ -50,7 +53,7 @@ func TestRenewRefreshesOnceForAThousandSessions(t *testing.T) {
 				got[i] = err.Error()
 				return
 			}
-			got[i] = fmt.Sprintf("%v %v", g.Minted, r.endpoint.use(g.AccessToken) && g.AccessToken != old.AccessToken)
+			got[i] = fmt.Sprintf("%v %v", g.Minted, r.endpoint.Use(g.AccessToken) && g.AccessToken != old.AccessToken)
 		})
 	}
 	all.Wait()
@@ -59,7 +62,7 @@ func TestRenewRefreshesOnceForAThousandSessions(t *testing.T) {
 			t.Fatal(s)
 		}
 	}
-	if n := r.endpoint.asked() - before; n != 1 {
+	if n := r.endpoint.Asked() - before; n != 1 {
 		t.Errorf("the token endpoint was asked %d times, not once", n)
 	}
 }
@@ -106,7 +109,7 @@ func TestRevoked(t *testing.T) {
 	if r.Revoked(ctx, g) || r.Revoked(ctx, s) {
 		t.Error("revoked too soon")
 	}
-	r.clock.advance(2 * time.Hour)
+	r.clock.Advance(2 * time.Hour)
 	if r.Revoked(ctx, g) || !r.Revoked(ctx, s) {
 		t.Error("an expired password keeps its session")
 	}
@@ -124,10 +127,10 @@ func TestRevoked(t *testing.T) {
 	if !r.Revoked(ctx, s) {
 		t.Error("a removed mailbox keeps its session")
 	}
-	if _, err := cli.Account(ctx, me); !errors.Is(err, ErrNoMailbox) || !strings.Contains(err.Error(), "authferry connect") {
+	if _, err := cli.Account(ctx, me); !errors.Is(err, store.ErrNoMailbox) || !strings.Contains(err.Error(), "authferry connect") {
 		t.Errorf("Account: %v", err)
 	}
-	if _, err := cli.Remove(ctx, me, Removal{}); !errors.Is(err, ErrNoMailbox) {
+	if _, err := cli.Remove(ctx, me, Removal{}); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("Remove: %v", err)
 	}
 }
@@ -137,20 +140,20 @@ func TestRevoked(t *testing.T) {
 func TestStoreOutOfPlace(t *testing.T) {
 	r := newRig(t)
 	g := r.mustAuthorize()
-	if err := os.Rename(r.files.dir, r.files.dir+".away"); err != nil {
+	if err := os.Rename(r.files.Dir, r.files.Dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	r.want(ErrUnavailable, "")
+	r.want(oauth.ErrUnavailable, "")
 	if r.Revoked(t.Context(), g) {
 		t.Error("the session is revoked")
 	}
-	if _, err := r.files.Get(t.Context(), me); errors.Is(err, ErrNoMailbox) || !strings.Contains(err.Error(), "mounted") {
+	if _, err := r.files.Get(t.Context(), me); errors.Is(err, store.ErrNoMailbox) || !strings.Contains(err.Error(), "mounted") {
 		t.Errorf("Get: %v", err)
 	}
-	if _, err := r.files.Get(t.Context(), strings.Repeat("x", maxName+1)); !errors.Is(err, ErrNoMailbox) {
+	if _, err := r.files.Get(t.Context(), strings.Repeat("x", store.MaxName+1)); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("Get of a name that no file can have: %v", err)
 	}
-	if err := os.Rename(r.files.dir+".away", r.files.dir); err != nil {
+	if err := os.Rename(r.files.Dir+".away", r.files.Dir); err != nil {
 		t.Fatal(err)
 	}
 	r.mustAuthorize()
@@ -174,16 +177,16 @@ func TestConfigureKeepsLoginsGoing(t *testing.T) {
 }
 
 func TestBuiltin(t *testing.T) {
-	one, two := Builtin(), Builtin()
+	one, two := oauth.Builtin(), oauth.Builtin()
 	one["gmail"].Scopes[0] = "changed"
 	if two["gmail"].Scopes[0] != "https://mail.google.com/" {
 		t.Error("the built-in providers are shared")
 	}
 	for name, p := range two {
-		if p.Name != name || p.ClientID != "" || !p.ClientSecret.Empty() || p.Mechanism != "XOAUTH2" || p.RefreshAhead != DefaultRefreshAhead {
+		if p.Name != name || p.ClientID != "" || !p.ClientSecret.Empty() || p.Mechanism != "XOAUTH2" || p.RefreshAhead != oauth.DefaultRefreshAhead {
 			t.Errorf("%s: %+v", name, p)
 		}
-		for _, e := range []Endpoint{p.IMAP, p.POP3, p.SMTP} {
+		for _, e := range []oauth.Endpoint{p.IMAP, p.POP3, p.SMTP} {
 			if e.Host == "" || e.Port == 0 {
 				t.Errorf("%s: %+v", name, e)
 			}
@@ -199,8 +202,8 @@ func TestBuiltin(t *testing.T) {
 func BenchmarkAuthorizeCached(b *testing.B) {
 	r := newRig(b)
 	r.mustAuthorize()
-	path := r.files.path(me, sealedSuffix)
-	past := time.Now().Add(-2 * settle)
+	path := r.files.Path(me, store.SealedSuffix)
+	past := time.Now().Add(-2 * store.Settle)
 	if err := os.Chtimes(path, past, past); err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,9 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // Cost of argon2id: OWASP's second choice for servers (19 MiB, two passes). What
@@ -34,7 +37,7 @@ const (
 
 // verifier checks local passwords.
 type verifier struct {
-	key Secret // made at start: what is remembered is worth nothing elsewhere
+	key secret.String // made at start: what is remembered is worth nothing elsewhere
 	// turns bounds the verifications in flight, each of which takes argonMemory.
 	turns chan struct{}
 	wait  time.Duration
@@ -45,22 +48,22 @@ type verifier struct {
 	verified atomic.Int64 // verifications so far
 
 	mu         sync.Mutex
-	remembered map[Secret]struct{}
+	remembered map[secret.String]struct{}
 }
 
 func newVerifier() *verifier {
 	return &verifier{
-		key: Secret(randomBytes(32)), turns: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: argonWait,
-		remembered: map[Secret]struct{}{},
+		key: secret.String(secret.RandomBytes(32)), turns: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: argonWait,
+		remembered: map[secret.String]struct{}{},
 	}
 }
 
 // verify finds the password of an account that a login may use. An account
 // without passwords, such as one that does not exist, costs as much as one
 // with a password that is not the one given.
-func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Time) (*Password, error) {
+func (c *verifier) verify(ctx context.Context, a *store.Account, l Login, now time.Time) (*store.Password, error) {
 	refusal := ""
-	consider := func(p *Password) bool {
+	consider := func(p *store.Password) bool {
 		why := forbids(p, l, now)
 		if why != "" && refusal == "" {
 			refusal = fmt.Sprintf("password %q %s", p.Name, why)
@@ -79,7 +82,7 @@ func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Tim
 			return nil, err
 		}
 	}
-	if refusal == "" && !a.held() {
+	if refusal == "" && !a.Held() {
 		refusal = fmt.Sprintf("there is no mailbox %s", printable.Quote(a.Mailbox))
 	}
 	if refusal == "" {
@@ -90,7 +93,7 @@ func (c *verifier) verify(ctx context.Context, a *Account, l Login, now time.Tim
 
 // matchGenerated finds the first generated password that is the given one and
 // may be used.
-func matchGenerated(a *Account, given Secret, consider func(*Password) bool) (found *Password) {
+func matchGenerated(a *store.Account, given secret.String, consider func(*store.Password) bool) (found *store.Password) {
 	folded, compared := foldGenerated(given), false
 	for i := range a.Passwords {
 		p := &a.Passwords[i]
@@ -98,18 +101,18 @@ func matchGenerated(a *Account, given Secret, consider func(*Password) bool) (fo
 			continue
 		}
 		compared = true
-		if equal(keyedHash(p.Key, folded), p.Hash) && consider(p) && found == nil {
+		if secret.Equal(keyedHash(p.Key, folded), p.Hash) && consider(p) && found == nil {
 			found = p
 		}
 	}
 	if !compared {
-		_ = equal(keyedHash(dummyKey, folded), dummyKey)
+		_ = secret.Equal(keyedHash(dummyKey, folded), dummyKey)
 	}
 	return found
 }
 
 // seen notes how many chosen passwords an account has.
-func (c *verifier) seen(a *Account) {
+func (c *verifier) seen(a *store.Account) {
 	n := int32(0)
 	for i := range a.Passwords {
 		if !a.Passwords[i].Argon2.Empty() {
@@ -122,7 +125,7 @@ func (c *verifier) seen(a *Account) {
 
 // matchChosen does the same for chosen passwords. spent is how many argon2
 // verifications it cost.
-func (c *verifier) matchChosen(ctx context.Context, a *Account, given Secret, consider func(*Password) bool) (found *Password, spent int, err error) {
+func (c *verifier) matchChosen(ctx context.Context, a *store.Account, given secret.String, consider func(*store.Password) bool) (found *store.Password, spent int, err error) {
 	c.seen(a)
 	for i := range a.Passwords {
 		p := &a.Passwords[i]
@@ -148,11 +151,11 @@ func (c *verifier) matchChosen(ctx context.Context, a *Account, given Secret, co
 
 // mark is what is remembered of a password that was right. It covers what the
 // account keeps of it, so a password that was changed is not remembered.
-func (c *verifier) mark(p *Password, given Secret) Secret {
-	return keyedHash(c.key, Secret(p.ID+"\x00")+p.Argon2+"\x00"+given)
+func (c *verifier) mark(p *store.Password, given secret.String) secret.String {
+	return keyedHash(c.key, secret.String(p.ID+"\x00")+p.Argon2+"\x00"+given)
 }
 
-func (c *verifier) remembers(p *Password, given Secret) bool {
+func (c *verifier) remembers(p *store.Password, given secret.String) bool {
 	mark := c.mark(p, given)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,7 +163,7 @@ func (c *verifier) remembers(p *Password, given Secret) bool {
 	return ok
 }
 
-func (c *verifier) remember(p *Password, given Secret) {
+func (c *verifier) remember(p *store.Password, given secret.String) {
 	mark := c.mark(p, given)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,7 +178,7 @@ func (c *verifier) remember(p *Password, given Secret) {
 
 // argon2 verifies a password when its turn comes. That it does not come in time
 // says nothing of the password.
-func (c *verifier) argon2(ctx context.Context, phc, given Secret) (bool, error) {
+func (c *verifier) argon2(ctx context.Context, phc, given secret.String) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.wait)
 	defer cancel()
 	select {
@@ -183,36 +186,36 @@ func (c *verifier) argon2(ctx context.Context, phc, given Secret) (bool, error) 
 		defer func() { <-c.turns }()
 		c.verified.Add(1)
 	case <-ctx.Done():
-		return false, fmt.Errorf("%w: too many passwords to verify at once: %w", ErrUnavailable, ctx.Err())
+		return false, fmt.Errorf("%w: too many passwords to verify at once: %w", oauth.ErrUnavailable, ctx.Err())
 	}
 	return matchArgon2(phc, given)
 }
 
 var (
-	dummyKey    = Secret(randomBytes(32))
-	dummyArgon2 = phc(randomBytes(argonSaltLen), randomBytes(argonKeyLen))
+	dummyKey    = secret.String(secret.RandomBytes(32))
+	dummyArgon2 = phc(secret.RandomBytes(argonSaltLen), secret.RandomBytes(argonKeyLen))
 )
 
 // hashArgon2 makes the PHC string of a password.
-func hashArgon2(password Secret) Secret {
-	salt := randomBytes(argonSaltLen)
+func hashArgon2(password secret.String) secret.String {
+	salt := secret.RandomBytes(argonSaltLen)
 	return phc(salt, argon2.IDKey([]byte(password.Reveal()), salt, argonTime, argonMemory, argonThreads, argonKeyLen))
 }
 
-func phc(salt, hash []byte) Secret {
+func phc(salt, hash []byte) secret.String {
 	b64 := base64.RawStdEncoding
-	return Secret(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+	return secret.String(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
 		argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(hash)))
 }
 
 // matchArgon2 verifies a password against a PHC string. A string that cannot be
 // read is a fault of ours, not a wrong password.
-func matchArgon2(phc, given Secret) (bool, error) {
+func matchArgon2(phc, given secret.String) (bool, error) {
 	var version int
 	var memory, passes uint32
 	var threads uint8
 	parts := strings.Split(phc.Reveal(), "$")
-	broken := fmt.Errorf("%w: the verifier of a password is damaged: revoke it and add it again", ErrUnavailable)
+	broken := fmt.Errorf("%w: the verifier of a password is damaged: revoke it and add it again", oauth.ErrUnavailable)
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
 		return false, broken
 	}
@@ -231,5 +234,5 @@ func matchArgon2(phc, given Secret) (bool, error) {
 		return false, broken
 	}
 	made := argon2.IDKey([]byte(given.Reveal()), salt, passes, memory, threads, uint32(len(hash)))
-	return equal(Secret(made), Secret(hash)), nil
+	return secret.Equal(secret.String(made), secret.String(hash)), nil
 }

@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen,
@@ -26,24 +30,24 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	for range cap(c.turns) {
 		c.turns <- struct{}{}
 	}
-	try := func(a *Account, given Secret, protocol string) error {
+	try := func(a *store.Account, given secret.String, protocol string) error {
 		_, err := c.verify(context.Background(), a, Login{Password: given, Protocol: protocol}, time.Now())
 		return err
 	}
-	unknown := &Account{Mailbox: "nobody@gmail.com"}
-	cheap := &Account{Mailbox: me, Provider: "p", Passwords: []Password{generated}}
-	costly := &Account{Mailbox: me, Provider: "p", Passwords: []Password{chosen}}
+	unknown := &store.Account{Mailbox: "nobody@gmail.com"}
+	cheap := &store.Account{Mailbox: me, Provider: "p", Passwords: []store.Password{generated}}
+	costly := &store.Account{Mailbox: me, Provider: "p", Passwords: []store.Password{chosen}}
 	if err := try(unknown, "x", "imap"); !errors.Is(err, ErrBadLogin) {
 		t.Errorf("before: %v", err)
 	}
-	if err := try(costly, "a chosen password", "imap"); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBadLogin) {
+	if err := try(costly, "a chosen password", "imap"); !errors.Is(err, oauth.ErrUnavailable) || errors.Is(err, ErrBadLogin) {
 		t.Errorf("a right password that waits too long: %v, not ErrUnavailable", err)
 	}
 	for name, err := range map[string]error{
 		"unknown mailbox": try(unknown, "x", "imap"), "wrong password": try(cheap, "x", "imap"),
 		"wrong protocol": try(cheap, shown, "smtp"), "wrong chosen password": try(costly, "x", "imap"),
 	} {
-		if !errors.Is(err, ErrUnavailable) {
+		if !errors.Is(err, oauth.ErrUnavailable) {
 			t.Errorf("%s: %v: it cost nothing", name, err)
 		}
 	}
@@ -52,7 +56,7 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	}
 	<-c.turns
 	c.wait = argonWait
-	for name, want := range map[*Account]string{unknown: "there is no mailbox", cheap: "wrong password", costly: "wrong password"} {
+	for name, want := range map[*store.Account]string{unknown: "there is no mailbox", cheap: "wrong password", costly: "wrong password"} {
 		if err := try(name, "x", "imap"); !errors.Is(err, ErrBadLogin) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)
 		}
@@ -69,14 +73,14 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 
 func TestVerifierRemembersBoundedly(t *testing.T) {
 	c := newVerifier()
-	p := &Password{ID: "1", Argon2: dummyArgon2}
+	p := &store.Password{ID: "1", Argon2: dummyArgon2}
 	for i := range mostRemembered + 100 {
-		c.remember(p, Secret(fmt.Sprint(i)))
+		c.remember(p, secret.String(fmt.Sprint(i)))
 	}
 	if n := len(c.remembered); n != mostRemembered {
 		t.Errorf("%d remembered", n)
 	}
-	if !c.remembers(p, Secret(fmt.Sprint(mostRemembered+99))) {
+	if !c.remembers(p, secret.String(fmt.Sprint(mostRemembered+99))) {
 		t.Error("the last one is not remembered")
 	}
 }
@@ -88,7 +92,7 @@ func TestMatchArgon2(t *testing.T) {
 	if right, err := matchArgon2(known, "password"); err != nil || !right {
 		t.Errorf("a known hash: %v, %v", right, err)
 	}
-	for _, damaged := range []Secret{
+	for _, damaged := range []secret.String{
 		"", "x", "$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"$argon2id$v=16$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
@@ -97,7 +101,7 @@ func TestMatchArgon2(t *testing.T) {
 		"$argon2id$v=19$m=65536,t=2,p=1$!$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$!",
 	} {
-		if right, err := matchArgon2(damaged, "password"); right || !errors.Is(err, ErrUnavailable) {
+		if right, err := matchArgon2(damaged, "password"); right || !errors.Is(err, oauth.ErrUnavailable) {
 			t.Errorf("%s: %v, %v", damaged.Reveal(), right, err)
 		}
 	}

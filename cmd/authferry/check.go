@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/address"
 	"authferry/internal/check"
 	"authferry/internal/config"
-	"authferry/internal/address"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/internal/server"

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/internal/server"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // completeArguments has the shell complete every MAILBOX, by the words of the
@@ -49,7 +49,7 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 }
 
 func completeProviders(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	names := slices.Sorted(maps.Keys(tokens.Builtin()))
+	names := slices.Sorted(maps.Keys(oauth.Builtin()))
 	if c, err := configFor(cmd); err == nil {
 		names = slices.Sorted(maps.Keys(c.Settings.Providers))
 	}

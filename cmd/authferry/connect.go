@@ -13,10 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/internal/config"
 	"authferry/internal/address"
+	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // connectFlags are how a person wants to get to the consent page.
@@ -81,8 +83,8 @@ a command), the mailbox is tried and kept at once.`,
 type visit struct {
 	cmd      *cobra.Command
 	vault    *tokens.Vault
-	provider *tokens.Provider
-	flow     tokens.Flow
+	provider *oauth.Provider
+	flow     oauth.Flow
 	mailbox  string
 	signIn   string // whose grant it will be, if not the mailbox's own
 }
@@ -94,7 +96,7 @@ func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config.Config, vau
 		return nil, hint.Usage(err, "connect takes the whole address, such as you@gmail.com")
 	}
 	account, err := vault.Account(ctx, mailbox)
-	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+	if err != nil && !errors.Is(err, store.ErrNoMailbox) {
 		return nil, err
 	}
 	p, err := chooseProvider(c, account, mailbox, f.provider)
@@ -103,7 +105,7 @@ func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config.Config, vau
 	}
 	v := &visit{cmd: cmd, vault: vault, provider: p, flow: config.FlowName(p.Flow), mailbox: mailbox}
 	if f.device {
-		v.flow = tokens.FlowDeviceCode
+		v.flow = oauth.FlowDeviceCode
 		if !p.Flow.NeedsPerson() {
 			return nil, hint.Usage(fmt.Errorf("nobody signs in to %s, whose flow is %s", p.Name, p.Flow), "leave --device out")
 		}
@@ -117,7 +119,7 @@ func prepareVisit(ctx context.Context, cmd *cobra.Command, c *config.Config, vau
 
 // readSignIn finds out who is to sign in. Whoever did before will again: a
 // shared mailbox stays one.
-func (v *visit) readSignIn(account *tokens.Account, named string) error {
+func (v *visit) readSignIn(account *store.Account, named string) error {
 	switch {
 	case named == "" && account != nil && account.Provider == v.provider.Name && v.flow.NeedsPerson():
 		v.signIn = account.SignIn
@@ -148,14 +150,14 @@ func (v *visit) connect(ctx context.Context, f connectFlags) error {
 	switch {
 	case !v.flow.NeedsPerson():
 		return v.byItself(ctx)
-	case v.flow == tokens.FlowDeviceCode:
+	case v.flow == oauth.FlowDeviceCode:
 		return v.byCode(ctx)
 	}
 	return v.byPage(ctx, f)
 }
 
 // keep proves a grant and keeps it.
-func (v *visit) keep(ctx context.Context, t *tokens.Token) error {
+func (v *visit) keep(ctx context.Context, t *oauth.Token) error {
 	// First, since a box left unticked looks like a wrong account at the login.
 	if err := v.provider.CheckGrant(t); err != nil {
 		return hint.New(fmt.Errorf("connecting %s: %w", v.mailbox, err), "nothing was changed; run this again")
@@ -175,7 +177,7 @@ func (v *visit) keep(ctx context.Context, t *tokens.Token) error {
 }
 
 // farewell says what there is now and what comes next.
-func farewell(cmd *cobra.Command, mailbox string, t *tokens.Token) {
+func farewell(cmd *cobra.Command, mailbox string, t *oauth.Token) {
 	errs := cmd.ErrOrStderr()
 	fmt.Fprintf(errs, "Connected %s.\n", mailbox)
 	if end := given(t.RefreshExpiry); end != nil {
@@ -185,7 +187,7 @@ func farewell(cmd *cobra.Command, mailbox string, t *tokens.Token) {
 }
 
 // chooseProvider is where a mailbox is, as far as can be told without asking.
-func chooseProvider(c *config.Config, account *tokens.Account, mailbox, named string) (*tokens.Provider, error) {
+func chooseProvider(c *config.Config, account *store.Account, mailbox, named string) (*oauth.Provider, error) {
 	providers := c.Settings.Providers
 	_, domain, _ := address.Split(mailbox)
 	switch {
@@ -211,7 +213,7 @@ func chooseProvider(c *config.Config, account *tokens.Account, mailbox, named st
 func unknownProvider(c *config.Config, name string) error {
 	err := fmt.Errorf("no provider %q in %s", name, c.File)
 	known := slices.Sorted(maps.Keys(c.Settings.Providers))
-	if tokens.Builtin()[name] != nil {
+	if oauth.Builtin()[name] != nil {
 		return hint.Usage(err, "add [provider.%s] with your OAuth client to it; config.example.toml shows how", name)
 	}
 	if n := hint.Suggest(name, known); n != "" {

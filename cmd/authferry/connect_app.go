@@ -10,7 +10,7 @@ import (
 
 	"authferry/internal/hint"
 	"authferry/proxy"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // byItself connects a mailbox that nobody has to sign in to.
@@ -20,8 +20,8 @@ func (v *visit) byItself(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return errInterrupted
 	case err != nil:
-		advice := adviceHint(tokens.CauseOf(err), v.mailbox, v.provider)
-		if errors.Is(err, tokens.ErrUnavailable) && v.flow != tokens.FlowTokenCommand {
+		advice := adviceHint(oauth.CauseOf(err), v.mailbox, v.provider)
+		if errors.Is(err, oauth.ErrUnavailable) && v.flow != oauth.FlowTokenCommand {
 			advice = "nothing was kept; try again later"
 		}
 		return hint.New(err, "%s", advice)
@@ -32,13 +32,13 @@ func (v *visit) byItself(ctx context.Context) error {
 // tellEnrolled tells of a mailbox that its first password enrolled, and tries
 // whether its provider lets it in. A failure may well be somebody's to mend
 // later: the password stays.
-func tellEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *tokens.Provider) {
+func tellEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *oauth.Provider) {
 	errs := cmd.ErrOrStderr()
 	fmt.Fprintf(errs, "\nEnrolled %s: [provider.%s] opens the mailboxes of its domain.\n", mailbox, p.Name)
 	var advice string
 	token, err := p.Mint(ctx, mailbox)
 	if err != nil {
-		advice = adviceHint(tokens.CauseOf(err), mailbox, p)
+		advice = adviceHint(oauth.CauseOf(err), mailbox, p)
 	} else if err = proxy.Prove(ctx, proxy.Claim{Mailbox: mailbox, Provider: p, Token: token}); errors.As(err, new(*proxy.NotGood)) {
 		advice, err = openedByNobody(mailbox, p), errors.Unwrap(err)
 	}

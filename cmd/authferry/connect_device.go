@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // byCode has a person type a code on any device: RFC 8628.
@@ -36,7 +36,7 @@ func (v *visit) byCode(ctx context.Context) error {
 }
 
 // await waits for the code to be typed, and says now and then that it does.
-func (v *visit) await(ctx context.Context, errs io.Writer, device *tokens.Device) (token *tokens.Token, err error) {
+func (v *visit) await(ctx context.Context, errs io.Writer, device *oauth.Device) (token *oauth.Token, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

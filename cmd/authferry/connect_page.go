@@ -8,13 +8,13 @@ import (
 
 	"github.com/cli/browser"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // byPage is a visit to the consent page: prepare it, send a person there, wait
 // for the answer.
 func (v *visit) byPage(ctx context.Context, f connectFlags) error {
-	loopback, err := tokens.ListenLoopbackAt(v.provider.RedirectHost, f.listenPort)
+	loopback, err := oauth.ListenLoopbackAt(v.provider.RedirectHost, f.listenPort)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (v *visit) byPage(ctx context.Context, f connectFlags) error {
 		return err
 	}
 	v.invite(consent.URL, loopback.URL, f.noBrowser)
-	return finish(ctx, v.cmd, consent, loopback, func(t *tokens.Token) error { return v.keep(ctx, t) })
+	return finish(ctx, v.cmd, consent, loopback, func(t *oauth.Token) error { return v.keep(ctx, t) })
 }
 
 // invite sends a person to the consent page. The address is alone on its line

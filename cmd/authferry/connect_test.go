@@ -7,22 +7,24 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 func TestChooseProvider(t *testing.T) {
-	provider := func(names ...string) map[string]*tokens.Provider {
-		list := map[string]*tokens.Provider{}
+	provider := func(names ...string) map[string]*oauth.Provider {
+		list := map[string]*oauth.Provider{}
 		for _, name := range names {
-			list[name] = &tokens.Provider{Name: name}
+			list[name] = &oauth.Provider{Name: name}
 		}
 		return list
 	}
 	domains := map[string]string{"example.com": "workspace"}
-	connected := &tokens.Account{Mailbox: "you@example.org", Provider: "microsoft"}
+	connected := &store.Account{Mailbox: "you@example.org", Provider: "microsoft"}
 	for _, test := range []struct {
 		name      string
-		providers map[string]*tokens.Provider
-		account   *tokens.Account
+		providers map[string]*oauth.Provider
+		account   *store.Account
 		mailbox   string
 		named     string
 		want      string // a provider, or what is said instead
@@ -32,7 +34,7 @@ func TestChooseProvider(t *testing.T) {
 		{"of another domain", provider("gmail", "workspace"), nil, "you@not-example.com", "", "gmail"},
 		{"the one it had", provider("gmail", "microsoft"), connected, "you@example.org", "", "microsoft"},
 		{"the one it had is gone", provider("gmail"), connected, "you@example.org", "", `no provider "microsoft"`},
-		{"its passwords were kept", provider("gmail", "microsoft"), &tokens.Account{}, "you@example.org", "", "gmail"},
+		{"its passwords were kept", provider("gmail", "microsoft"), &store.Account{}, "you@example.org", "", "gmail"},
 		{"gmail", provider("gmail", "microsoft"), nil, "you@example.org", "", "gmail"},
 		{"the only one", provider("dovecot"), nil, "you@example.org", "", "dovecot"},
 		{"one of several", provider("dovecot", "microsoft"), nil, "you@example.org", "", "could be at any of dovecot, microsoft"},

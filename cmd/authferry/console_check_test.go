@@ -5,7 +5,7 @@ import (
 
 	"authferry/internal/check"
 	"authferry/internal/config"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // TestConsoleChecksAMailbox: the test of a mailbox goes all the way, on the store
@@ -37,7 +37,7 @@ func TestClientOfADesktop(t *testing.T) {
 		`{"installed":{"client_id":"id","client_secret":"s"}}`: true,
 		`{"web":{"client_id":"id","client_secret":"s"}}`:       false,
 	} {
-		p := &tokens.Provider{LoopbackOnly: !want}
+		p := &oauth.Provider{LoopbackOnly: !want}
 		if err := config.ParseClientFile([]byte(content), p); err != nil || p.LoopbackOnly != want {
 			t.Errorf("%s: %v, %v", content, p.LoopbackOnly, err)
 		}

@@ -20,8 +20,10 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/config/document"
 	"authferry/internal/logging"
+	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 const (
@@ -102,7 +104,7 @@ type show struct {
 	gmail    *demo.Provider
 	service  *server.Server
 	level    zap.AtomicLevel
-	password tokens.Secret // of demoMailbox
+	password secret.String // of demoMailbox
 	console  bool          // there is one
 }
 
@@ -183,7 +185,7 @@ func demoAddress(port int, usual bool) string {
 // makes a local password.
 func (s *show) connect(ctx context.Context, c *config.Config) error {
 	p := c.Settings.Providers["gmail"]
-	loopback, err := tokens.ListenLoopback(p.RedirectHost)
+	loopback, err := oauth.ListenLoopback(p.RedirectHost)
 	if err != nil {
 		return err
 	}

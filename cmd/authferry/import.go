@@ -16,11 +16,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"authferry/internal/config"
 	"authferry/internal/address"
+	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/importer"
 	"authferry/internal/logging"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -41,7 +42,7 @@ type imported struct {
 	accounts []importer.Account
 	domains  []importer.Domain
 	listen   string // a suggestion for the configuration
-	password tokens.Secret
+	password secret.String
 }
 
 // formats read the files of other programs, by the name they go by.

@@ -16,7 +16,9 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/importer"
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // mover brings what was imported under our roof.
@@ -32,7 +34,7 @@ type mover struct {
 // move prints the providers that are not configured yet, and keeps the grants
 // of those that are. What goes wrong with one mailbox keeps no other back.
 func (m *mover) move(ctx context.Context, format string) error {
-	providers := make([]*tokens.Provider, len(m.accounts)) // nil: not configured yet, or no use
+	providers := make([]*oauth.Provider, len(m.accounts)) // nil: not configured yet, or no use
 	var problems []error
 	for i, a := range m.accounts {
 		p, err := m.providerOf(&a, format)
@@ -78,7 +80,7 @@ func (m *mover) move(ctx context.Context, format string) error {
 
 // providerOf finds the configured provider of an account; nil if there is none
 // and its file tells enough to add one.
-func (m *mover) providerOf(a *importer.Account, format string) (*tokens.Provider, error) {
+func (m *mover) providerOf(a *importer.Account, format string) (*oauth.Provider, error) {
 	if a.Problem != "" {
 		return nil, errors.New(a.Problem)
 	}
@@ -107,7 +109,7 @@ func (m *mover) providerOf(a *importer.Account, format string) (*tokens.Provider
 	return nil, nil
 }
 
-func (m *mover) configured(p *importer.Provider) *tokens.Provider {
+func (m *mover) configured(p *importer.Provider) *oauth.Provider {
 	for _, name := range slices.Sorted(maps.Keys(m.config.Settings.Providers)) {
 		if q := m.config.Settings.Providers[name]; p.Is(q) {
 			return q
@@ -183,7 +185,7 @@ func (m *mover) writeSecrets(e *importer.Entry) (err error) {
 // writeSecret puts a secret into a file, and returns the path that it has for
 // others: a command of root's has gone into the directory, whose path its owner
 // may not be able to walk.
-func (m *mover) writeSecret(name string, secret tokens.Secret) (path string, err error) {
+func (m *mover) writeSecret(name string, secret secret.String) (path string, err error) {
 	path, here := filepath.Join(m.config.StoreDir, name), filepath.Join(m.config.Store, name)
 	content := secret.Reveal() + "\n"
 	old, err := os.ReadFile(here)

@@ -7,17 +7,20 @@ import (
 	"slices"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/importer"
-	"authferry/internal/address"
+	"authferry/internal/secret"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // take proves the grant of one mailbox and keeps it, with the password that
 // mail programs are used to.
-func (m *mover) take(ctx context.Context, a importer.Account, p *tokens.Provider, format string) error {
+func (m *mover) take(ctx context.Context, a importer.Account, p *oauth.Provider, format string) error {
 	mailbox, _ := m.vault.Canonical(a.Mailbox)
 	if err := address.Check(mailbox); err != nil {
 		return hint.Usage(err, "import takes whole addresses, such as you@gmail.com")
@@ -42,12 +45,12 @@ func (m *mover) take(ctx context.Context, a importer.Account, p *tokens.Provider
 }
 
 // keepProved keeps a grant that can be refreshed and opens the mailbox.
-func keepProved(ctx context.Context, v *visit, refresh tokens.Secret) error {
+func keepProved(ctx context.Context, v *visit, refresh secret.String) error {
 	t, err := v.provider.Redeem(ctx, refresh)
 	switch {
-	case errors.Is(err, tokens.ErrNeedsConsent):
+	case errors.Is(err, oauth.ErrNeedsConsent):
 		return hint.New(fmt.Errorf("the provider takes this grant no more: %w", err), "sign in anew: authferry connect %s --provider %s", v.mailbox, v.provider.Name)
-	case errors.Is(err, tokens.ErrRefused):
+	case errors.Is(err, oauth.ErrRefused):
 		return fmt.Errorf("the grant could not be tried out: %w", err)
 	case err != nil:
 		return hint.New(fmt.Errorf("the grant could not be tried out, and is not kept: %w", err), "try again, or add --no-check to keep it untried")
@@ -70,10 +73,10 @@ func (v *visit) explainRefused(err error) error {
 // the one good token there is would be lost with this process. So it is kept
 // before it is tried out, unless a live one is in its place, and taken out again
 // only if it turns out to be somebody else's.
-func (v *visit) keepRenewed(ctx context.Context, t *tokens.Token) error {
+func (v *visit) keepRenewed(ctx context.Context, t *oauth.Token) error {
 	fmt.Fprintf(v.cmd.ErrOrStderr(), "authferry: warning: %s renewed the grant of %s; the program it is from may have to sign in anew\n", v.provider.Name, v.mailbox)
 	was, err := v.vault.Account(ctx, v.mailbox)
-	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) || err == nil && was.Provider != "" && was.Dead == nil {
+	if err != nil && !errors.Is(err, store.ErrNoMailbox) || err == nil && was.Provider != "" && was.Dead == nil {
 		return v.explainRefused(v.keep(ctx, t))
 	}
 	// Whatever it lacks, it is the only one.
@@ -101,7 +104,7 @@ func (v *visit) keepRenewed(ctx context.Context, t *tokens.Token) error {
 
 // undo puts a mailbox back as it was before a grant was kept, nil if there was
 // none. That grant is not given back: it is somebody's, and may be in use.
-func (v *visit) undo(ctx context.Context, was *tokens.Account) error {
+func (v *visit) undo(ctx context.Context, was *store.Account) error {
 	if was != nil && was.Provider != "" {
 		old := was.Token
 		return v.vault.Connect(ctx, tokens.Connection{Mailbox: v.mailbox, SignIn: was.SignIn, Provider: was.Provider, Token: &old, Untried: true})
@@ -112,9 +115,9 @@ func (v *visit) undo(ctx context.Context, was *tokens.Account) error {
 
 // keepUnproved keeps a grant as it is, but not in place of one: that might be
 // the better one.
-func (m *mover) keepUnproved(ctx context.Context, v *visit, refresh tokens.Secret) error {
+func (m *mover) keepUnproved(ctx context.Context, v *visit, refresh secret.String) error {
 	a, err := m.vault.Account(ctx, v.mailbox)
-	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+	if err != nil && !errors.Is(err, store.ErrNoMailbox) {
 		return err
 	}
 	if err == nil && a.Provider != "" && a.Dead == nil {
@@ -122,7 +125,7 @@ func (m *mover) keepUnproved(ctx context.Context, v *visit, refresh tokens.Secre
 	}
 	c := tokens.Connection{Mailbox: v.mailbox, Provider: v.provider.Name}
 	if v.provider.Flow.NeedsPerson() {
-		c.Token, c.Untried = &tokens.Token{Refresh: refresh}, true
+		c.Token, c.Untried = &oauth.Token{Refresh: refresh}, true
 	}
 	if err := m.vault.Connect(ctx, c); err != nil {
 		return err
@@ -137,7 +140,7 @@ func (m *mover) keepPassword(ctx context.Context, mailbox, name string) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(a.Passwords, func(p tokens.Password) bool { return p.Name == name }) {
+	if slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return p.Name == name }) {
 		fmt.Fprintf(m.cmd.ErrOrStderr(), "%s has a password named %q already; it stays as it is.\n", mailbox, name)
 		return nil
 	}

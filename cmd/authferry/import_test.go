@@ -15,7 +15,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // cmdOld writes what another program would keep of a mailbox that had been
@@ -51,8 +52,8 @@ func (s *stage) cmdOld(ts *testscript.TestScript, args []string) error {
 
 // signIn gives consent, as to the other program.
 func (s *stage) signIn(mailbox string) (refresh string, err error) {
-	p := tokens.Builtin()["gmail"]
-	p.AuthURL, p.TokenURL, p.ClientID, p.ClientSecret = s.gmail.AuthURL, s.gmail.TokenURL, s.gmail.ClientID, tokens.Secret(s.gmail.ClientSecret)
+	p := oauth.Builtin()["gmail"]
+	p.AuthURL, p.TokenURL, p.ClientID, p.ClientSecret = s.gmail.AuthURL, s.gmail.TokenURL, s.gmail.ClientID, secret.String(s.gmail.ClientSecret)
 	consent, err := p.NewConsent("http://127.0.0.1:1/", mailbox)
 	if err != nil {
 		return "", err

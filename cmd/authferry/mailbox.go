@@ -15,6 +15,7 @@ import (
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 func mailboxCommand() *cobra.Command {
@@ -65,7 +66,7 @@ func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault,
 	views := []mailboxView{}
 	for _, name := range names {
 		a, err := vault.Account(ctx, name)
-		if errors.Is(err, tokens.ErrNoMailbox) { // removed meanwhile
+		if errors.Is(err, store.ErrNoMailbox) { // removed meanwhile
 			continue
 		}
 		if err != nil {
@@ -186,7 +187,7 @@ func removeMailbox(ctx context.Context, cmd *cobra.Command, c *config.Config, va
 	question := fmt.Sprintf("Forget %s?", mailbox)
 	a, err := vault.Account(ctx, mailbox)
 	switch {
-	case errors.Is(err, tokens.ErrNoMailbox):
+	case errors.Is(err, store.ErrNoMailbox):
 		return err
 	case err != nil: // a damaged file is what one may want to be rid of
 		fmt.Fprintf(cmd.ErrOrStderr(), "It cannot be read: %v\n", err)

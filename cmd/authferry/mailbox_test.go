@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/demo"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // TestMailboxesSayWhatToDo: whatever is wrong with a mailbox, the list and the
@@ -19,13 +20,13 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 	s, _ := newShow(t)
 	for _, test := range []struct {
 		answer    demo.TokenAnswer
-		state     tokens.State
-		cause     tokens.Cause
+		state     store.State
+		cause     oauth.Cause
 		says, fix string
 	}{
-		{demo.TokenDeletedClient, tokens.StateUnreachable, tokens.CauseClientDeleted, "was deleted or disabled", "[provider.gmail]"},
-		{demo.Token503HTML, tokens.StateUnreachable, tokens.CauseOutage, "the token service of gmail", "tried again by itself"},
-		{demo.TokenInvalidRAPT, tokens.StateNeedsConsent, tokens.CauseSessionControl, "session control", "authferry connect " + demoMailbox},
+		{demo.TokenDeletedClient, store.StateUnreachable, oauth.CauseClientDeleted, "was deleted or disabled", "[provider.gmail]"},
+		{demo.Token503HTML, store.StateUnreachable, oauth.CauseOutage, "the token service of gmail", "tried again by itself"},
+		{demo.TokenInvalidRAPT, store.StateNeedsConsent, oauth.CauseSessionControl, "session control", "authferry connect " + demoMailbox},
 	} {
 		s.gmail.Faults.Token(test.answer)
 		if _, err := s.service.Vault.Refresh(t.Context(), demoMailbox); err == nil {

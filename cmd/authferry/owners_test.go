@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/config"
+	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/proxy"
 	"authferry/tokens"
@@ -38,7 +39,7 @@ func TestOwnersAreRecalled(t *testing.T) {
 	gate.Configure(proxy.GateLimits{Failures: 1, Delay: -1})
 	s.service.RecallOwners(ctx)
 	for n := range 5 {
-		guess := tokens.Login{User: demoMailbox, Password: tokens.Secret(fmt.Sprint(n)), From: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}
+		guess := tokens.Login{User: demoMailbox, Password: secret.String(fmt.Sprint(n)), From: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}
 		if err := gate.Failed(ctx, guess, func() {}); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"authferry/internal/hint"
 	"authferry/internal/server"
 	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 func passwordCommand() *cobra.Command {
@@ -88,7 +89,7 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config.Config, vaul
 		spec.Preset = preset
 	}
 	before, err := vault.Account(ctx, mailbox)
-	if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+	if err != nil && !errors.Is(err, store.ErrNoMailbox) {
 		return err
 	}
 	password, err := vault.AddPassword(ctx, mailbox, spec)

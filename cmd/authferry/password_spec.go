@@ -15,6 +15,7 @@ import (
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/internal/network"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -103,13 +104,13 @@ const maxPassword = 255
 
 // readPassword reads one password exactly as given but for one final line end;
 // without an echo if a person types it.
-func readPassword(cmd *cobra.Command) (tokens.Secret, error) {
+func readPassword(cmd *cobra.Command) (secret.String, error) {
 	in := cmd.InOrStdin()
 	if f, ok := in.(*os.File); ok && logging.IsTerminal(f) {
 		fmt.Fprint(cmd.ErrOrStderr(), "Password: ")
 		typed, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(cmd.ErrOrStderr())
-		return tokens.Secret(typed), err
+		return secret.String(typed), err
 	}
 	content, err := io.ReadAll(io.LimitReader(in, maxPassword+3))
 	if err != nil {
@@ -127,5 +128,5 @@ func readPassword(cmd *cobra.Command) (tokens.Secret, error) {
 	case strings.ContainsAny(password, "\r\n\x00"):
 		return "", hint.Usage(errors.New("there is more than one line on standard input"), "pipe in the password alone")
 	}
-	return tokens.Secret(password), nil
+	return secret.String(password), nil
 }

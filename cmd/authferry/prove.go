@@ -8,11 +8,11 @@ import (
 
 	"authferry/internal/hint"
 	"authferry/proxy"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // prove logs in with a grant as the mailbox.
-func (v *visit) prove(ctx context.Context, t *tokens.Token) error {
+func (v *visit) prove(ctx context.Context, t *oauth.Token) error {
 	err := proxy.Prove(ctx, proxy.Claim{Mailbox: v.mailbox, SignIn: v.signIn, Provider: v.provider, Token: t})
 	bad := (*proxy.NotGood)(nil)
 	switch {
@@ -46,16 +46,16 @@ func (v *visit) explain(bad *proxy.NotGood) error {
 
 // openedByNobody is what to do where a token for a mailbox is not let in, and
 // no person gave it.
-func openedByNobody(mailbox string, p *tokens.Provider) string {
-	if p.Flow == tokens.FlowTokenCommand {
+func openedByNobody(mailbox string, p *oauth.Provider) string {
+	if p.Flow == oauth.FlowTokenCommand {
 		return "see whether the token that the command prints is one for this mailbox"
 	}
-	return adviceHint(tokens.CauseDelegation, mailbox, p)
+	return adviceHint(oauth.CauseDelegation, mailbox, p)
 }
 
 // adviceHint puts what to do about a cause, and where, into one sentence; ""
 // if nobody knows.
-func adviceHint(c tokens.Cause, mailbox string, p *tokens.Provider) string {
+func adviceHint(c oauth.Cause, mailbox string, p *oauth.Provider) string {
 	advice := c.Advice(mailbox, p)
 	if advice.Page == "" {
 		return advice.Fix

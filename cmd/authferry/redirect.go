@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // redirect is an address that a browser was sent to by the consent page, and
@@ -23,7 +23,7 @@ type redirect struct {
 // finish waits for the browser's redirect to come to this machine or to be
 // pasted, and has the grant it leads to kept. One that leads to none is
 // explained, and another waited for: the consent page can be opened again.
-func finish(ctx context.Context, cmd *cobra.Command, consent *tokens.Consent, loopback *tokens.Loopback, keep func(*tokens.Token) error) error {
+func finish(ctx context.Context, cmd *cobra.Command, consent *oauth.Consent, loopback *oauth.Loopback, keep func(*oauth.Token) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	redirects := make(chan redirect)
@@ -44,7 +44,7 @@ func finish(ctx context.Context, cmd *cobra.Command, consent *tokens.Consent, lo
 			switch {
 			case ctx.Err() != nil:
 				return errInterrupted
-			case errors.Is(err, tokens.ErrRefused):
+			case errors.Is(err, oauth.ErrRefused):
 				return err
 			}
 			report(cmd.ErrOrStderr(), err)
@@ -54,7 +54,7 @@ func finish(ctx context.Context, cmd *cobra.Command, consent *tokens.Consent, lo
 }
 
 // browsers passes on the redirects that come to this machine.
-func browsers(ctx context.Context, loopback *tokens.Loopback, redirects chan<- redirect) {
+func browsers(ctx context.Context, loopback *oauth.Loopback, redirects chan<- redirect) {
 	for {
 		address, answer, err := loopback.Wait(ctx)
 		if err != nil {

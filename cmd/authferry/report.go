@@ -21,6 +21,7 @@ import (
 	"authferry/internal/check"
 	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/tokens"
 )
@@ -116,10 +117,10 @@ func (b *bundle) configuration(c *config.Config) {
 		b.mask.hide(p.ClientSecret)
 		if p.Proxy != nil {
 			password, _ := p.Proxy.User.Password()
-			b.mask.hide(tokens.Secret(password))
+			b.mask.hide(secret.String(password))
 		}
 		for _, arg := range p.TokenCommand[min(1, len(p.TokenCommand)):] {
-			b.mask.hide(tokens.Secret(arg))
+			b.mask.hide(secret.String(arg))
 		}
 	}
 	for _, alias := range slices.Sorted(maps.Keys(c.Settings.Aliases)) {

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 // mask takes out of a text what must not leave this machine: the secrets it is
@@ -29,7 +29,7 @@ func newMask(show bool) *mask { return &mask{show: show, numbered: map[string]st
 const leastSecret = 6
 
 // hide has secrets taken out, in the forms in which they may turn up.
-func (m *mask) hide(secrets ...tokens.Secret) {
+func (m *mask) hide(secrets ...secret.String) {
 	for _, s := range secrets {
 		text := s.Reveal()
 		if len(text) < leastSecret {
@@ -59,7 +59,7 @@ var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[
 func (m *mask) apply(text string) string {
 	slices.SortFunc(m.secrets, longestFirst)
 	for _, s := range m.secrets {
-		text = strings.ReplaceAll(text, s, tokens.Secret("").String())
+		text = strings.ReplaceAll(text, s, secret.String("").String())
 	}
 	if m.show {
 		return text

@@ -12,6 +12,7 @@ import (
 	"authferry/internal/audit"
 	"authferry/internal/config"
 	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 // mailbox writes what is known of a mailbox: neither the names of its passwords,
@@ -52,7 +53,7 @@ func (b *bundle) mailbox(ctx context.Context, vault *tokens.Vault, name string) 
 }
 
 // describePassword says what a password is good for and when it was.
-func describePassword(p tokens.Password) string {
+func describePassword(p store.Password) string {
 	kind := "generated"
 	if !p.Argon2.Empty() {
 		kind = "chosen"

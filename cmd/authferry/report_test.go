@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // reportOf runs authferry report, and returns what it wrote.
@@ -49,18 +50,18 @@ canary-alias = "somebody@example.org"
 	holdOne(t, s)
 	a := s.account(t)
 	plant := func(mailbox string) {
-		err := s.store(t).Update(t.Context(), mailbox, func(b *tokens.Account) error {
+		err := s.store(t).Update(t.Context(), mailbox, func(b *store.Account) error {
 			*b = *a
 			b.Mailbox, b.SignIn, b.Provider = mailbox, "boss@example.com", "other"
 			b.Token.Access, b.Token.Refresh = "CANARY-access", "CANARY-refresh"
 			// As if a provider repeated what it was told, and tokens let it pass.
 			reason := "no CANARY-refresh, Q0FOQVJZLWFjY2Vzcw== or CANARY-client-secret for Other.Person@Example.COM; see https://example.org/?user=third%40example.org"
-			b.Trouble = &tokens.Failure{At: time.Now(), Since: time.Now(), Cause: tokens.CauseOutage, Reason: reason}
-			b.Passwords = []tokens.Password{{
+			b.Trouble = &store.Failure{At: time.Now(), Since: time.Now(), Cause: oauth.CauseOutage, Reason: reason}
+			b.Passwords = []store.Password{{
 				ID: "x", Name: "CANARY-name", Argon2: "CANARY-argon", Key: "CANARY-key-of-it", Hash: "CANARY-hash",
-				LastUsed: tokens.Use{At: time.Now(), From: netip.MustParseAddr("203.0.113.77"), Protocol: "imap", Client: "CANARY-program"},
+				LastUsed: store.Use{At: time.Now(), From: netip.MustParseAddr("203.0.113.77"), Protocol: "imap", Client: "CANARY-program"},
 			}, {ID: "y", Name: "CANARY-other", Key: "CANARY-key", Hash: "CANARY-hash",
-				LastUsed: tokens.Use{At: time.Now(), From: netip.MustParseAddr("127.0.0.1"), Protocol: "smtp"}}}
+				LastUsed: store.Use{At: time.Now(), From: netip.MustParseAddr("127.0.0.1"), Protocol: "smtp"}}}
 			return nil
 		})
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"authferry/internal/mailsettings"
 	"authferry/internal/server"
 	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 // settingsFlags are what settings are asked for by on the command line.
@@ -51,7 +52,7 @@ No local password is in any of them; make one with "authferry password add".`,
 				if err := address.Check(mailbox); err != nil {
 					return hint.Usage(err, "usage: %s", cmd.UseLine())
 				}
-				if _, err := vault.Account(ctx, mailbox); errors.Is(err, tokens.ErrNoMailbox) {
+				if _, err := vault.Account(ctx, mailbox); errors.Is(err, store.ErrNoMailbox) {
 					fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: %v\n", err)
 				} else if err != nil {
 					return err

@@ -17,6 +17,8 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 func statusCommand() *cobra.Command {
@@ -64,9 +66,9 @@ type statusReport struct {
 type healthView struct {
 	Mailbox     string               `json:"mailbox"`
 	Provider    string               `json:"provider"`
-	State       tokens.State         `json:"state,omitempty"` // none: the mailbox cannot be read
+	State       store.State          `json:"state,omitempty"` // none: the mailbox cannot be read
 	Event       alert.Event          `json:"event,omitempty"` // none: nothing to say
-	Cause       tokens.Cause         `json:"cause,omitempty"`
+	Cause       oauth.Cause          `json:"cause,omitempty"`
 	Words       string               `json:"words,omitempty"`
 	Reason      string               `json:"reason,omitempty"`
 	Fix         string               `json:"fix,omitempty"`
@@ -105,7 +107,7 @@ func statusOf(ctx context.Context, c *config.Config, vault *tokens.Vault, live m
 	r := statusReport{Mailboxes: []healthView{}}
 	for _, name := range names {
 		a, err := vault.Account(ctx, name)
-		if errors.Is(err, tokens.ErrNoMailbox) { // removed meanwhile
+		if errors.Is(err, store.ErrNoMailbox) { // removed meanwhile
 			continue
 		}
 		var h healthView
@@ -133,7 +135,7 @@ func unreadable(mailbox string, err error) healthView {
 	}
 }
 
-func healthOf(c *config.Config, vault *tokens.Vault, a *tokens.Account, now time.Time) healthView {
+func healthOf(c *config.Config, vault *tokens.Vault, a *store.Account, now time.Time) healthView {
 	at, certain := vault.NeedsPerson(a)
 	is := c.Alert.Look(a, c.Settings.Providers[a.Provider], at, certain, now)
 	h := healthView{
@@ -173,7 +175,7 @@ func (h healthView) rank() int {
 		return 3
 	case h.Reason != "":
 		return 4
-	case h.State == tokens.StateDisconnected:
+	case h.State == store.StateDisconnected:
 		return 6
 	}
 	return 5

@@ -16,7 +16,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/server"
-	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 func storeCommand() *cobra.Command {
@@ -64,7 +64,7 @@ overwritten only with --force.`,
 }
 
 // placeFor is one of the two stores as a configuration has it.
-func placeFor(store, seal, flag string) (*config.Config, error) {
+func placeFor(spec, seal, flag string) (*config.Config, error) {
 	resolve := func(path string) string {
 		if absolute, err := filepath.Abs(path); err == nil {
 			return absolute
@@ -75,23 +75,23 @@ func placeFor(store, seal, flag string) (*config.Config, error) {
 	if strings.HasPrefix(seal, "credential:") {
 		config.BorrowCredentials()
 	}
-	if !config.IsPostgres(store) {
-		kind, path, _ := strings.Cut(store, ":")
+	if !config.IsPostgres(spec) {
+		kind, path, _ := strings.Cut(spec, ":")
 		if kind != "file" || path == "" {
-			return nil, hint.Usage(fmt.Errorf("%q does not name a store", store), "write file:DIRECTORY or postgres:env:NAME")
+			return nil, hint.Usage(fmt.Errorf("%q does not name a store", spec), "write file:DIRECTORY or postgres:env:NAME")
 		}
 		c.Store = resolve(path)
 		return c, nil
 	}
 	if seal == "" {
-		return nil, hint.Usage(errors.New("a store in PostgreSQL needs the key that its servers have"), "name it with %s", flag)
+		return nil, hint.Usage(errors.New("a spec in PostgreSQL needs the key that its servers have"), "name it with %s", flag)
 	}
 	var err error
-	if c.Postgres, err = config.PostgresURL(store, resolve); err != nil {
-		return nil, hint.Usage(err, "see `authferry store copy --help`")
+	if c.Postgres, err = config.PostgresURL(spec, resolve); err != nil {
+		return nil, hint.Usage(err, "see `authferry spec copy --help`")
 	}
-	if c.Place, _, err = tokens.DescribePostgres(c.Postgres); err != nil {
-		return nil, hint.Usage(err, "see `authferry store copy --help`")
+	if c.Place, _, err = store.DescribePostgres(c.Postgres); err != nil {
+		return nil, hint.Usage(err, "see `authferry spec copy --help`")
 	}
 	return c, nil
 }
@@ -119,15 +119,15 @@ func copyStore(ctx context.Context, from, to *config.Config, force bool, out io.
 	if err != nil {
 		return err
 	}
-	err = atPlace(to, seal, func(s tokens.Store) error { return whole.Write(ctx, s, force) })
-	if errors.Is(err, tokens.ErrOccupied) {
+	err = atPlace(to, seal, func(s store.Store) error { return whole.Write(ctx, s, force) })
+	if errors.Is(err, store.ErrOccupied) {
 		return hint.New(fmt.Errorf("%s: %w", place, err), "nothing was copied; --force overwrites these")
 	}
 	if err != nil {
 		return hint.New(fmt.Errorf("copying to %s: %w", place, err), "what is written already is written again the next time")
 	}
 	// Opened anew: memory would vouch for itself.
-	if err := atPlace(to, seal, func(s tokens.Store) error { return whole.Verify(ctx, s) }); err != nil {
+	if err := atPlace(to, seal, func(s store.Store) error { return whole.Verify(ctx, s) }); err != nil {
 		return hint.New(fmt.Errorf("reading back from %s: %w", place, err), "see that no server is at work there, and copy again")
 	}
 	mailboxes, documents := whole.Count()
@@ -140,10 +140,10 @@ func copyStore(ctx context.Context, from, to *config.Config, force bool, out io.
 // sealOf loads the seal of the store to write to, and becomes the owner of its
 // directory: after a key that the owner need not be able to read, and before one
 // that is kept, or made, in that directory.
-func sealOf(to *config.Config) (seal *tokens.Seal, err error) {
+func sealOf(to *config.Config) (seal *store.Seal, err error) {
 	const advice = "--to-seal says which key it is"
 	if to.Seal != "" {
-		if seal, err = tokens.LoadSeal(to.Seal, ""); err != nil {
+		if seal, err = store.LoadSeal(to.Seal, ""); err != nil {
 			return nil, hint.New(err, advice)
 		}
 	}
@@ -153,7 +153,7 @@ func sealOf(to *config.Config) (seal *tokens.Seal, err error) {
 		}
 	}
 	if to.Seal == "" {
-		if seal, err = tokens.LoadSeal("", to.Store); err != nil {
+		if seal, err = store.LoadSeal("", to.Store); err != nil {
 			return nil, hint.New(err, advice)
 		}
 	}
@@ -180,7 +180,7 @@ func unused(ctx context.Context, c *config.Config) error {
 	return hint.New(fmt.Errorf("a server is at work on %s", c.StorePlace()), "stop it first; --force copies all the same")
 }
 
-func readPlace(ctx context.Context, c *config.Config) (whole *tokens.Contents, err error) {
+func readPlace(ctx context.Context, c *config.Config) (whole *store.Contents, err error) {
 	if dir := c.FileStore(); dir != "" { // opening it would make one
 		if _, err := os.Stat(filepath.Join(dir, "mailboxes")); err != nil {
 			return nil, hint.New(fmt.Errorf("there is no store in %s: %w", dir, err), "name the directory that the configuration has as its store")
@@ -190,12 +190,12 @@ func readPlace(ctx context.Context, c *config.Config) (whole *tokens.Contents, e
 	if key == "" { // by its name, since it is not to be made where it is missing
 		key = "file:" + filepath.Join(c.Store, "seal.key")
 	}
-	seal, err := tokens.LoadSeal(key, "")
+	seal, err := store.LoadSeal(key, "")
 	if err != nil {
 		return nil, hint.New(err, "--from-seal says which key it is")
 	}
-	err = atPlace(c, seal, func(s tokens.Store) error {
-		whole, err = tokens.ReadContents(ctx, s)
+	err = atPlace(c, seal, func(s store.Store) error {
+		whole, err = store.ReadContents(ctx, s)
 		return err
 	})
 	if err != nil {
@@ -205,7 +205,7 @@ func readPlace(ctx context.Context, c *config.Config) (whole *tokens.Contents, e
 }
 
 // atPlace opens a store, does something with it, and closes it.
-func atPlace(c *config.Config, seal *tokens.Seal, do func(tokens.Store) error) error {
+func atPlace(c *config.Config, seal *store.Seal, do func(store.Store) error) error {
 	store, err := server.OpenStore(c, seal, zap.NewNop())
 	if err != nil {
 		return err

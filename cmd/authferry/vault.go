@@ -15,6 +15,8 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/server"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // withVault runs a command that works on the store and is done.
@@ -35,9 +37,9 @@ func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config.Config
 type mailboxView struct {
 	Mailbox      string         `json:"mailbox"`
 	Provider     string         `json:"provider"`
-	State        tokens.State   `json:"state"`
+	State        store.State    `json:"state"`
 	SignIn       string         `json:"sign_in,omitempty"` // whose grant it is, if not the mailbox's own
-	Cause        tokens.Cause   `json:"cause,omitempty"`   // of a state that is not good
+	Cause        oauth.Cause    `json:"cause,omitempty"`   // of a state that is not good
 	Meaning      string         `json:"meaning,omitempty"` // the cause in words
 	Fix          string         `json:"fix,omitempty"`
 	Page         string         `json:"page,omitempty"`   // to do it on
@@ -68,7 +70,7 @@ type useView struct {
 	Client   string    `json:"client,omitempty"`
 }
 
-func viewOf(a *tokens.Account, v *tokens.Vault) mailboxView {
+func viewOf(a *store.Account, v *tokens.Vault) mailboxView {
 	m := mailboxView{
 		Mailbox: a.Mailbox, Provider: a.Provider, State: v.State(a),
 		TokenExpires: given(a.Token.Expiry), GrantEnds: given(a.Token.RefreshExpiry), Connected: given(a.Connected),

@@ -15,8 +15,10 @@ import (
 	"authferry/demo"
 	"authferry/internal/config"
 	"authferry/internal/logging"
+	"authferry/internal/secret"
 	"authferry/internal/server"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // newShow starts a simulated Gmail and the whole product in front of it, with a
@@ -65,14 +67,14 @@ func amend(t *testing.T, path, more string) {
 }
 
 // store opens the store once more, as another process would.
-func (s *show) store(t *testing.T) *tokens.FileStore {
+func (s *show) store(t *testing.T) *store.Files {
 	t.Helper()
 	c := s.service.InForce()
-	seal, err := tokens.LoadSeal(c.Seal, c.Store)
+	seal, err := store.LoadSeal(c.Seal, c.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(c.Store, seal)
+	store, err := store.OpenFiles(c.Store, seal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,7 @@ func (s *show) store(t *testing.T) *tokens.FileStore {
 // expire lets time pass until the access token has ended.
 func (s *show) expire(t *testing.T) {
 	t.Helper()
-	err := s.store(t).Update(t.Context(), demoMailbox, func(a *tokens.Account) error {
+	err := s.store(t).Update(t.Context(), demoMailbox, func(a *store.Account) error {
 		a.Token.Minted = time.Now().Add(-2 * time.Hour)
 		a.Token.Expiry = time.Now().Add(-time.Hour)
 		return nil
@@ -92,7 +94,7 @@ func (s *show) expire(t *testing.T) {
 	}
 }
 
-func (s *show) account(t *testing.T) *tokens.Account {
+func (s *show) account(t *testing.T) *store.Account {
 	t.Helper()
 	a, err := s.store(t).Get(t.Context(), demoMailbox)
 	if err != nil {
@@ -189,7 +191,7 @@ func (s *show) heal(t *testing.T, fault demo.TokenAnswer) {
 		t.Fatal(err)
 	}
 	if fault == demo.TokenInvalidGrant {
-		if state := s.service.Vault.State(s.account(t)); state != tokens.StateNeedsConsent {
+		if state := s.service.Vault.State(s.account(t)); state != store.StateNeedsConsent {
 			t.Errorf("state %s", state)
 		}
 		before := s.password
@@ -241,8 +243,8 @@ func TestWrongPasswordChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(before, s.account(t), cmp.Comparer(func(a, b tokens.Secret) bool { return a == b }),
-		cmp.Comparer(func(a, b tokens.Use) bool { return a == b }), cmpopts.IgnoreUnexported(tokens.Token{})); diff != "" {
+	if diff := cmp.Diff(before, s.account(t), cmp.Comparer(func(a, b secret.String) bool { return a == b }),
+		cmp.Comparer(func(a, b store.Use) bool { return a == b }), cmpopts.IgnoreUnexported(oauth.Token{})); diff != "" {
 		t.Error(diff)
 	}
 	if n := s.gmail.TokenCalls("refresh_token"); n != calls {

@@ -17,7 +17,7 @@ import (
 	"fmt"
 	"time"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 // Event is what is said of a mailbox. Its text is stable: it is in the log, in
@@ -37,7 +37,7 @@ const (
 // the default times.
 type Config struct {
 	Command  []string      // program and arguments
-	Webhook  tokens.Secret // whoever knows such an address may post there
+	Webhook  secret.String // whoever knows such an address may post there
 	MailTo   []string
 	MailFrom string        // a connected mailbox; "": any that works
 	Ahead    time.Duration // how long before its end a grant is said to end

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // Condition is what there is to say of a mailbox now.
@@ -12,29 +13,29 @@ type Condition struct {
 	Mailbox  string
 	Provider string
 	Event    Event // "": nothing, all is well
-	Cause    tokens.Cause
+	Cause    oauth.Cause
 	Since    time.Time // of the trouble; zero if it is not known
 	At       time.Time // when the grant ends or was found to have ended; zero if it does not
 	Reason   string    // the provider's answer, for people
-	Advice   tokens.Advice
+	Advice   oauth.Advice
 }
 
 // causeNotConfigured is of a mailbox whose [provider.NAME] table is gone.
-const causeNotConfigured tokens.Cause = "not-configured"
+const causeNotConfigured oauth.Cause = "not-configured"
 
 // refusedAfter is how long a refusal may last before it is said: it is no blip,
 // but somebody may be changing things in the provider's console right now.
 const refusedAfter = 5 * time.Minute
 
 // transient are the causes that pass without anybody's doing.
-var transient = map[tokens.Cause]bool{
-	tokens.CauseUnknown: true, tokens.CauseThrottled: true, tokens.CauseOutage: true,
-	tokens.CauseUnreachable: true,
+var transient = map[oauth.Cause]bool{
+	oauth.CauseUnknown: true, oauth.CauseThrottled: true, oauth.CauseOutage: true,
+	oauth.CauseUnreachable: true,
 }
 
 // Look tells the condition of a mailbox at the provider p, which is nil if it
 // is not configured. person and certain are [tokens.Vault.NeedsPerson]'s.
-func (c Config) Look(a *tokens.Account, p *tokens.Provider, person time.Time, certain bool, now time.Time) Condition {
+func (c Config) Look(a *store.Account, p *oauth.Provider, person time.Time, certain bool, now time.Time) Condition {
 	c = c.WithDefaults()
 	is := Condition{Mailbox: a.Mailbox, Provider: a.Provider}
 	over := certain && !person.IsZero() && !now.Before(person)
@@ -43,7 +44,7 @@ func (c Config) Look(a *tokens.Account, p *tokens.Provider, person time.Time, ce
 		return is
 	case p == nil:
 		is.Event, is.Cause = Refused, causeNotConfigured
-		is.Advice = tokens.Advice{
+		is.Advice = oauth.Advice{
 			Words: fmt.Sprintf("the provider %s is not configured", a.Provider),
 			Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another provider", a.Provider),
 		}
@@ -69,10 +70,10 @@ func (c Config) Look(a *tokens.Account, p *tokens.Provider, person time.Time, ce
 }
 
 // advice is the cause's, or the best there is without one.
-func (is Condition) advice(p *tokens.Provider) tokens.Advice {
+func (is Condition) advice(p *oauth.Provider) oauth.Advice {
 	cause := is.Cause
-	if cause == tokens.CauseUnknown && is.Event != Unreachable {
-		cause = tokens.CauseRevoked // what most grants end by, and the fix is the same
+	if cause == oauth.CauseUnknown && is.Event != Unreachable {
+		cause = oauth.CauseRevoked // what most grants end by, and the fix is the same
 	}
 	advice := cause.Advice(is.Mailbox, p)
 	if is.Event == GrantEnding { // the cause speaks of one that has ended
@@ -88,11 +89,11 @@ func (is Condition) advice(p *tokens.Provider) tokens.Advice {
 }
 
 // endCause is why a grant ends at a time known before.
-func endCause(a *tokens.Account) tokens.Cause {
+func endCause(a *store.Account) oauth.Cause {
 	if !a.Token.RefreshExpiry.IsZero() {
-		return tokens.CauseTesting
+		return oauth.CauseTesting
 	}
-	return tokens.CauseUnknown
+	return oauth.CauseUnknown
 }
 
 // Person tells whether the condition waits for a person: all but a token

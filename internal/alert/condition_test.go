@@ -4,39 +4,40 @@ import (
 	"testing"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // TestLook: one row for each thing there is to say, and for what is nobody's
 // business.
 func TestLook(t *testing.T) {
-	p := &tokens.Provider{Name: "gmail"}
-	failing := func(c tokens.Cause, since, at time.Duration) *tokens.Failure {
-		return &tokens.Failure{Cause: c, Since: day.Add(-since), At: day.Add(-at), Reason: "why"}
+	p := &oauth.Provider{Name: "gmail"}
+	failing := func(c oauth.Cause, since, at time.Duration) *store.Failure {
+		return &store.Failure{Cause: c, Since: day.Add(-since), At: day.Add(-at), Reason: "why"}
 	}
-	ends := func(in time.Duration) tokens.Token { return tokens.Token{RefreshExpiry: day.Add(in)} }
+	ends := func(in time.Duration) oauth.Token { return oauth.Token{RefreshExpiry: day.Add(in)} }
 	for _, row := range []struct {
 		name  string
-		a     tokens.Account
-		p     *tokens.Provider
+		a     store.Account
+		p     *oauth.Provider
 		event Event
-		cause tokens.Cause
+		cause oauth.Cause
 	}{
-		{"well", tokens.Account{}, p, "", ""},
-		{"ends in four days", tokens.Account{Token: ends(96 * time.Hour)}, p, "", ""},
-		{"ends in three", tokens.Account{Token: ends(72 * time.Hour)}, p, GrantEnding, tokens.CauseTesting},
-		{"has ended, nobody tried", tokens.Account{Token: ends(-time.Minute)}, p, GrantEnded, tokens.CauseTesting},
-		{"dead", tokens.Account{Dead: failing(tokens.CauseRevoked, time.Second, 0)}, p, GrantEnded, tokens.CauseRevoked},
-		{"dead, and then unreachable", tokens.Account{Dead: failing(tokens.CauseRevoked, 0, 0), Trouble: failing(tokens.CauseOutage, 9*time.Hour, 0)}, p, GrantEnded, tokens.CauseRevoked},
-		{"a blip", tokens.Account{Trouble: failing(tokens.CauseOutage, 50*time.Minute, 0)}, p, "", ""},
-		{"one failure, long ago", tokens.Account{Trouble: failing(tokens.CauseOutage, 9*time.Hour, 9*time.Hour)}, p, "", ""},
-		{"an outage", tokens.Account{Trouble: failing(tokens.CauseOutage, 2*time.Hour, 0)}, p, Unreachable, tokens.CauseOutage},
-		{"of unknown cause", tokens.Account{Trouble: failing("", 2*time.Hour, 0)}, p, Unreachable, ""},
-		{"refused just now", tokens.Account{Trouble: failing(tokens.CauseClientDeleted, time.Minute, 0)}, p, "", ""},
-		{"refused", tokens.Account{Trouble: failing(tokens.CauseClientDeleted, 10*time.Minute, 10*time.Minute)}, p, Refused, tokens.CauseClientDeleted},
-		{"an outage, and ends soon", tokens.Account{Token: ends(time.Hour), Trouble: failing(tokens.CauseOutage, 2*time.Hour, 0)}, p, GrantEnding, tokens.CauseTesting},
-		{"not configured", tokens.Account{}, nil, Refused, causeNotConfigured},
-		{"the clock was wrong", tokens.Account{Trouble: failing(tokens.CauseClientDeleted, -time.Hour, -time.Hour)}, p, "", ""},
+		{"well", store.Account{}, p, "", ""},
+		{"ends in four days", store.Account{Token: ends(96 * time.Hour)}, p, "", ""},
+		{"ends in three", store.Account{Token: ends(72 * time.Hour)}, p, GrantEnding, oauth.CauseTesting},
+		{"has ended, nobody tried", store.Account{Token: ends(-time.Minute)}, p, GrantEnded, oauth.CauseTesting},
+		{"dead", store.Account{Dead: failing(oauth.CauseRevoked, time.Second, 0)}, p, GrantEnded, oauth.CauseRevoked},
+		{"dead, and then unreachable", store.Account{Dead: failing(oauth.CauseRevoked, 0, 0), Trouble: failing(oauth.CauseOutage, 9*time.Hour, 0)}, p, GrantEnded, oauth.CauseRevoked},
+		{"a blip", store.Account{Trouble: failing(oauth.CauseOutage, 50*time.Minute, 0)}, p, "", ""},
+		{"one failure, long ago", store.Account{Trouble: failing(oauth.CauseOutage, 9*time.Hour, 9*time.Hour)}, p, "", ""},
+		{"an outage", store.Account{Trouble: failing(oauth.CauseOutage, 2*time.Hour, 0)}, p, Unreachable, oauth.CauseOutage},
+		{"of unknown cause", store.Account{Trouble: failing("", 2*time.Hour, 0)}, p, Unreachable, ""},
+		{"refused just now", store.Account{Trouble: failing(oauth.CauseClientDeleted, time.Minute, 0)}, p, "", ""},
+		{"refused", store.Account{Trouble: failing(oauth.CauseClientDeleted, 10*time.Minute, 10*time.Minute)}, p, Refused, oauth.CauseClientDeleted},
+		{"an outage, and ends soon", store.Account{Token: ends(time.Hour), Trouble: failing(oauth.CauseOutage, 2*time.Hour, 0)}, p, GrantEnding, oauth.CauseTesting},
+		{"not configured", store.Account{}, nil, Refused, causeNotConfigured},
+		{"the clock was wrong", store.Account{Trouble: failing(oauth.CauseClientDeleted, -time.Hour, -time.Hour)}, p, "", ""},
 	} {
 		row.a.Mailbox, row.a.Provider = "a@x.org", "gmail"
 		at := row.a.Token.RefreshExpiry
@@ -48,7 +49,7 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s: no fix", row.name)
 		}
 	}
-	disconnected := tokens.Account{Mailbox: "a@x.org", Dead: failing(tokens.CauseRevoked, 0, 0)}
+	disconnected := store.Account{Mailbox: "a@x.org", Dead: failing(oauth.CauseRevoked, 0, 0)}
 	if is := (Config{}).Look(&disconnected, nil, time.Time{}, false, day); is.Event != "" {
 		t.Errorf("disconnected: %q", is.Event)
 	}

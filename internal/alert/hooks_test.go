@@ -14,15 +14,16 @@ import (
 	"testing"
 	"time"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 func sample() Message {
 	is := Condition{
-		Mailbox: "a@x.org", Provider: "gmail", Event: GrantEnded, Cause: tokens.CauseRevoked, Since: day, At: day,
-		Reason: `"Token has been revoked"`, Advice: tokens.Advice{Words: "it was taken back", Fix: "authferry connect a@x.org", Page: "https://example.org/page"},
+		Mailbox: "a@x.org", Provider: "gmail", Event: GrantEnded, Cause: oauth.CauseRevoked, Since: day, At: day,
+		Reason: `"Token has been revoked"`, Advice: oauth.Advice{Words: "it was taken back", Fix: "authferry connect a@x.org", Page: "https://example.org/page"},
 	}
-	return Message{Event: GrantEnded, Cause: tokens.CauseRevoked, Provider: "gmail", Mailboxes: []Condition{is}, Host: "ferry", Time: day}
+	return Message{Event: GrantEnded, Cause: oauth.CauseRevoked, Provider: "gmail", Mailboxes: []Condition{is}, Host: "ferry", Time: day}
 }
 
 // TestMessage: the stable JSON, and a list that is bounded.
@@ -117,7 +118,7 @@ func receiver(t *testing.T, answer http.HandlerFunc) (*webhook, func() []string)
 		answer(w, r)
 	}))
 	t.Cleanup(server.Close)
-	w, err := newWebhook(tokens.Secret(server.URL + "/services/CANARY-path?token=CANARY-query"))
+	w, err := newWebhook(secret.String(server.URL + "/services/CANARY-path?token=CANARY-query"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func TestCheckWebhook(t *testing.T) {
 		"http://hooks.example.org/CANARY": false, "CANARY": false, "ftp://x/CANARY": false, "https://": false, "https://x\x7f/CANARY": false,
 		"http://localhost.example.org/": false,
 	} {
-		err := CheckWebhook(tokens.Secret(address))
+		err := CheckWebhook(secret.String(address))
 		if (err == nil) != good {
 			t.Errorf("%q: %v", address, err)
 		}

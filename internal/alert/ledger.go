@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 const (
@@ -29,9 +29,9 @@ const ledgerVersion = 1
 
 // group is one trouble of one provider.
 type group struct {
-	Event    Event        `json:"event"`
-	Cause    tokens.Cause `json:"cause,omitempty"`
-	Provider string       `json:"provider"`
+	Event    Event       `json:"event"`
+	Cause    oauth.Cause `json:"cause,omitempty"`
+	Provider string      `json:"provider"`
 
 	Last time.Time     `json:"last,omitzero"` // when a message was made
 	Wait time.Duration `json:"wait,omitempty"`
@@ -54,7 +54,7 @@ type due struct {
 
 // key is what makes two conditions one message. While a token endpoint is out
 // of reach the words for it change from one try to the next.
-func key(e Event, c tokens.Cause, provider string) string {
+func key(e Event, c oauth.Cause, provider string) string {
 	if e == Unreachable {
 		c = ""
 	}
@@ -70,7 +70,7 @@ type survey struct {
 }
 
 // group returns a group, made when first asked for.
-func (l *ledger) group(e Event, c tokens.Cause, provider string) *group {
+func (l *ledger) group(e Event, c oauth.Cause, provider string) *group {
 	k := key(e, c, provider)
 	g := l.Groups[k]
 	if g == nil {

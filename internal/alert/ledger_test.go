@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 var day = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
 func newLedger() *ledger { return &ledger{Version: ledgerVersion, Groups: map[string]*group{}} }
 
-func sickWith(e Event, c tokens.Cause, mailboxes ...string) (list []Condition) {
+func sickWith(e Event, c oauth.Cause, mailboxes ...string) (list []Condition) {
 	for _, m := range mailboxes {
 		list = append(list, Condition{Mailbox: m, Provider: "gmail", Event: e, Cause: c})
 	}
@@ -44,7 +44,7 @@ func TestReminders(t *testing.T) {
 	l := newLedger()
 	var said []time.Duration
 	for at := time.Duration(0); at <= 49*time.Hour; at += every {
-		for _, d := range say(l, survey{sick: sickWith(GrantEnded, tokens.CauseRevoked, "a@x.org")}, day.Add(at)) {
+		for _, d := range say(l, survey{sick: sickWith(GrantEnded, oauth.CauseRevoked, "a@x.org")}, day.Add(at)) {
 			said = append(said, at)
 			if d.Reminder != (at > 0) {
 				t.Errorf("at %s: reminder %v", at, d.Reminder)
@@ -60,7 +60,7 @@ func TestReminders(t *testing.T) {
 // one after the other in an hour are a few, and every one is named in time.
 func TestFlood(t *testing.T) {
 	l := newLedger()
-	list := say(l, survey{sick: sickWith(Refused, tokens.CauseClientDeleted, numbered(100)...)}, day)
+	list := say(l, survey{sick: sickWith(Refused, oauth.CauseClientDeleted, numbered(100)...)}, day)
 	if len(list) != 1 || len(list[0].Mailboxes) != 100 {
 		t.Fatalf("%d messages", len(list))
 	}
@@ -68,7 +68,7 @@ func TestFlood(t *testing.T) {
 	messages, named := 0, 0
 	for at := time.Duration(0); at <= 3*time.Hour; at += every {
 		fallen := min(int(at*100/time.Hour)+1, 100)
-		for _, d := range say(l, survey{sick: sickWith(Refused, tokens.CauseClientDeleted, numbered(fallen)...)}, day.Add(at)) {
+		for _, d := range say(l, survey{sick: sickWith(Refused, oauth.CauseClientDeleted, numbered(fallen)...)}, day.Add(at)) {
 			messages++
 			named = len(d.Mailboxes)
 		}
@@ -84,12 +84,12 @@ func TestCauseChanges(t *testing.T) {
 	l := newLedger()
 	for i, step := range []struct {
 		e    Event
-		c    tokens.Cause
+		c    oauth.Cause
 		want int
 	}{
-		{GrantEnding, tokens.CauseTesting, 1}, {GrantEnded, tokens.CauseTesting, 1}, {GrantEnded, tokens.CauseTesting, 0},
-		{Refused, tokens.CausePolicy, 1}, {Refused, tokens.CauseClientDeleted, 1},
-		{Unreachable, tokens.CauseOutage, 1}, {Unreachable, tokens.CauseThrottled, 0},
+		{GrantEnding, oauth.CauseTesting, 1}, {GrantEnded, oauth.CauseTesting, 1}, {GrantEnded, oauth.CauseTesting, 0},
+		{Refused, oauth.CausePolicy, 1}, {Refused, oauth.CauseClientDeleted, 1},
+		{Unreachable, oauth.CauseOutage, 1}, {Unreachable, oauth.CauseThrottled, 0},
 	} {
 		list := say(l, survey{sick: sickWith(step.e, step.c, "a@x.org")}, day.Add(time.Duration(i)*every))
 		if len(list) != step.want {
@@ -109,7 +109,7 @@ func TestRecovery(t *testing.T) {
 	if list := say(l, survey{well: well}, day); len(list) != 0 {
 		t.Fatalf("nothing was said, and %v is taken back", list)
 	}
-	say(l, survey{sick: sickWith(GrantEnded, tokens.CauseRevoked, "a@x.org")}, day)
+	say(l, survey{sick: sickWith(GrantEnded, oauth.CauseRevoked, "a@x.org")}, day)
 	if list := say(l, survey{}, day.Add(every)); len(list) != 0 {
 		t.Fatalf("a mailbox that cannot be read: %v", list)
 	}
@@ -125,7 +125,7 @@ func TestRecovery(t *testing.T) {
 	if len(l.Groups) != 0 {
 		t.Errorf("left over: %v", l.Groups)
 	}
-	say(l, survey{sick: sickWith(GrantEnded, tokens.CauseRevoked, "a@x.org")}, day)
+	say(l, survey{sick: sickWith(GrantEnded, oauth.CauseRevoked, "a@x.org")}, day)
 	if list := say(l, survey{gone: []string{"a@x.org"}}, day.Add(every)); len(list) != 0 {
 		t.Errorf("removed: %v", list)
 	}
@@ -159,7 +159,7 @@ func TestRecoveryThatDidNotLast(t *testing.T) {
 func TestOwed(t *testing.T) {
 	l := newLedger()
 	hooks := []string{hookCommand, hookWebhook}
-	s := survey{sick: sickWith(GrantEnded, tokens.CauseRevoked, "a@x.org")}
+	s := survey{sick: sickWith(GrantEnded, oauth.CauseRevoked, "a@x.org")}
 	tries := 0
 	for at := time.Duration(0); at < 12*time.Hour; at += every {
 		for _, d := range l.update(s, day.Add(at), DefaultRemind, hooks) {
@@ -173,7 +173,7 @@ func TestOwed(t *testing.T) {
 	if tries < 12 || tries > 16 {
 		t.Errorf("%d tries in 12 hours", tries)
 	}
-	s.sick = append(s.sick, sickWith(GrantEnded, tokens.CauseRevoked, "b@x.org")...)
+	s.sick = append(s.sick, sickWith(GrantEnded, oauth.CauseRevoked, "b@x.org")...)
 	list := l.update(s, day.Add(12*time.Hour), DefaultRemind, hooks)
 	if len(list) != 1 || !slices.Equal(list[0].hooks, hooks) || list[0].Mailboxes[0].Mailbox != "b@x.org" {
 		t.Errorf("a second mailbox: %v", list)
@@ -218,7 +218,7 @@ func TestClockSetBack(t *testing.T) {
 func TestLedgerFile(t *testing.T) {
 	dir := t.TempDir()
 	l := newLedger()
-	s := survey{sick: sickWith(GrantEnded, tokens.CauseRevoked, "a@x.org")}
+	s := survey{sick: sickWith(GrantEnded, oauth.CauseRevoked, "a@x.org")}
 	say(l, s, day)
 	if err := l.write(dir); err != nil {
 		t.Fatal(err)

@@ -17,11 +17,13 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/address"
 	"authferry/internal/printable"
 	"authferry/internal/xoauth2"
-	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 const (
@@ -36,10 +38,10 @@ const (
 // mailer sends messages through one of the mailboxes.
 type mailer struct {
 	vault     *tokens.Vault
-	providers func() map[string]*tokens.Provider
+	providers func() map[string]*oauth.Provider
 	from      string
 	to        []string
-	look      func(*tokens.Account) Condition
+	look      func(*store.Account) Condition
 }
 
 // send mails a message. A mailbox the message is about is the last to be asked
@@ -129,7 +131,7 @@ func (s *mailer) sendFrom(ctx context.Context, mailbox string, m Message) error 
 var errTokenRefused = errors.New("the provider refuses the token")
 
 // submit is one SMTP session.
-func (s *mailer) submit(ctx context.Context, p *tokens.Provider, g *tokens.Grant, m Message) error {
+func (s *mailer) submit(ctx context.Context, p *oauth.Provider, g *tokens.Grant, m Message) error {
 	client, err := dial(ctx, p)
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", p.SMTP.Host, err)
@@ -151,7 +153,7 @@ func (s *mailer) submit(ctx context.Context, p *tokens.Provider, g *tokens.Grant
 }
 
 // dial connects to a provider's SMTP server, with TLS however it starts there.
-func dial(ctx context.Context, p *tokens.Provider) (*smtp.Client, error) {
+func dial(ctx context.Context, p *oauth.Provider) (*smtp.Client, error) {
 	config := &tls.Config{ServerName: p.SMTP.Host, RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12}
 	conn, err := proxy.Dial(ctx, p, p.SMTP)
 	if err != nil {

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // mailRig has two mailboxes at a simulated Gmail, the first of which is dead.
@@ -35,10 +37,10 @@ func mailRig(t *testing.T, c Config, startTLS bool) (*rig, *demo.Provider) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := *tokens.Builtin()["gmail"]
+	p := *oauth.Builtin()["gmail"]
 	p.AuthURL, p.TokenURL, p.Issuer = g.AuthURL, g.TokenURL, ""
-	p.ClientID, p.ClientSecret, p.RootCAs = g.ClientID, tokens.Secret(g.ClientSecret), g.CAs
-	p.SMTP = tokens.Endpoint{Host: host, Port: n, StartTLS: startTLS}
+	p.ClientID, p.ClientSecret, p.RootCAs = g.ClientID, secret.String(g.ClientSecret), g.CAs
+	p.SMTP = oauth.Endpoint{Host: host, Port: n, StartTLS: startTLS}
 	r := newRig(t, c, &p)
 	r.at = time.Now()
 	for _, mailbox := range []string{"a@gmail.com", "b@gmail.com"} {

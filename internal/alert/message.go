@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"authferry/internal/printable"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Message is one event of one or more mailboxes at one provider, as hooks are
 // given it.
 type Message struct {
 	Event     Event
-	Cause     tokens.Cause
+	Cause     oauth.Cause
 	Provider  string
 	Mailboxes []Condition // those not said before come first
 	Reminder  bool        // all of them have been said before
@@ -32,7 +32,7 @@ type body struct {
 	Text      string        `json:"text"`
 	Content   string        `json:"content,omitempty"`
 	Event     Event         `json:"event"`
-	Cause     tokens.Cause  `json:"cause"`
+	Cause     oauth.Cause   `json:"cause"`
 	Provider  string        `json:"provider"`
 	Count     int           `json:"count"`
 	Mailboxes []mailboxBody `json:"mailboxes"`
@@ -74,9 +74,9 @@ func (m Message) MarshalJSON() ([]byte, error) { return json.Marshal(m.body()) }
 func (m Message) listed() []Condition { return m.Mailboxes[:min(len(m.Mailboxes), mostListed)] }
 
 // advice is that of the first mailbox: all have the cause in common.
-func (m Message) advice() tokens.Advice {
+func (m Message) advice() oauth.Advice {
 	if len(m.Mailboxes) == 0 {
-		return tokens.Advice{}
+		return oauth.Advice{}
 	}
 	return m.Mailboxes[0].Advice
 }

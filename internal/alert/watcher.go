@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // every is how often all mailboxes are looked at, which costs a stat each. The
@@ -22,7 +24,7 @@ const every = 30 * time.Second
 // Watcher looks at all mailboxes, now and then, and says what there is to say.
 type Watcher struct {
 	vault     *tokens.Vault
-	providers func() map[string]*tokens.Provider
+	providers func() map[string]*oauth.Provider
 	dir       string // of the store
 	host      string
 	log       *zap.Logger
@@ -43,9 +45,9 @@ type Watcher struct {
 // Options are what a [Watcher] watches, and how it names itself.
 type Options struct {
 	Vault     *tokens.Vault
-	Providers func() map[string]*tokens.Provider // by name, as configured now
-	Dir       string                             // of the store: what was said is kept there
-	Host      string                             // named in messages
+	Providers func() map[string]*oauth.Provider // by name, as configured now
+	Dir       string                            // of the store: what was said is kept there
+	Host      string                            // named in messages
 	Log       *zap.Logger
 	Config    Config
 }
@@ -69,7 +71,7 @@ func (w *Watcher) Configure(c Config) {
 }
 
 // Look tells the condition of one mailbox now.
-func (w *Watcher) Look(a *tokens.Account) Condition {
+func (w *Watcher) Look(a *store.Account) Condition {
 	at, certain := w.vault.NeedsPerson(a)
 	return w.config.Load().Look(a, w.providers()[a.Provider], at, certain, w.now())
 }
@@ -116,7 +118,7 @@ func (w *Watcher) survey(ctx context.Context) (s survey, ok bool) {
 	s.gone = w.missing(names)
 	for _, name := range names {
 		a, err := w.vault.Account(ctx, name)
-		if errors.Is(err, tokens.ErrNoMailbox) { // removed just now
+		if errors.Is(err, store.ErrNoMailbox) { // removed just now
 			s.gone, err = append(s.gone, name), nil
 			continue
 		}

@@ -18,7 +18,10 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // rig is a watcher over a store of its own.
@@ -26,21 +29,21 @@ type rig struct {
 	*Watcher
 	t     *testing.T
 	dir   string
-	store *tokens.FileStore
+	store *store.Files
 	logs  *observer.ObservedLogs
 	at    time.Time
 }
 
 const canary = "ya29.CANARY"
 
-func newRig(t *testing.T, c Config, p *tokens.Provider) *rig {
+func newRig(t *testing.T, c Config, p *oauth.Provider) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), at: day}
-	seal, err := tokens.LoadSeal("", r.dir)
+	seal, err := store.LoadSeal("", r.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.store, err = tokens.OpenFileStore(r.dir, seal); err != nil {
+	if r.store, err = store.OpenFiles(r.dir, seal); err != nil {
 		t.Fatal(err)
 	}
 	r.start(c, p)
@@ -48,13 +51,13 @@ func newRig(t *testing.T, c Config, p *tokens.Provider) *rig {
 }
 
 // start begins anew over what is in the store, as a restart does.
-func (r *rig) start(c Config, p *tokens.Provider) {
+func (r *rig) start(c Config, p *oauth.Provider) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	r.logs = logs
-	providers := map[string]*tokens.Provider{p.Name: p}
+	providers := map[string]*oauth.Provider{p.Name: p}
 	vault := tokens.NewVault(r.store, tokens.Settings{Providers: providers}, zap.NewNop())
 	r.Watcher = NewWatcher(Options{
-		Vault: vault, Providers: func() map[string]*tokens.Provider { return providers },
+		Vault: vault, Providers: func() map[string]*oauth.Provider { return providers },
 		Dir: r.dir, Host: "ferry", Log: zap.New(core), Config: c,
 	})
 	r.now = func() time.Time { return r.at }
@@ -67,11 +70,11 @@ func (r *rig) start(c Config, p *tokens.Provider) {
 	})
 }
 
-func (r *rig) edit(mailbox string, edit func(*tokens.Account)) {
+func (r *rig) edit(mailbox string, edit func(*store.Account)) {
 	r.t.Helper()
-	err := r.store.Update(r.t.Context(), mailbox, func(a *tokens.Account) error {
+	err := r.store.Update(r.t.Context(), mailbox, func(a *store.Account) error {
 		if a.Provider == "" {
-			a.Provider, a.Token = "gmail", tokens.Token{Access: canary, Refresh: "1//CANARY", Expiry: day.AddDate(9, 0, 0)}
+			a.Provider, a.Token = "gmail", oauth.Token{Access: canary, Refresh: "1//CANARY", Expiry: day.AddDate(9, 0, 0)}
 		}
 		edit(a)
 		return nil
@@ -81,10 +84,10 @@ func (r *rig) edit(mailbox string, edit func(*tokens.Account)) {
 	}
 }
 
-func well(a *tokens.Account) { a.Dead, a.Trouble = nil, nil }
+func well(a *store.Account) { a.Dead, a.Trouble = nil, nil }
 
-func dead(a *tokens.Account) {
-	a.Dead = &tokens.Failure{At: day, Since: day, Reason: "the grant was revoked", Cause: tokens.CauseRevoked, Count: 1}
+func dead(a *store.Account) {
+	a.Dead = &store.Failure{At: day, Since: day, Reason: "the grant was revoked", Cause: oauth.CauseRevoked, Count: 1}
 }
 
 // logged counts log lines by message, and fails if one tells a secret.
@@ -101,7 +104,7 @@ func (r *rig) logged(message string) (n int) {
 	return n
 }
 
-var gmail = &tokens.Provider{Name: "gmail"}
+var gmail = &oauth.Provider{Name: "gmail"}
 
 // TestWatch: said once, by log and hook; not again after a restart; taken back
 // once; and a removed mailbox is forgotten. The store does not mind.
@@ -112,7 +115,7 @@ func TestWatch(t *testing.T) {
 		posts = append(posts, string(body))
 	}))
 	defer server.Close()
-	c := Config{Webhook: tokens.Secret(server.URL + "/CANARY")}
+	c := Config{Webhook: secret.String(server.URL + "/CANARY")}
 	r := newRig(t, c, gmail)
 	r.edit("a@x.org", dead)
 	r.edit("b@x.org", well)
@@ -187,7 +190,7 @@ func TestHookFails(t *testing.T) {
 	}))
 	defer server.Close()
 	out := filepath.Join(t.TempDir(), "out")
-	r := newRig(t, Config{Webhook: tokens.Secret(server.URL + "/CANARY"), Command: []string{os.Args[0], "play", "record", out}}, gmail)
+	r := newRig(t, Config{Webhook: secret.String(server.URL + "/CANARY"), Command: []string{os.Args[0], "play", "record", out}}, gmail)
 	r.edit("a@x.org", dead)
 	for range 5 {
 		r.look(t.Context())

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"authferry/internal/printable"
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 const (
@@ -28,13 +28,13 @@ const (
 
 // CheckWebhook tells what is wrong with the address of a webhook. The error
 // repeats no part of it.
-func CheckWebhook(address tokens.Secret) error {
+func CheckWebhook(address secret.String) error {
 	_, err := parseWebhook(address)
 	return err
 }
 
 // parseWebhook reads an address. What url.Parse has to say would repeat it.
-func parseWebhook(address tokens.Secret) (*url.URL, error) {
+func parseWebhook(address secret.String) (*url.URL, error) {
 	u, err := url.Parse(address.Reveal())
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
@@ -61,7 +61,7 @@ type webhook struct {
 	pause   func(context.Context, time.Duration) error
 }
 
-func newWebhook(address tokens.Secret) (*webhook, error) {
+func newWebhook(address secret.String) (*webhook, error) {
 	u, err := parseWebhook(address)
 	if err != nil {
 		return nil, fmt.Errorf("webhook in [alert] %w", err)
@@ -161,7 +161,7 @@ func (w *webhook) scrub(text string) string {
 	}
 	for _, part := range parts {
 		if len(part) > 3 {
-			text = strings.ReplaceAll(text, part, tokens.Secret(part).String())
+			text = strings.ReplaceAll(text, part, secret.String(part).String())
 		}
 	}
 	return text

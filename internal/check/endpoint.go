@@ -12,14 +12,14 @@ import (
 	"strings"
 
 	"authferry/proxy"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // protocols in the order in which they are checked.
 var protocols = []string{"imap", "pop3", "smtp"}
 
 // endpointOf is where a provider serves a protocol.
-func endpointOf(p *tokens.Provider, protocol string) tokens.Endpoint {
+func endpointOf(p *oauth.Provider, protocol string) oauth.Endpoint {
 	switch protocol {
 	case "imap":
 		return p.IMAP
@@ -32,7 +32,7 @@ func endpointOf(p *tokens.Provider, protocol string) tokens.Endpoint {
 // place is a provider's servers.
 type place struct {
 	*run
-	provider *tokens.Provider
+	provider *oauth.Provider
 }
 
 // looks are the checks of a provider, independent of each other.
@@ -46,7 +46,7 @@ func (p *place) looks() (looks []func(context.Context, *list)) {
 }
 
 // mail checks the way to a mail server.
-func (p *place) mail(ctx context.Context, l *list, protocol string, e tokens.Endpoint) {
+func (p *place) mail(ctx context.Context, l *list, protocol string, e oauth.Endpoint) {
 	host, port, via := firstHop(p.provider.Proxy, e.Host, e.Port)
 	steps := []struct {
 		name string
@@ -153,7 +153,7 @@ func isTimeout(err error) bool {
 }
 
 // secure checks TLS with a mail server, and who vouches for it.
-func (p *place) secure(ctx context.Context, protocol string, e tokens.Endpoint) finding {
+func (p *place) secure(ctx context.Context, protocol string, e oauth.Endpoint) finding {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
 	conn, err := open(ctx, p.provider, protocol, e)
@@ -201,7 +201,7 @@ func (e *unreached) Unwrap() error { return e.error }
 
 // open connects to a mail server and begins TLS. The end of ctx closes the
 // connection, so that whoever waits on it gets an error.
-func open(ctx context.Context, p *tokens.Provider, protocol string, e tokens.Endpoint) (*greeted, error) {
+func open(ctx context.Context, p *oauth.Provider, protocol string, e oauth.Endpoint) (*greeted, error) {
 	raw, err := proxy.Dial(ctx, p, e)
 	if err != nil {
 		return nil, &unreached{timely(ctx, err)}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // otherExtensions are worth promising where a server has them.
@@ -18,7 +18,7 @@ var otherExtensions = []string{
 
 // extensions compares what mail programs are promised before a login with what
 // the provider keeps. A program that relies on a promise has its mail refused.
-func (p *place) extensions(ctx context.Context, e tokens.Endpoint) finding {
+func (p *place) extensions(ctx context.Context, e oauth.Endpoint) finding {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
 	conn, err := open(ctx, p.provider, "smtp", e)
@@ -43,7 +43,7 @@ func (r *run) introduction() string {
 }
 
 // compare holds a profile against what a server has.
-func compare(p *tokens.Provider, has func(string) (bool, string)) finding {
+func compare(p *oauth.Provider, has func(string) (bool, string)) finding {
 	var broken, more, all []string
 	promised := map[string]bool{"STARTTLS": true, "AUTH": true} // never passed on
 	for _, line := range p.SMTPExtensions {

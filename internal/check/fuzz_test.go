@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // mouth is a connection that says what it was given, whatever it hears.
@@ -29,7 +31,7 @@ func (m *mouth) SetWriteDeadline(time.Time) error { return nil }
 const canary = "ya29.canary-in-a-mine"
 
 func fuzzVisit(protocol string) *visit {
-	p := tokens.Builtin()["gmail"]
+	p := oauth.Builtin()["gmail"]
 	g := &tokens.Grant{Mailbox: me, User: me, Provider: p, AccessToken: canary}
 	return newVisit(g, protocol, "localhost", nil)
 }
@@ -88,7 +90,7 @@ func FuzzJudgeClient(f *testing.F) {
 	f.Add(400, `{"error":"invalid_grant"}`)
 	f.Add(401, `{"error":"invalid_client","error_description":"`+canary+`"}`)
 	f.Add(200, `{"error":{}}`)
-	p := &place{provider: tokens.Builtin()["gmail"]}
+	p := &place{provider: oauth.Builtin()["gmail"]}
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		healthyFinding(t, p.judgeClient(status, []byte(body), secrets(nil).with(canary)))
 	})
@@ -98,7 +100,7 @@ func FuzzCompare(f *testing.F) {
 	f.Add("SIZE 1000", "SIZE", "1000")
 	f.Add("SIZE", "size", "99999999999999999999")
 	f.Fuzz(func(t *testing.T, promised, keyword, value string) {
-		p := &tokens.Provider{Name: "x", SMTPExtensions: []string{promised, "8BITMIME"}}
+		p := &oauth.Provider{Name: "x", SMTPExtensions: []string{promised, "8BITMIME"}}
 		found := compare(p, func(k string) (bool, string) { return strings.EqualFold(k, keyword), value })
 		if found.detail == "" || (found.result == Fail) != (found.fix != "") {
 			t.Errorf("%+v", found)
@@ -109,13 +111,13 @@ func FuzzCompare(f *testing.F) {
 func FuzzScrub(f *testing.F) {
 	f.Add(canary, "the token "+canary)
 	f.Add("x", "")
-	f.Fuzz(func(t *testing.T, secret, text string) {
-		s := secrets(nil).with(tokens.Secret(secret))
-		got := s.scrub(text + secret + text)
-		if len(secret) >= leastPiece && strings.Contains(got, secret) && !strings.Contains("•••", secret) {
-			t.Errorf("%q is shown in %q", secret, got)
+	f.Fuzz(func(t *testing.T, word, text string) {
+		s := secrets(nil).with(secret.String(word))
+		got := s.scrub(text + word + text)
+		if len(word) >= leastPiece && strings.Contains(got, word) && !strings.Contains("•••", word) {
+			t.Errorf("%q is shown in %q", word, got)
 		}
-		if quoted := s.said(text + secret); strings.ContainsAny(quoted, "\r\n") {
+		if quoted := s.said(text + word); strings.ContainsAny(quoted, "\r\n") {
 			t.Errorf("quoted %q", quoted)
 		}
 	})

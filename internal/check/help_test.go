@@ -14,7 +14,10 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/demo"
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,7 +31,7 @@ const (
 type clinic struct {
 	t        *testing.T
 	gmail    *demo.Provider
-	provider *tokens.Provider
+	provider *oauth.Provider
 	vault    *tokens.Vault
 	subject  Subject
 }
@@ -41,13 +44,13 @@ func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { gmail.Close() })
-	c := &clinic{t: t, gmail: gmail, provider: tokens.Builtin()["gmail"]}
+	c := &clinic{t: t, gmail: gmail, provider: oauth.Builtin()["gmail"]}
 	p := c.provider
 	p.AuthURL, p.TokenURL, p.Issuer, p.RootCAs = gmail.AuthURL, gmail.TokenURL, "", gmail.CAs
-	p.ClientID, p.ClientSecret = gmail.ClientID, tokens.Secret(gmail.ClientSecret)
+	p.ClientID, p.ClientSecret = gmail.ClientID, secret.String(gmail.ClientSecret)
 	p.IMAP, p.POP3, p.SMTP = endpointAt(gmail.IMAP), endpointAt(gmail.POP3), endpointAt(gmail.SMTP)
 	c.subject = Subject{
-		Config: "config.toml", Store: t.TempDir(), Providers: map[string]*tokens.Provider{"gmail": p},
+		Config: "config.toml", Store: t.TempDir(), Providers: map[string]*oauth.Provider{"gmail": p},
 		Open: c.open,
 	}
 	for _, mailbox := range mailboxes {
@@ -56,10 +59,10 @@ func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
 	return c
 }
 
-func endpointAt(address string) tokens.Endpoint {
+func endpointAt(address string) oauth.Endpoint {
 	host, port, _ := net.SplitHostPort(address)
 	n, _ := strconv.Atoi(port)
-	return tokens.Endpoint{Host: host, Port: n}
+	return oauth.Endpoint{Host: host, Port: n}
 }
 
 // open opens the store, once.
@@ -81,12 +84,12 @@ func (c *clinic) open() (*tokens.Vault, error) {
 	return c.vault, nil
 }
 
-func (c *clinic) store() (*tokens.FileStore, error) {
-	seal, err := tokens.LoadSeal(c.subject.Seal, c.subject.Store)
+func (c *clinic) store() (*store.Files, error) {
+	seal, err := store.LoadSeal(c.subject.Seal, c.subject.Store)
 	if err != nil {
 		return nil, err
 	}
-	return tokens.OpenFileStore(c.subject.Store, seal)
+	return store.OpenFiles(c.subject.Store, seal)
 }
 
 // connect gives consent for a mailbox as its owner does.
@@ -115,13 +118,13 @@ func (c *clinic) connect(mailbox string) {
 }
 
 // edit changes what is kept of a mailbox.
-func (c *clinic) edit(mailbox string, change func(*tokens.Account)) {
+func (c *clinic) edit(mailbox string, change func(*store.Account)) {
 	c.t.Helper()
-	store, err := c.store()
+	kept, err := c.store()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	err = store.Update(c.t.Context(), mailbox, func(a *tokens.Account) error { change(a); return nil })
+	err = kept.Update(c.t.Context(), mailbox, func(a *store.Account) error { change(a); return nil })
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -209,9 +212,9 @@ func names(steps []Step) (names []string) {
 
 // without makes a provider that serves fewer protocols.
 func (c *clinic) without(protocols ...string) {
-	for p, e := range maps.All(map[string]*tokens.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP}) {
+	for p, e := range maps.All(map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP}) {
 		if slices.Contains(protocols, p) {
-			*e = tokens.Endpoint{}
+			*e = oauth.Endpoint{}
 		}
 	}
 }

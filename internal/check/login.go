@@ -14,15 +14,17 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/secret"
 	"authferry/internal/xoauth2"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // visit is one login at a mail server, and a look around.
 type visit struct {
 	grant    *tokens.Grant
 	protocol string
-	endpoint tokens.Endpoint
+	endpoint oauth.Endpoint
 	hostname string
 	secrets  secrets
 	sendTo   string
@@ -32,7 +34,7 @@ func newVisit(g *tokens.Grant, protocol, hostname string, known secrets) *visit 
 	e := endpointOf(g.Provider, protocol)
 	return &visit{
 		grant: g, protocol: protocol, endpoint: e, hostname: hostname,
-		secrets: known.with(g.AccessToken, tokens.Secret(g.Credentials(e).Response())),
+		secrets: known.with(g.AccessToken, secret.String(g.Credentials(e).Response())),
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"authferry/demo"
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/store"
 )
 
 // TestMailFaults: each refusal fails the login of its protocol alone, with the
@@ -71,7 +72,7 @@ func TestLines(t *testing.T) {
 	t.Parallel()
 	for _, length := range []int{100, 250, 350, 5000} {
 		v := fuzzVisit("smtp")
-		v.grant.AccessToken = tokens.Secret(strings.Repeat("x", length))
+		v.grant.AccessToken = secret.String(strings.Repeat("x", length))
 		script := "220 hello\r\n250 hello\r\n"
 		if length > 250 {
 			script += "334 \r\n"
@@ -183,8 +184,8 @@ func TestScopes(t *testing.T) {
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, demo.Options{}, me, you)
-	c.edit(me, func(a *tokens.Account) { a.Provider = "" })
-	c.edit(you, func(a *tokens.Account) { a.Provider = "elsewhere" })
+	c.edit(me, func(a *store.Account) { a.Provider = "" })
+	c.edit(you, func(a *store.Account) { a.Provider = "elsewhere" })
 	r := c.check()
 	r.onlyFailures(me+" mailbox", you+" mailbox")
 	r.want(me, "mailbox", Fail, "disconnected", "authferry connect "+me)

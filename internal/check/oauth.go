@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 const (
@@ -75,7 +75,7 @@ func (p *place) patience() time.Duration {
 	if p.provider.Timeout > 0 {
 		return p.provider.Timeout
 	}
-	return tokens.RefreshTimeout
+	return oauth.RefreshTimeout
 }
 
 // call makes one request to the token endpoint and reads the answer.
@@ -156,7 +156,7 @@ func (p *place) client(ctx context.Context, l *list) finding {
 		}
 		return skipped("with a certificate each refresh tells")
 	}
-	if p.provider.Flow != "" && p.provider.Flow != tokens.FlowConsent && p.provider.Flow != tokens.FlowDeviceCode {
+	if p.provider.Flow != "" && p.provider.Flow != oauth.FlowConsent && p.provider.Flow != oauth.FlowDeviceCode {
 		return skipped("with %s each refresh tells", p.provider.Flow)
 	}
 	if p.provider.ClientID == "" {
@@ -205,8 +205,8 @@ func (p *place) judgeClient(status int, body []byte, told secrets) finding {
 }
 
 // clientCauses are the errors that are about the client.
-var clientCauses = map[string]tokens.Cause{
-	"invalid_client":      tokens.CauseClient,
-	"unauthorized_client": tokens.CauseClient,
-	"deleted_client":      tokens.CauseClientDeleted,
+var clientCauses = map[string]oauth.Cause{
+	"invalid_client":      oauth.CauseClient,
+	"unauthorized_client": oauth.CauseClient,
+	"deleted_client":      oauth.CauseClientDeleted,
 }

@@ -16,6 +16,7 @@ import (
 
 	"authferry/demo"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 func TestClock(t *testing.T) {
@@ -43,7 +44,7 @@ func TestClock(t *testing.T) {
 
 func TestJudgeClient(t *testing.T) {
 	t.Parallel()
-	p := &place{provider: tokens.Builtin()["gmail"]}
+	p := &place{provider: oauth.Builtin()["gmail"]}
 	p.provider.ClientID = "mine"
 	for _, test := range []struct {
 		status int
@@ -235,11 +236,11 @@ func TestWrongClock(t *testing.T) {
 func TestServiceAccount(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, demo.Options{})
-	account, err := tokens.LoadServiceAccount(c.gmail.ServiceAccountJSON())
+	account, err := oauth.LoadServiceAccount(c.gmail.ServiceAccountJSON())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.provider.Flow, c.provider.ServiceAccount = tokens.FlowServiceAccount, account
+	c.provider.Flow, c.provider.ServiceAccount = oauth.FlowServiceAccount, account
 	c.provider.ClientID, c.provider.ClientSecret = "", ""
 	vault, err := c.open()
 	if err != nil {
@@ -264,10 +265,10 @@ func TestServiceAccount(t *testing.T) {
 // TestCertificateEnds: a client that proves itself by a certificate stops with it.
 func TestCertificateEnds(t *testing.T) {
 	t.Parallel()
-	p := &place{provider: tokens.Builtin()["microsoft"]}
-	p.provider.Flow = tokens.FlowClientCredentials
+	p := &place{provider: oauth.Builtin()["microsoft"]}
+	p.provider.Flow = oauth.FlowClientCredentials
 	for left, want := range map[time.Duration]Result{47 * time.Hour: Fail, 90 * 24 * time.Hour: Skip} {
-		p.provider.Certificate = &tokens.ClientCertificate{Expires: time.Now().Add(left)}
+		p.provider.Certificate = &oauth.ClientCertificate{Expires: time.Now().Add(left)}
 		if f := p.client(t.Context(), &list{}); f.result != want {
 			t.Errorf("with %s left: %+v", left, f)
 		}

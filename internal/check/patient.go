@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // soon is how near the end of a grant is a failure: nobody should find out by
@@ -18,9 +20,9 @@ const soon = 48 * time.Hour
 type patient struct {
 	*run
 	mailbox  string
-	account  *tokens.Account  // nil: not held, or not to be read
-	provider *tokens.Provider // nil: not configured
-	err      error            // why there is no account
+	account  *store.Account  // nil: not held, or not to be read
+	provider *oauth.Provider // nil: not configured
+	err      error           // why there is no account
 }
 
 const notOpen = "the store is not open"
@@ -79,7 +81,7 @@ func (p *patient) held() finding {
 	switch {
 	case p.vault == nil && !p.unmade:
 		return skipped(notOpen)
-	case p.vault == nil, errors.Is(p.err, tokens.ErrNoMailbox):
+	case p.vault == nil, errors.Is(p.err, store.ErrNoMailbox):
 		return failed(connectCommand(p.mailbox, nil), "%s is not connected; authferry mailbox list shows those that are", p.mailbox)
 	case p.err != nil:
 		return failed(fmt.Sprintf("put its file back from a backup, or authferry mailbox remove %s and connect it again", p.mailbox), "%v", p.err)
@@ -118,12 +120,12 @@ func (p *patient) refresh(ctx context.Context, l *list) (grant *tokens.Grant) {
 }
 
 func (p *patient) notRefreshed(err error) finding {
-	advice, ok := tokens.AdviceOf(err)
+	advice, ok := oauth.AdviceOf(err)
 	if !ok {
 		switch {
-		case errors.Is(err, tokens.ErrNeedsConsent):
+		case errors.Is(err, oauth.ErrNeedsConsent):
 			advice.Fix = connectCommand(p.mailbox, p.provider)
-		case errors.Is(err, tokens.ErrRefused):
+		case errors.Is(err, oauth.ErrRefused):
 			advice.Fix = fmt.Sprintf("mend [provider.%s] in %s as the sentence says", p.provider.Name, p.Config)
 		default:
 			advice.Fix = "wait and check again: authferry goes on trying by itself"
@@ -138,7 +140,7 @@ func (p *patient) notRefreshed(err error) finding {
 }
 
 // now is the account as it is after the refresh.
-func (p *patient) now(ctx context.Context) *tokens.Account {
+func (p *patient) now(ctx context.Context) *store.Account {
 	if a, err := p.vault.Account(ctx, p.mailbox); err == nil {
 		return a
 	}

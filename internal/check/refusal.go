@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // rule says what helps where a mail server's refusal has some words in it.
@@ -55,7 +55,7 @@ func (v *visit) advice(text string) (fix, page string) {
 		}
 	}
 	if !v.grant.Provider.Flow.NeedsPerson() {
-		a := tokens.CauseDelegation.Advice(v.grant.Mailbox, v.grant.Provider)
+		a := oauth.CauseDelegation.Advice(v.grant.Mailbox, v.grant.Provider)
 		return a.Fix, a.Page
 	}
 	return fmt.Sprintf("connect it again as %s itself, with every box ticked: %s; if that changes nothing, see whether the account may use %s",
@@ -63,7 +63,7 @@ func (v *visit) advice(text string) (fix, page string) {
 }
 
 // connectCommand is how to give consent for a mailbox.
-func connectCommand(mailbox string, p *tokens.Provider) string {
+func connectCommand(mailbox string, p *oauth.Provider) string {
 	command := "authferry connect " + mailbox
 	if p != nil && p.Name != "gmail" {
 		command += " --provider " + p.Name

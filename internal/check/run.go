@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 const (
@@ -25,7 +27,7 @@ type Subject struct {
 	Config    string // where the configuration was read from, for people
 	Store     string // the directory of a file store; empty: the store is none
 	Seal      string // as for [tokens.LoadSeal]
-	Providers map[string]*tokens.Provider
+	Providers map[string]*oauth.Provider
 	Hostname  string // how to introduce ourselves
 
 	// Open opens the store. It is called once, and not where a file store has
@@ -105,7 +107,7 @@ func (r *run) find(ctx context.Context) {
 // checkProviders checks the providers that the mailboxes need; without any,
 // those that are configured.
 func (r *run) checkProviders(ctx context.Context) {
-	needed := map[string]*tokens.Provider{}
+	needed := map[string]*oauth.Provider{}
 	for _, p := range r.patients {
 		if p.provider != nil {
 			needed[p.provider.Name] = p.provider
@@ -130,11 +132,11 @@ func (r *run) checkProviders(ctx context.Context) {
 }
 
 // told are the secrets of a provider's configuration.
-func told(p *tokens.Provider) secrets {
+func told(p *oauth.Provider) secrets {
 	s := secrets(nil).with(p.ClientSecret)
 	if p.Proxy != nil {
 		password, _ := p.Proxy.User.Password()
-		s = s.with(tokens.Secret(password))
+		s = s.with(secret.String(password))
 	}
 	return s
 }

@@ -14,6 +14,8 @@ import (
 	"authferry/demo"
 	"authferry/internal/testport"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 var (
@@ -112,7 +114,7 @@ func TestDNSFails(t *testing.T) {
 }
 
 // shut is an endpoint that refuses connections.
-func shut(t *testing.T) tokens.Endpoint {
+func shut(t *testing.T) oauth.Endpoint {
 	t.Helper()
 	return endpointAt(testport.Refused(t))
 }
@@ -136,7 +138,7 @@ func TestTCPRefused(t *testing.T) {
 	r.want(me, "imap login", OK)
 	r.want(me, "smtp login", Skip, "the step smtp tcp failed")
 
-	c.edit(me, func(a *tokens.Account) { a.Token.Expiry = time.Now().Add(-time.Hour) })
+	c.edit(me, func(a *store.Account) { a.Token.Expiry = time.Now().Add(-time.Hour) })
 	c.check().want(me, "imap login", Skip, "no access token")
 }
 

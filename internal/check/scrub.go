@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"authferry/internal/printable"
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 // leastPiece is how long a piece of a secret must be to be taken out. The
@@ -18,7 +18,7 @@ const leastPiece = 8
 type secrets []string
 
 // with adds secrets in the forms in which they may come back.
-func (s secrets) with(more ...tokens.Secret) secrets {
+func (s secrets) with(more ...secret.String) secrets {
 	out := append(secrets(nil), s...)
 	for _, m := range more {
 		if len(m) < leastPiece {
@@ -35,7 +35,7 @@ func (s secrets) scrub(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
 		if n := s.piece(text[i:]); n > 0 {
-			b.WriteString(tokens.Secret("").String())
+			b.WriteString(secret.String("").String())
 			i += n
 			continue
 		}

@@ -16,7 +16,9 @@ import (
 
 	"authferry/demo"
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 func TestScrub(t *testing.T) {
@@ -57,7 +59,7 @@ func TestParrots(t *testing.T) {
 		corp := newAuthority(t, "Example Corp IT")
 		c.provider.RootCAs = corp.pool
 		config := corp.sign(t, "127.0.0.1", time.Now().Add(time.Hour))
-		for protocol, e := range map[string]*tokens.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP} {
+		for protocol, e := range map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP} {
 			e.Host, e.Port = serve(t, func(conn net.Conn) { parrot(protocol, tls.Server(conn, config)) })
 		}
 		endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,14 +77,14 @@ func TestParrots(t *testing.T) {
 		}))
 		defer endpoint.Close()
 		c.provider.TokenURL = endpoint.URL
-		secret := map[string]string{"access": "ya29.7Jq-access-2Yk_0Zp4mR", "refresh": "1//09refresh-Qw8xV3nB5t", "client": "GOCSPX-client/9Lk+3Hd7"}
-		c.provider.ClientSecret = tokens.Secret(secret["client"])
+		known := map[string]string{"access": "ya29.7Jq-access-2Yk_0Zp4mR", "refresh": "1//09refresh-Qw8xV3nB5t", "client": "GOCSPX-client/9Lk+3Hd7"}
+		c.provider.ClientSecret = secret.String(known["client"])
 		vault, err := c.open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := vault.Connect(t.Context(), tokens.Connection{Mailbox: me, Provider: "gmail", Token: &tokens.Token{
-			Access: tokens.Secret(secret["access"]), Refresh: tokens.Secret(secret["refresh"]), Minted: time.Now(), Expiry: time.Now().Add(time.Hour),
+		if err := vault.Connect(t.Context(), tokens.Connection{Mailbox: me, Provider: "gmail", Token: &oauth.Token{
+			Access: secret.String(known["access"]), Refresh: secret.String(known["refresh"]), Minted: time.Now(), Expiry: time.Now().Add(time.Hour),
 		}}); err != nil {
 			t.Fatal(err)
 		}
@@ -96,9 +98,9 @@ func TestParrots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response := "user=" + me + "\x01auth=Bearer " + secret["access"] + "\x01\x01"
-		secret["response"] = b64(response)
-		for name, s := range secret {
+		response := "user=" + me + "\x01auth=Bearer " + known["access"] + "\x01\x01"
+		known["response"] = b64(response)
+		for name, s := range known {
 			for i := range len(s) - 11 {
 				if strings.Contains(string(shown), s[i:i+11]) {
 					t.Errorf("%s: a piece of the %s secret, %q, is shown in\n%s", mechanism, name, s[i:i+11], shown)

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 func (r *run) configuration() finding {
@@ -32,7 +32,7 @@ func (r *run) sealKey() finding {
 			return failed(sealFix(""), "the seal key %s is gone, and the mailboxes beside it are sealed with it", key)
 		}
 	}
-	if _, err := tokens.LoadSeal(r.Seal, r.Store); err != nil {
+	if _, err := store.LoadSeal(r.Seal, r.Store); err != nil {
 		return failed(sealFix(r.Seal), "%v", err)
 	}
 	if r.Seal == "" {
@@ -86,7 +86,7 @@ func (r *run) openStore(ctx context.Context) finding {
 		return guard
 	}
 	for _, name := range names {
-		if _, err := vault.Account(ctx, name); err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+		if _, err := vault.Account(ctx, name); err != nil && !errors.Is(err, store.ErrNoMailbox) {
 			return failed(fmt.Sprintf("put its file back from a backup, or authferry mailbox remove %s and connect it again", name), "%v", err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"authferry/internal/address"
 	"authferry/internal/alert"
 	"authferry/internal/config/document"
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 // readAlert reads when to say that a mailbox needs a person, and to whom.
@@ -62,8 +62,8 @@ func readAlertCommand(t *document.Table) []string {
 
 // readWebhook reads the address to post to: whoever knows it may post there,
 // so it may lie in a file of its own, and no complaint repeats it.
-func readWebhook(t *document.Table) tokens.Secret {
-	key, address := "webhook", tokens.Secret(t.Text("webhook", ""))
+func readWebhook(t *document.Table) secret.String {
+	key, address := "webhook", secret.String(t.Text("webhook", ""))
 	if path := t.File("webhook_file"); path != "" {
 		key = "webhook_file"
 		if !address.Empty() {
@@ -74,7 +74,7 @@ func readWebhook(t *document.Table) tokens.Secret {
 			t.Complain(key, err.Error(), "")
 			return ""
 		}
-		address = tokens.Secret(strings.TrimSpace(string(content)))
+		address = secret.String(strings.TrimSpace(string(content)))
 	} else if address.Empty() {
 		return ""
 	}

@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"authferry/internal/config/document"
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // readClient reads the OAuth client, spelled out or in the file that Google's
 // console offers for download.
-func readClient(t *document.Table, p *tokens.Provider) {
+func readClient(t *document.Table, p *oauth.Provider) {
 	if path := t.File("client_file"); path != "" {
 		if t.Text("client_id", "")+t.Text("client_secret", "")+t.Text("client_secret_file", "") != "" {
 			t.Complain("client_file", "names the client a second time", "keep client_file, or client_id and client_secret")
@@ -31,19 +32,19 @@ func readClient(t *document.Table, p *tokens.Provider) {
 		}
 		p.ClientID = id
 	}
-	secret := tokens.Secret(t.Text("client_secret", ""))
-	if !secret.Empty() {
-		p.ClientSecret = secret
+	given := secret.String(t.Text("client_secret", ""))
+	if !given.Empty() {
+		p.ClientSecret = given
 	}
 	if path := t.File("client_secret_file"); path != "" {
-		if !secret.Empty() {
+		if !given.Empty() {
 			t.Complain("client_secret_file", "names the secret a second time", "keep one of client_secret and client_secret_file")
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Complain("client_secret_file", err.Error(), "")
 		}
-		p.ClientSecret = tokens.Secret(strings.TrimRight(string(content), "\r\n"))
+		p.ClientSecret = secret.String(strings.TrimRight(string(content), "\r\n"))
 	}
 	if t.Gives("client_secret") || t.Gives("client_secret_file") || t.Gives("client_file") {
 		p.Certificate = nil // what another table proves itself by
@@ -53,7 +54,7 @@ func readClient(t *document.Table, p *tokens.Provider) {
 var errServiceAccountFile = errors.New("holds the key of a service account, not an OAuth client")
 
 // readClientFile takes a client from Google's client_secret_*.json, as it is.
-func readClientFile(path string, p *tokens.Provider) error {
+func readClientFile(path string, p *oauth.Provider) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func readClientFile(path string, p *tokens.Provider) error {
 
 // parseClientFile is readClientFile of what is in the file. Its errors repeat
 // nothing of it.
-func ParseClientFile(content []byte, p *tokens.Provider) error {
+func ParseClientFile(content []byte, p *oauth.Provider) error {
 	type client struct {
 		ID     string `json:"client_id"`
 		Secret string `json:"client_secret"`
@@ -90,7 +91,7 @@ func ParseClientFile(content []byte, p *tokens.Provider) error {
 	if c == nil || c.ID == "" {
 		return errors.New("has no OAuth client in it")
 	}
-	p.ClientID, p.ClientSecret = c.ID, tokens.Secret(c.Secret)
+	p.ClientID, p.ClientSecret = c.ID, secret.String(c.Secret)
 	p.LoopbackOnly = file.Installed != nil
 	if p.AuthURL == "" && p.TokenURL == "" { // what is known of gmail is newer than such files
 		p.AuthURL, p.TokenURL = c.Auth, c.Token
@@ -100,13 +101,13 @@ func ParseClientFile(content []byte, p *tokens.Provider) error {
 
 // readProof reads what proves, without a person, who is asking for a token: a
 // service account's key, a client's certificate, or a program.
-func readProof(t *document.Table, p *tokens.Provider) {
+func readProof(t *document.Table, p *oauth.Provider) {
 	readServiceAccount(t, p)
 	readCertificate(t, p)
 	readTokenCommand(t, p)
 }
 
-func readServiceAccount(t *document.Table, p *tokens.Provider) {
+func readServiceAccount(t *document.Table, p *oauth.Provider) {
 	const key = "service_account_file"
 	path := t.File(key)
 	if path == "" {
@@ -116,10 +117,10 @@ func readServiceAccount(t *document.Table, p *tokens.Provider) {
 	if !ok {
 		return
 	}
-	account, err := tokens.LoadServiceAccount(content)
+	account, err := oauth.LoadServiceAccount(content)
 	if err != nil {
 		hint := "expected the JSON that Google's console offers when a key is added to a service account"
-		if readClientFile(path, &tokens.Provider{}) == nil {
+		if readClientFile(path, &oauth.Provider{}) == nil {
 			hint = "it holds an OAuth client: name it in client_file instead"
 		}
 		t.Complain(key, fmt.Sprintf("%s: %v", path, err), hint)
@@ -129,7 +130,7 @@ func readServiceAccount(t *document.Table, p *tokens.Provider) {
 }
 
 // readCertificate reads the certificate that stands in for a client's secret.
-func readCertificate(t *document.Table, p *tokens.Provider) {
+func readCertificate(t *document.Table, p *oauth.Provider) {
 	cert, key := t.File("certificate_file"), t.File("certificate_key_file")
 	switch {
 	case cert == "" && key == "":
@@ -152,7 +153,7 @@ func readCertificate(t *document.Table, p *tokens.Provider) {
 	if err != nil || !ok {
 		return
 	}
-	loaded, err := tokens.LoadClientCertificate(certPEM, keyPEM)
+	loaded, err := oauth.LoadClientCertificate(certPEM, keyPEM)
 	if err != nil {
 		t.Complain("certificate_file", fmt.Sprintf("%s with the key %s: %v", cert, key, err), "")
 		return
@@ -176,7 +177,7 @@ func readKeyFile(t *document.Table, key, path string) (content []byte, ok bool) 
 
 // readTokenCommand reads a program and its arguments. It is looked up the way
 // it will be run, but for a relative path, which is relative to the file.
-func readTokenCommand(t *document.Table, p *tokens.Provider) {
+func readTokenCommand(t *document.Table, p *oauth.Provider) {
 	const key = "token_command"
 	command := t.Texts(key)
 	if len(command) == 0 {

@@ -21,8 +21,10 @@ import (
 	"authferry/internal/config/document"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
+	"authferry/internal/secret"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // config is a configuration file that has passed every check.
@@ -31,7 +33,7 @@ type Config struct {
 	Listen   []Listener
 	Store    string        // the directory: of the mailboxes, or of this server's own state
 	StoreDir string        // the same as a whole path, for people, where root has gone there; see openVaultAsOwner
-	Postgres tokens.Secret // where the mailboxes are instead, a URL
+	Postgres secret.String // where the mailboxes are instead, a URL
 	Place    string        // the same without the password
 	Outage   time.Duration // how long logins go on without it
 	Seal     string        // for tokens.LoadSeal
@@ -165,7 +167,7 @@ func readConfig(t *document.Table) *Config {
 	c.Admin = ReadAdmin(t, c.Store)
 	c.NameMailboxes = t.Flag("monitor_mailboxes", true)
 	c.TLS = readTLS(t.Table("tls"), c.Hostname)
-	providers := t.TablesByName("provider", slices.Collect(maps.Keys(tokens.Builtin()))...)
+	providers := t.TablesByName("provider", slices.Collect(maps.Keys(oauth.Builtin()))...)
 	c.Settings.Providers = readProviders(providers)
 	c.Settings.Domains = readDomains(t.TablesByName("domain"), c.Settings.Providers, providers)
 	c.Settings.Aliases = readAliases(t.TextsByName("alias"))
@@ -188,7 +190,7 @@ func readSeal(t *document.Table) string {
 		return "file:" + t.Resolve(name)
 	case kind == "env":
 		t.UsesVariable(name)
-		tokens.HideFromCommands(name)
+		oauth.HideFromCommands(name)
 	}
 	return text
 }

@@ -19,6 +19,7 @@ import (
 	"authferry/internal/logging"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // TestBadConfigurations loads each file of testdata/bad, which must be refused
@@ -75,7 +76,7 @@ func TestExample(t *testing.T) {
 	}
 	commented := regexp.MustCompile(`(?m)^#([a-z0-9_.]+ *=|\[)`)
 	full := load(t, string(commented.ReplaceAll(source, []byte("$1"))))
-	g, known := *full.Settings.Providers["gmail"], *tokens.Builtin()["gmail"]
+	g, known := *full.Settings.Providers["gmail"], *oauth.Builtin()["gmail"]
 	known.ClientID = g.ClientID
 	if diff := cmp.Diff(known, g); diff != "" {
 		t.Errorf("gmail: %s", diff)
@@ -114,8 +115,8 @@ func TestExampleRecipes(t *testing.T) {
 	recipe := strings.NewReplacer("workspace.json", "account.json", "contoso.pem", "client.pem", "contoso.key", "client.key",
 		"/usr/local/bin/mail-token", filepath.Join(dir, "print")).Replace(recipes.String())
 	settings := loadIn(t, dir, recipe).Settings
-	for name, flow := range map[string]tokens.Flow{
-		"workspace": tokens.FlowServiceAccount, "contoso": tokens.FlowClientCredentials, "ours": tokens.FlowTokenCommand,
+	for name, flow := range map[string]oauth.Flow{
+		"workspace": oauth.FlowServiceAccount, "contoso": oauth.FlowClientCredentials, "ours": oauth.FlowTokenCommand,
 	} {
 		if p := settings.Providers[name]; p == nil || p.Flow != flow {
 			t.Errorf("%s: %+v", name, p)
@@ -193,8 +194,8 @@ smtp_extensions = ["SIZE 1000"]
 `)
 	g := c.Settings.Providers["gmail"]
 	if g.ClientID != "mine" || g.Mechanism != "OAUTHBEARER" || g.RefreshAhead != 0.5 ||
-		g.POP3 != (tokens.Endpoint{}) || g.SMTP != (tokens.Endpoint{Host: "smtp.gmail.com", Port: 587, StartTLS: true}) ||
-		g.IMAP != (tokens.Endpoint{Host: "imap.gmail.com", Port: 993}) ||
+		g.POP3 != (oauth.Endpoint{}) || g.SMTP != (oauth.Endpoint{Host: "smtp.gmail.com", Port: 587, StartTLS: true}) ||
+		g.IMAP != (oauth.Endpoint{Host: "imap.gmail.com", Port: 993}) ||
 		g.AuthParams["hd"] != "example.org" || g.AuthParams["access_type"] != "offline" {
 		t.Errorf("gmail: %+v", g)
 	}
@@ -206,9 +207,9 @@ smtp_extensions = ["SIZE 1000"]
 	}
 	e := c.Settings.Providers["example"]
 	if e.Name != "example" || e.Mechanism != "XOAUTH2" || !e.ClientSecret.Empty() || e.RedirectHost != "127.0.0.1" ||
-		e.IMAP != (tokens.Endpoint{Host: "imap.example.org", Port: 993}) ||
-		e.POP3 != (tokens.Endpoint{Host: "pop.example.org", Port: 1110, StartTLS: true}) ||
-		e.SMTP != (tokens.Endpoint{}) || e.RefreshAhead != tokens.DefaultRefreshAhead {
+		e.IMAP != (oauth.Endpoint{Host: "imap.example.org", Port: 993}) ||
+		e.POP3 != (oauth.Endpoint{Host: "pop.example.org", Port: 1110, StartTLS: true}) ||
+		e.SMTP != (oauth.Endpoint{}) || e.RefreshAhead != oauth.DefaultRefreshAhead {
 		t.Errorf("example: %+v", e)
 	}
 }
@@ -222,7 +223,7 @@ func TestClientFiles(t *testing.T) {
 	}
 	c := load(t, fmt.Sprintf("[provider.gmail]\nclient_file = %q", json))
 	g := c.Settings.Providers["gmail"]
-	if g.ClientID != "demo.apps.googleusercontent.com" || g.ClientSecret.Reveal() != "CANARY-of-the-file" || g.AuthURL != tokens.Builtin()["gmail"].AuthURL {
+	if g.ClientID != "demo.apps.googleusercontent.com" || g.ClientSecret.Reveal() != "CANARY-of-the-file" || g.AuthURL != oauth.Builtin()["gmail"].AuthURL {
 		t.Errorf("%q %q %q", g.ClientID, g.ClientSecret.Reveal(), g.AuthURL)
 	}
 	dir := t.TempDir()

@@ -6,15 +6,15 @@ import (
 	"slices"
 	"strings"
 
-	"authferry/internal/config/document"
 	"authferry/internal/address"
+	"authferry/internal/config/document"
 	"authferry/internal/hint"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // readDomains reads the [domain.NAME] tables: whose mailboxes a provider opens
 // without their owners.
-func readDomains(t *document.Table, providers map[string]*tokens.Provider, tables *document.Table) map[string]string {
+func readDomains(t *document.Table, providers map[string]*oauth.Provider, tables *document.Table) map[string]string {
 	domains := map[string]string{}
 	for _, name := range t.Keys() {
 		table := t.Table(name)
@@ -47,7 +47,7 @@ func readDomains(t *document.Table, providers map[string]*tokens.Provider, table
 	return domains
 }
 
-func knownProviders(name string, providers map[string]*tokens.Provider) string {
+func knownProviders(name string, providers map[string]*oauth.Provider) string {
 	known := slices.Sorted(maps.Keys(providers))
 	if n := hint.Suggest(name, known); n != "" {
 		return fmt.Sprintf("did you mean %s?", n)

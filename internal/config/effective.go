@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // effective is a configuration as it is in force, for the log: what was given
@@ -54,11 +54,11 @@ func (c *Config) Effective() []zap.Field {
 	}
 }
 
-func describeProvider(p *tokens.Provider) string {
+func describeProvider(p *oauth.Provider) string {
 	parts := []string{p.Name + ": " + describeProof(p), p.Mechanism}
 	for _, e := range []struct {
 		protocol string
-		tokens.Endpoint
+		oauth.Endpoint
 	}{{"imap", p.IMAP}, {"pop3", p.POP3}, {"smtp", p.SMTP}} {
 		if e.Host == "" {
 			continue
@@ -80,13 +80,13 @@ func describeProvider(p *tokens.Provider) string {
 
 // describeProof says what a provider is asked for tokens with, by name. The
 // arguments of a command may hold a password.
-func describeProof(p *tokens.Provider) string {
+func describeProof(p *oauth.Provider) string {
 	switch p.Flow {
-	case tokens.FlowServiceAccount:
+	case oauth.FlowServiceAccount:
 		return "service account " + p.ServiceAccount.Email
-	case tokens.FlowTokenCommand:
+	case oauth.FlowTokenCommand:
 		return "command " + p.TokenCommand[0]
-	case tokens.FlowClientCredentials:
+	case oauth.FlowClientCredentials:
 		return "application " + p.ClientID
 	}
 	return "client " + p.ClientID

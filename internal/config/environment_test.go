@@ -20,7 +20,7 @@ import (
 	"authferry/internal/config/document"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // TestEveryKeyByEnvironment gives every key of config.example.toml once in a file
@@ -232,7 +232,7 @@ url = "imaps://127.0.0.1:2993"
 	if len(c.Settings.Providers) != 2 || own == nil || gmail == nil {
 		t.Fatalf("providers %v", c.Settings.Providers)
 	}
-	if own.ClientID != "variable" || own.ClientSecret.Reveal() != "file" || own.POP3 != (tokens.Endpoint{}) || own.IMAP.Host == "" {
+	if own.ClientID != "variable" || own.ClientSecret.Reveal() != "file" || own.POP3 != (oauth.Endpoint{}) || own.IMAP.Host == "" {
 		t.Errorf("%+v", own)
 	}
 	if gmail.ClientID != "mine" || gmail.ClientSecret.Reveal() != "CANARY kept " || gmail.AuthParams["hd"] != "example.org" {

@@ -9,24 +9,24 @@ import (
 
 	"authferry/internal/config/document"
 	"authferry/internal/hint"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // flowOf names the flow that a key is there for, where it is there for one.
 var flowOf = []struct {
 	key  string
-	flow tokens.Flow
+	flow oauth.Flow
 }{
-	{"service_account_file", tokens.FlowServiceAccount},
-	{"token_command", tokens.FlowTokenCommand},
+	{"service_account_file", oauth.FlowServiceAccount},
+	{"token_command", oauth.FlowTokenCommand},
 	// A confidential client may have a certificate too, if it says so.
-	{"certificate_file", tokens.FlowClientCredentials},
+	{"certificate_file", oauth.FlowClientCredentials},
 }
 
 // readFlow reads how a provider gives tokens: by name, or by what was given to
 // prove who is asking.
-func readFlow(t *document.Table, p *tokens.Provider) {
-	named := tokens.Flow(strings.ToLower(t.Text("flow", "")))
+func readFlow(t *document.Table, p *oauth.Provider) {
+	named := oauth.Flow(strings.ToLower(t.Text("flow", "")))
 	switch {
 	case named == "":
 		for _, f := range flowOf {
@@ -35,9 +35,9 @@ func readFlow(t *document.Table, p *tokens.Provider) {
 				break
 			}
 		}
-	case !slices.Contains(tokens.Flows, named):
-		names := make([]string, len(tokens.Flows))
-		for i, f := range tokens.Flows {
+	case !slices.Contains(oauth.Flows, named):
+		names := make([]string, len(oauth.Flows))
+		for i, f := range oauth.Flows {
 			names[i] = string(f)
 		}
 		advice := "one of " + strings.Join(names, ", ")
@@ -53,14 +53,14 @@ func readFlow(t *document.Table, p *tokens.Provider) {
 
 // refuseStrays complains about keys that a flow has no use for: whoever wrote
 // them expects something of them.
-func refuseStrays(t *document.Table, flow tokens.Flow) {
+func refuseStrays(t *document.Table, flow oauth.Flow) {
 	for _, f := range flowOf {
 		if f.key == "certificate_file" || flow == f.flow || !t.Gives(f.key) {
 			continue
 		}
 		t.Complain(f.key, fmt.Sprintf("belongs to the flow %s, and the flow here is %s", f.flow, FlowName(flow)), "keep one of the two")
 	}
-	if flow != tokens.FlowServiceAccount && flow != tokens.FlowTokenCommand {
+	if flow != oauth.FlowServiceAccount && flow != oauth.FlowTokenCommand {
 		return
 	}
 	for _, key := range []string{"client_id", "client_secret", "client_secret_file", "client_file", "certificate_file", "certificate_key_file"} {
@@ -70,9 +70,9 @@ func refuseStrays(t *document.Table, flow tokens.Flow) {
 	}
 }
 
-func FlowName(f tokens.Flow) tokens.Flow {
+func FlowName(f oauth.Flow) oauth.Flow {
 	if f == "" {
-		return tokens.FlowConsent
+		return oauth.FlowConsent
 	}
 	return f
 }
@@ -148,9 +148,9 @@ func readScopes(t *document.Table, p *profile) {
 	if p.family != "microsoft" {
 		return
 	}
-	personal := tokens.Builtin()["microsoft"].Scopes
+	personal := oauth.Builtin()["microsoft"].Scopes
 	switch {
-	case p.Flow == tokens.FlowClientCredentials && slices.Equal(p.Scopes, personal):
+	case p.Flow == oauth.FlowClientCredentials && slices.Equal(p.Scopes, personal):
 		p.Scopes = microsoftApp
 	case p.Flow.NeedsPerson() && slices.Equal(p.Scopes, microsoftApp):
 		p.Scopes = personal
@@ -158,7 +158,7 @@ func readScopes(t *document.Table, p *profile) {
 }
 
 // readEnough complains about what a provider cannot do without.
-func readEnough(t *document.Table, p *tokens.Provider) {
+func readEnough(t *document.Table, p *oauth.Provider) {
 	const see = "see the provider's page on OAuth for its address"
 	need := func(key, value, hint string) {
 		if value == "" && !t.Has(key) {
@@ -166,22 +166,22 @@ func readEnough(t *document.Table, p *tokens.Provider) {
 		}
 	}
 	switch FlowName(p.Flow) {
-	case tokens.FlowConsent:
+	case oauth.FlowConsent:
 		needClient(t, p)
 		need("auth_url", p.AuthURL, see)
-	case tokens.FlowDeviceCode:
+	case oauth.FlowDeviceCode:
 		needClient(t, p)
-		if host(p.TokenURL) == host(tokens.Builtin()["gmail"].TokenURL) {
+		if host(p.TokenURL) == host(oauth.Builtin()["gmail"].TokenURL) {
 			see := "use the flow consent: authferry connect --no-browser needs no browser on this machine"
 			need("device_url", p.DeviceURL, "Google gives no device code for mail, it refuses the scope; "+see)
 		} else {
 			need("device_url", p.DeviceURL, see)
 		}
-	case tokens.FlowServiceAccount:
+	case oauth.FlowServiceAccount:
 		if p.ServiceAccount == nil {
 			need("service_account_file", "", "add a key to the service account in Google's console, and name the JSON that it offers")
 		}
-	case tokens.FlowClientCredentials:
+	case oauth.FlowClientCredentials:
 		needClient(t, p)
 		if p.ClientSecret.Empty() && p.Certificate == nil && !t.Has("certificate_file") && !t.Has("certificate_key_file") && !t.Has("client_file") {
 			need("client_secret", "", "an application proves itself by client_secret, client_secret_file, or certificate_file and certificate_key_file")
@@ -189,10 +189,10 @@ func readEnough(t *document.Table, p *tokens.Provider) {
 		if anyTenant.MatchString(p.TokenURL) {
 			need("tenant", "", "an application belongs to one organisation, so Microsoft must be told which: its id, or a domain of it")
 		}
-	case tokens.FlowTokenCommand:
+	case oauth.FlowTokenCommand:
 		need("token_command", strings.Join(p.TokenCommand, " "), "name the program that prints a token, and its arguments")
 	}
-	if p.Flow != tokens.FlowTokenCommand {
+	if p.Flow != oauth.FlowTokenCommand {
 		need("token_url", p.TokenURL, see)
 	}
 	if p.IMAP.Host+p.POP3.Host+p.SMTP.Host == "" && !t.Has("imap") && !t.Has("pop3") && !t.Has("smtp") {
@@ -200,7 +200,7 @@ func readEnough(t *document.Table, p *tokens.Provider) {
 	}
 }
 
-func needClient(t *document.Table, p *tokens.Provider) {
+func needClient(t *document.Table, p *oauth.Provider) {
 	if p.ClientID == "" && t.Text("client_file", "") == "" {
 		t.Complain("client_id", "missing", "make an OAuth client at the provider, and name it here or by client_file")
 	}

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/internal/config/configtest"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // TestLike: a table that is like another differs from it by what it says, and
@@ -36,13 +36,13 @@ tenant = "fabrikam.com"
 [provider.microsoft]
 client_id = "first"
 `)
-	known := tokens.Builtin()["microsoft"]
+	known := oauth.Builtin()["microsoft"]
 	first, second := c.Settings.Providers["microsoft"], c.Settings.Providers["contoso"]
 	third, fourth := c.Settings.Providers["zwei"], c.Settings.Providers["fabrikam"]
 	if first.TokenURL != known.TokenURL || first.ClientID != "first" || first.AuthParams["domain_hint"] != "" {
 		t.Errorf("microsoft: %q %q", first.TokenURL, first.ClientID)
 	}
-	for _, p := range []*tokens.Provider{second, third} {
+	for _, p := range []*oauth.Provider{second, third} {
 		for _, address := range []string{p.AuthURL, p.TokenURL, p.DeviceURL} {
 			if !strings.HasPrefix(address, "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/") {
 				t.Errorf("%s: %s", p.Name, address)
@@ -70,7 +70,7 @@ client_id = "first"
 // TestMovedService: where tokens come from somewhere else, they are not shown
 // to what was known of the provider before.
 func TestMovedService(t *testing.T) {
-	known := tokens.Builtin()["gmail"]
+	known := oauth.Builtin()["gmail"]
 	for _, test := range []struct{ tables, revoke, userinfo string }{
 		{"", known.RevokeURL, known.UserInfoURL},
 		{"token_url = 'https://oauth2.googleapis.com/v4/token'", known.RevokeURL, known.UserInfoURL},
@@ -88,21 +88,21 @@ func TestMovedService(t *testing.T) {
 func TestFlows(t *testing.T) {
 	dir := t.TempDir()
 	configtest.WriteProofs(t, dir)
-	personal := tokens.Builtin()["microsoft"].Scopes
+	personal := oauth.Builtin()["microsoft"].Scopes
 	for _, test := range []struct {
 		table  string
-		flow   tokens.Flow
+		flow   oauth.Flow
 		scopes []string
 	}{
-		{"like = 'gmail'\nservice_account_file = 'account.json'", tokens.FlowServiceAccount, []string{"https://mail.google.com/"}},
-		{"like = 'gmail'\ntoken_command = ['./print']", tokens.FlowTokenCommand, []string{"https://mail.google.com/"}},
-		{"token_command = ['./print']\nimap = 'imaps://imap.example.org'", tokens.FlowTokenCommand, nil},
-		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\ncertificate_file = 'client.pem'\ncertificate_key_file = 'client.key'", tokens.FlowClientCredentials, microsoftApp},
-		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'", tokens.FlowClientCredentials, microsoftApp},
-		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'\nscopes = ['mine']", tokens.FlowClientCredentials, []string{"mine"}},
-		{"like = 'microsoft'\nclient_id = 'x'\nflow = 'consent'\ncertificate_file = 'client.pem'\ncertificate_key_file = 'client.key'", tokens.FlowConsent, personal},
-		{"like = 'microsoft'\nclient_id = 'x'\nflow = 'device_code'", tokens.FlowDeviceCode, personal},
-		{"like = 'app'\nclient_id = 'x'\nflow = 'consent'", tokens.FlowConsent, personal},
+		{"like = 'gmail'\nservice_account_file = 'account.json'", oauth.FlowServiceAccount, []string{"https://mail.google.com/"}},
+		{"like = 'gmail'\ntoken_command = ['./print']", oauth.FlowTokenCommand, []string{"https://mail.google.com/"}},
+		{"token_command = ['./print']\nimap = 'imaps://imap.example.org'", oauth.FlowTokenCommand, nil},
+		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\ncertificate_file = 'client.pem'\ncertificate_key_file = 'client.key'", oauth.FlowClientCredentials, microsoftApp},
+		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'", oauth.FlowClientCredentials, microsoftApp},
+		{"like = 'microsoft'\ntenant = 't'\nclient_id = 'x'\nclient_secret = 's'\nflow = 'client_credentials'\nscopes = ['mine']", oauth.FlowClientCredentials, []string{"mine"}},
+		{"like = 'microsoft'\nclient_id = 'x'\nflow = 'consent'\ncertificate_file = 'client.pem'\ncertificate_key_file = 'client.key'", oauth.FlowConsent, personal},
+		{"like = 'microsoft'\nclient_id = 'x'\nflow = 'device_code'", oauth.FlowDeviceCode, personal},
+		{"like = 'app'\nclient_id = 'x'\nflow = 'consent'", oauth.FlowConsent, personal},
 		{"like = 'microsoft'\nclient_id = 'x'", "", personal},
 	} {
 		source := "[provider.p]\n" + test.table
@@ -160,7 +160,7 @@ func FuzzClientFile(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		p := &tokens.Provider{}
+		p := &oauth.Provider{}
 		err := ParseClientFile(content, p)
 		if err != nil && (strings.Contains(err.Error(), canary) || p.ClientID != "") {
 			t.Errorf("%q, %v", p.ClientID, err)

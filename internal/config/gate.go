@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"authferry/internal/config/document"
 	"authferry/internal/address"
+	"authferry/internal/config/document"
 	"authferry/proxy"
 	"authferry/tokens"
 )

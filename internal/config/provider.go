@@ -13,15 +13,15 @@ import (
 
 	"authferry/internal/config/document"
 	"authferry/internal/hint"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // readProviders reads the [provider.NAME] tables. A provider known without
 // configuration is only usable once it has a client of one's own, so without a
 // table it is left out.
-func readProviders(t *document.Table) map[string]*tokens.Provider {
+func readProviders(t *document.Table) map[string]*oauth.Provider {
 	r := &profiles{tables: t, begun: map[string]bool{}, ended: map[string]bool{}, read: map[string]*profile{}}
-	providers := map[string]*tokens.Provider{}
+	providers := map[string]*oauth.Provider{}
 	for _, name := range t.Keys() {
 		if p := r.profile(name); p != nil {
 			providers[name] = p.Provider
@@ -32,7 +32,7 @@ func readProviders(t *document.Table) map[string]*tokens.Provider {
 
 // profile is a provider, with what another table laid over it must know.
 type profile struct {
-	*tokens.Provider
+	*oauth.Provider
 	family string // the built-in provider it began as, if it did
 	tenant string // as it stands in Microsoft's addresses
 }
@@ -65,7 +65,7 @@ func (r *profiles) profile(name string) *profile {
 
 // start returns what a table is laid over: a copy of what it is like.
 func (r *profiles) start(name string, t *document.Table) *profile {
-	builtin := tokens.Builtin()
+	builtin := oauth.Builtin()
 	like := t.Text("like", "")
 	configured := r.tables.Written(like) != nil
 	switch {
@@ -95,7 +95,7 @@ func (r *profiles) start(name string, t *document.Table) *profile {
 
 // startAlone is the start of a table that is like no other.
 func (r *profiles) startAlone(name string, t *document.Table) *profile {
-	builtin := tokens.Builtin()
+	builtin := oauth.Builtin()
 	if p := builtin[name]; p != nil {
 		return &profile{p, name, commonTenant}
 	}
@@ -104,7 +104,7 @@ func (r *profiles) startAlone(name string, t *document.Table) *profile {
 		r.tables.Complain(name, "not a provider known here", fmt.Sprintf("did you mean %s?", meant))
 		return nil
 	}
-	p := &tokens.Provider{RedirectHost: "127.0.0.1", Mechanism: "XOAUTH2", RefreshAhead: tokens.DefaultRefreshAhead}
+	p := &oauth.Provider{RedirectHost: "127.0.0.1", Mechanism: "XOAUTH2", RefreshAhead: oauth.DefaultRefreshAhead}
 	return &profile{p, "", commonTenant}
 }
 
@@ -179,18 +179,18 @@ func readAuthParams(t *document.Table, otherwise map[string]string) map[string]s
 
 // readEndpoint reads a mail server's URL, whose scheme says how TLS starts:
 // imaps from the first byte, imap by STARTTLS. There is no third way.
-func readEndpoint(t *document.Table, protocol string, otherwise tokens.Endpoint) tokens.Endpoint {
+func readEndpoint(t *document.Table, protocol string, otherwise oauth.Endpoint) oauth.Endpoint {
 	if !t.Has(protocol) {
 		return otherwise
 	}
 	text := t.Text(protocol, "")
 	if text == "" {
-		return tokens.Endpoint{}
+		return oauth.Endpoint{}
 	}
-	e := tokens.Endpoint{}
+	e := oauth.Endpoint{}
 	u, err := url.Parse(text)
 	if err == nil {
-		e = tokens.Endpoint{Host: u.Hostname(), Port: mailPorts[u.Scheme], StartTLS: u.Scheme == protocol}
+		e = oauth.Endpoint{Host: u.Hostname(), Port: mailPorts[u.Scheme], StartTLS: u.Scheme == protocol}
 	}
 	if p := e.Port; p != 0 && u.Port() != "" {
 		e.Port, err = strconv.Atoi(u.Port())

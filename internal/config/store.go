@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"authferry/internal/config/document"
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // stateDir is where a server keeps its state unless it is told: the mailboxes,
@@ -39,7 +41,7 @@ func defaultState(file string) string {
 // readStore reads where the mailboxes are: in a directory, or in PostgreSQL,
 // with a directory for the rest.
 func (c *Config) ReadStore(t *document.Table) {
-	c.Outage = t.Duration("store_outage", tokens.DefaultOutage)
+	c.Outage = t.Duration("store_outage", store.DefaultOutage)
 	otherwise := defaultState(t.Document())
 	state, text := t.Text("state", ""), t.Text("store", "file:"+otherwise)
 	if !IsPostgres(text) {
@@ -67,7 +69,7 @@ func (c *Config) ReadStore(t *document.Table) {
 		return
 	}
 	c.Postgres = url
-	place, warning, err := tokens.DescribePostgres(url)
+	place, warning, err := store.DescribePostgres(url)
 	if err != nil {
 		t.Complain("store", err.Error(), `the URL may be in an environment variable or a file: "postgres:env:NAME", "postgres:file:PATH"`)
 	}
@@ -84,10 +86,10 @@ func IsPostgres(store string) bool {
 
 // postgresURL is the URL that a store in PostgreSQL names: itself, or where it
 // is kept, since it has a password in it.
-func PostgresURL(store string, resolve func(string) string) (tokens.Secret, error) {
+func PostgresURL(store string, resolve func(string) string) (secret.String, error) {
 	_, rest, _ := strings.Cut(store, ":")
 	if strings.HasPrefix(rest, "//") {
-		return tokens.Secret(store), nil
+		return secret.String(store), nil
 	}
 	const usage = "say postgres://..., postgres:env:NAME, postgres:file:PATH or postgres:credential:NAME"
 	kind, name, _ := strings.Cut(rest, ":")
@@ -97,12 +99,12 @@ func PostgresURL(store string, resolve func(string) string) (tokens.Secret, erro
 	var path string
 	switch kind {
 	case "env":
-		tokens.HideFromCommands(name)
+		oauth.HideFromCommands(name)
 		text, ok := os.LookupEnv(name)
 		if !ok {
 			return "", fmt.Errorf("the environment variable %s, which is to hold the address of PostgreSQL, is not set", name)
 		}
-		return tokens.Secret(strings.TrimSpace(text)), nil
+		return secret.String(strings.TrimSpace(text)), nil
 	case "file":
 		path = resolve(name)
 	case "credential":
@@ -117,7 +119,7 @@ func PostgresURL(store string, resolve func(string) string) (tokens.Secret, erro
 	if err != nil {
 		return "", fmt.Errorf("reading the address of PostgreSQL: %w", err)
 	}
-	return tokens.Secret(strings.TrimSpace(string(text))), nil
+	return secret.String(strings.TrimSpace(string(text))), nil
 }
 
 // fileStore is the directory of the mailboxes, "" if they are in none.

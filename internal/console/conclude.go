@@ -13,6 +13,8 @@ import (
 	"authferry/internal/printable"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // conclusion makes a connected mailbox of what a person allowed.
@@ -23,7 +25,7 @@ type conclusion struct {
 
 // conclude proves a grant, keeps it, and makes the password that an invitation
 // brings. The proofs are those of the command line.
-func (c *conclusion) conclude(ctx context.Context, e *errand, t *tokens.Token) *outcome {
+func (c *conclusion) conclude(ctx context.Context, e *errand, t *oauth.Token) *outcome {
 	p := e.Provider
 	if missing := p.MissingScopes(t.Scopes); len(t.Scopes) > 0 && len(missing) > 0 && p.Flow.NeedsPerson() {
 		return &outcome{Failure: "connect.fail.scope", Again: true, Detail: strings.Join(missing, " ")}
@@ -52,7 +54,7 @@ func (c *conclusion) conclude(ctx context.Context, e *errand, t *tokens.Token) *
 
 // whose is the mailbox that an errand is about. Where it may be any of a domain
 // the provider is asked who signed in; the login that follows proves it.
-func (c *conclusion) whose(ctx context.Context, e *errand, t *tokens.Token) (string, *outcome) {
+func (c *conclusion) whose(ctx context.Context, e *errand, t *oauth.Token) (string, *outcome) {
 	if e.Mailbox != "" {
 		return e.Mailbox, nil
 	}
@@ -81,7 +83,7 @@ func notGood(bad *proxy.NotGood) *outcome {
 	}
 	switch {
 	case !bad.Provider.Flow.NeedsPerson():
-		advice := tokens.CauseDelegation.Advice(bad.Mailbox, bad.Provider)
+		advice := oauth.CauseDelegation.Advice(bad.Mailbox, bad.Provider)
 		o.Failure, o.Pairs, o.Again = "connect.fail.alone", []any{"mailbox", bad.Mailbox}, false
 		o.Detail = strings.TrimSuffix(strings.Join([]string{bad.Refusal.Error(), advice.Fix, advice.Page}, "; "), "; ")
 	case bad.WrongPerson():
@@ -98,7 +100,7 @@ func notGood(bad *proxy.NotGood) *outcome {
 
 // keep keeps a proven grant. An invitation is used up first, so that of two who
 // come at once one does nothing at all; it is given back if the rest fails.
-func (c *conclusion) keep(ctx context.Context, e *errand, t *tokens.Token, done *outcome) *outcome {
+func (c *conclusion) keep(ctx context.Context, e *errand, t *oauth.Token, done *outcome) *outcome {
 	mailbox := done.Mailbox
 	if e.Invitation != nil {
 		err := c.claim(ctx, e.Invitation.Hash, mailbox, e.from)
@@ -144,7 +146,7 @@ func (c *conclusion) makePassword(ctx context.Context, i *Invitation, done *outc
 		return err
 	}
 	spec.Name = freeName(spec.Name, func(name string) bool {
-		return slices.ContainsFunc(a.Passwords, func(p tokens.Password) bool { return strings.EqualFold(p.Name, name) })
+		return slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, name) })
 	})
 	done.Password, err = c.vault.AddPassword(ctx, done.Mailbox, spec)
 	done.Made = &spec

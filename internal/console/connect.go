@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // signIns sends people to their provider's sign-in page and takes them in when
@@ -66,7 +67,7 @@ func (v *visit) lasting(name string) string {
 }
 
 // setLax gives the browser a cookie that comes along from other sites' pages.
-func (v *visit) setLax(name string, value tokens.Secret, life time.Duration) {
+func (v *visit) setLax(name string, value secret.String, life time.Duration) {
 	cookie := &http.Cookie{
 		Name: v.lasting(name), Value: value.Reveal(), Path: "/", MaxAge: int(life.Seconds()),
 		HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteLaxMode,
@@ -77,9 +78,9 @@ func (v *visit) setLax(name string, value tokens.Secret, life time.Duration) {
 	http.SetCookie(v.w, cookie)
 }
 
-func (v *visit) lax(name string) tokens.Secret {
+func (v *visit) lax(name string) secret.String {
 	if cookie, err := v.r.Cookie(v.lasting(name)); err == nil {
-		return tokens.Secret(cookie.Value)
+		return secret.String(cookie.Value)
 	}
 	return ""
 }
@@ -185,7 +186,7 @@ func (s *signIns) callback(v *visit) error {
 		http.Redirect(v.w, v.r, home+callbackPath+"?"+v.r.URL.RawQuery, http.StatusSeeOther)
 		return nil
 	}
-	e := s.errands.returned(tokens.Secret(v.r.URL.Query().Get("state")), v.browser())
+	e := s.errands.returned(secret.String(v.r.URL.Query().Get("state")), v.browser())
 	if e == nil {
 		return v.refuse(http.StatusBadRequest, "connect.lost")
 	}
@@ -218,7 +219,7 @@ func (s *signIns) finish(v *visit, e *errand, address string) {
 			return &outcome{Failure: "connect.fail.denied", Detail: err.Error(), Again: true}
 		case err != nil && denied != "":
 			return &outcome{Failure: "connect.fail.page", Pairs: []any{"provider", e.Provider.Brand()}, Detail: err.Error(), Again: true}
-		case errors.Is(err, tokens.ErrUnavailable):
+		case errors.Is(err, oauth.ErrUnavailable):
 			return unavailable(err)
 		case err != nil:
 			return &outcome{Failure: "connect.fail.exchange", Pairs: []any{"provider", e.Provider.Brand()}, Detail: err.Error(), Again: true}
@@ -235,9 +236,9 @@ func (s *signIns) finish(v *visit, e *errand, address string) {
 }
 
 // chosen finds a provider by its name; nil if there is none.
-func (s *signIns) chosen(name string) *tokens.Provider {
+func (s *signIns) chosen(name string) *oauth.Provider {
 	list := s.console.Providers()
-	if i := slices.IndexFunc(list, func(p *tokens.Provider) bool { return p.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(list, func(p *oauth.Provider) bool { return p.Name == name }); i >= 0 {
 		return list[i]
 	}
 	return nil

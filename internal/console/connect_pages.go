@@ -7,16 +7,18 @@ import (
 	"strings"
 	"time"
 
-	"authferry/internal/mailsettings"
 	"authferry/internal/address"
+	"authferry/internal/mailsettings"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // connectForm is what somebody who is signed in says about a mailbox to connect.
 type connectForm struct {
 	Mailbox, SignIn, Provider string
 	Trouble, Detail           string
-	Providers                 []*tokens.Provider
+	Providers                 []*oauth.Provider
 	Known                     bool // the mailbox is connected already: this renews the grant
 	Codes                     bool // some provider has device codes
 	Callback                  string
@@ -33,11 +35,11 @@ func (s *signIns) connectPage(v *visit) error {
 
 func (s *signIns) showForm(v *visit, status int, f connectForm) error {
 	f.Providers = s.console.Providers()
-	f.Codes = slices.ContainsFunc(f.Providers, func(p *tokens.Provider) bool { return p.Flow.NeedsPerson() && p.DeviceURL != "" })
+	f.Codes = slices.ContainsFunc(f.Providers, func(p *oauth.Provider) bool { return p.Flow.NeedsPerson() && p.DeviceURL != "" })
 	f.Callback = v.Access().URL + callbackPath
 	if mailbox, _ := s.vault.Canonical(f.Mailbox); f.Mailbox != "" && v.user.maySee(mailbox) {
 		a, err := s.vault.Account(v.r.Context(), mailbox)
-		if err != nil && !errors.Is(err, tokens.ErrNoMailbox) {
+		if err != nil && !errors.Is(err, store.ErrNoMailbox) {
 			return err
 		}
 		if err == nil {
@@ -54,14 +56,14 @@ func (s *signIns) showForm(v *visit, status int, f connectForm) error {
 }
 
 // likely guesses where a mailbox is: by well known domains, or the first.
-func likely(mailbox string, list []*tokens.Provider) string {
+func likely(mailbox string, list []*oauth.Provider) string {
 	domain := address.Domain(mailbox)
 	brand := "Google"
 	switch domain {
 	case "outlook.com", "hotmail.com", "live.com", "msn.com":
 		brand = "Microsoft"
 	}
-	if i := slices.IndexFunc(list, func(p *tokens.Provider) bool { return p.Brand() == brand }); i >= 0 {
+	if i := slices.IndexFunc(list, func(p *oauth.Provider) bool { return p.Brand() == brand }); i >= 0 {
 		return list[i].Name
 	}
 	if len(list) > 0 {
@@ -125,11 +127,11 @@ func (s *signIns) renews(v *visit, e *errand) error {
 	}
 	a, err := s.vault.Account(v.r.Context(), e.Mailbox)
 	switch {
-	case errors.Is(err, tokens.ErrNoMailbox):
+	case errors.Is(err, store.ErrNoMailbox):
 		return v.refuse(http.StatusForbidden, "connect.bad.owner", "mailbox", e.Mailbox)
 	case err != nil:
 		return err
-	case s.vault.State(a) == tokens.StateDisconnected, a.Provider != e.Provider.Name, !e.Provider.Flow.NeedsPerson():
+	case s.vault.State(a) == store.StateDisconnected, a.Provider != e.Provider.Name, !e.Provider.Flow.NeedsPerson():
 		return v.refuse(http.StatusForbidden, "connect.bad.owner", "mailbox", e.Mailbox)
 	}
 	return nil

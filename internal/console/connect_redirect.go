@@ -8,11 +8,11 @@ import (
 	"net/url"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // withoutHint asks for anybody of a domain. Google takes its name as a hint.
-func withoutHint(page, domain string, p *tokens.Provider) string {
+func withoutHint(page, domain string, p *oauth.Provider) string {
 	u, err := url.Parse(page)
 	if err != nil {
 		return page
@@ -33,7 +33,7 @@ func withoutHint(page, domain string, p *tokens.Provider) string {
 // of 127.0.0.1 for a client of type "Desktop app". Elsewhere it is the callback,
 // which has to be registered with the client; a client that takes loopback
 // addresses only has its answer pasted back.
-func redirectTo(a Access, p *tokens.Provider, w way) (address string, paste bool) {
+func redirectTo(a Access, p *oauth.Provider, w way) (address string, paste bool) {
 	host := cmp.Or(p.RedirectHost, "127.0.0.1")
 	u, err := url.Parse(a.URL)
 	local := err == nil && u.Scheme == "http" && isLoopbackName(u.Hostname())

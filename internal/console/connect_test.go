@@ -10,6 +10,7 @@ import (
 
 	"authferry/demo"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // TestConnectByAnAdministrator is the way of somebody who is signed in, and the
@@ -219,15 +220,15 @@ func (f *ferry) renewsAlone(b *caller) {
 	b.want(http.StatusOK, "is connected")
 
 	gmail := f.console.Providers()[0]
-	list := []*tokens.Provider{gmail}
-	f.console.Providers = func() []*tokens.Provider { return list }
+	list := []*oauth.Provider{gmail}
+	f.console.Providers = func() []*oauth.Provider { return list }
 	other, alone := *gmail, *gmail
-	other.Name, alone.Flow = "other", tokens.FlowServiceAccount
-	list = []*tokens.Provider{gmail, &other}
+	other.Name, alone.Flow = "other", oauth.FlowServiceAccount
+	list = []*oauth.Provider{gmail, &other}
 	refused("other")
-	list = []*tokens.Provider{&alone}
+	list = []*oauth.Provider{&alone}
 	refused("gmail")
-	list = []*tokens.Provider{gmail}
+	list = []*oauth.Provider{gmail}
 	if _, err := f.vault.Remove(f.t.Context(), owner, tokens.Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -244,12 +245,12 @@ func (b *caller) wantsSession(paths ...string) {
 }
 
 func TestRedirectTo(t *testing.T) {
-	google, microsoft := tokens.Builtin()["gmail"], tokens.Builtin()["microsoft"]
+	google, microsoft := oauth.Builtin()["gmail"], oauth.Builtin()["microsoft"]
 	desktop := *google
 	desktop.LoopbackOnly = true
 	for _, test := range []struct {
 		console string
-		p       *tokens.Provider
+		p       *oauth.Provider
 		way     way
 		want    string
 		paste   bool

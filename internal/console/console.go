@@ -16,6 +16,7 @@ import (
 	"authferry/internal/printable"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Backing is what the console shows and works on.
@@ -23,7 +24,7 @@ type Backing struct {
 	Version   string
 	Log       *zap.Logger
 	Vault     *tokens.Vault
-	Providers func() []*tokens.Provider
+	Providers func() []*oauth.Provider
 	Access    func() Access // in force now
 
 	// Servers are what mail programs are told to connect to.

@@ -13,8 +13,10 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/mailsettings"
+	"authferry/internal/secret"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // state is all that a POST could have changed.
@@ -150,7 +152,7 @@ func TestPassword(t *testing.T) {
 	if found == nil || strings.Count(r.body, "<code>"+found[1]+"</code>") != 1 {
 		t.Fatalf("no password, or more than one, in %s", r.body)
 	}
-	g, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: tokens.Secret(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")})
+	g, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: secret.String(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")})
 	if err != nil || g.PasswordName != "Livespace CRM" || g.Password.MessagesPerHour != 50 {
 		t.Errorf("the password is not what was asked for: %v", err)
 	}
@@ -165,7 +167,7 @@ func TestPassword(t *testing.T) {
 	for range 2 { // whoever presses twice hears no error
 		b.do(add+"/revoke", url.Values{"name": {"Livespace CRM"}}).wants(t, http.StatusSeeOther, "revoked")
 	}
-	if _, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: tokens.Secret(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")}); err == nil {
+	if _, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: secret.String(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")}); err == nil {
 		t.Error("a revoked password lets in")
 	}
 	if text := s.log.String(); strings.Contains(text, accessCanary) || strings.Contains(text, refreshCanary) || !strings.Contains(text, "console: password added") {
@@ -231,7 +233,7 @@ func (s *stage) strangersOnlyKnock(b *browser) {
 	b.do("/enter/"+s.link("eva"), nil).wants(s.T, http.StatusOK)
 	b.do(mailboxPath(mine), nil).wants(s.T, http.StatusForbidden)
 
-	s.Vault.Configure(tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": s.Providers()[0]}, Aliases: map[string]string{"stranger": mine, "short@example.org": mine}})
+	s.Vault.Configure(tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": s.Providers()[0]}, Aliases: map[string]string{"stranger": mine, "short@example.org": mine}})
 	for _, alias := range []string{"stranger", "short@example.org"} {
 		b.header.Set("X-Forwarded-User", alias)
 		b.do("/", nil).wants(s.T, http.StatusForbidden)

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 const (
@@ -33,7 +35,7 @@ type errand struct {
 	ID       string // in addresses; of use only together with the browser's cookie
 	Mailbox  string // to connect; empty: any that the invitation is for
 	SignIn   string // who signs in, if not as the mailbox itself
-	Provider *tokens.Provider
+	Provider *oauth.Provider
 
 	Invitation *Invitation // nil: somebody who is signed in here connects it
 	untried    bool        // keep a grant even where it cannot be tried out now
@@ -41,9 +43,9 @@ type errand struct {
 	browser    string // hash of the cookie that it belongs to
 	began      time.Time
 
-	consent  *tokens.Consent // nil: by a device code, or by nobody
-	state    string          // hash of the consent's
-	Device   *tokens.Device
+	consent  *oauth.Consent // nil: by a device code, or by nobody
+	state    string         // hash of the consent's
+	Device   *oauth.Device
 	Page     string // the provider's, to be opened
 	Paste    bool   // the redirected address is to be pasted
 	Redirect string // where the provider sends the browser
@@ -62,7 +64,7 @@ type outcome struct {
 	Mailbox  string // connected; empty: none was
 	Untried  string // why the grant could not be tried out
 	Grant    time.Time
-	Password tokens.Secret // to be shown, until it is forgotten
+	Password secret.String // to be shown, until it is forgotten
 	Made     *tokens.PasswordSpec
 
 	Failure string // key of a text
@@ -209,7 +211,7 @@ func (l *errands) find(id, browser string) *errand {
 // returned finds the errand that an answer of a consent page belongs to, by its
 // state, among those of the browser that brings it: a state that was stolen is
 // of no use in another.
-func (l *errands) returned(state tokens.Secret, browser string) *errand {
+func (l *errands) returned(state secret.String, browser string) *errand {
 	hash := hashToken(state)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -246,5 +248,5 @@ func stateOf(page string) string {
 	if err != nil {
 		return "" // matches nothing: a hash is longer
 	}
-	return hashToken(tokens.Secret(u.Query().Get("state")))
+	return hashToken(secret.String(u.Query().Get("state")))
 }

@@ -23,8 +23,11 @@ import (
 	"authferry/demo"
 	"authferry/internal/check"
 	"authferry/internal/config/document"
+	"authferry/internal/secret"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 const (
@@ -55,16 +58,16 @@ func newFerry(t *testing.T) *ferry {
 	}
 	t.Cleanup(func() { f.gmail.Close() })
 	dir := t.TempDir()
-	seal, err := tokens.LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(dir, seal)
+	store, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		t.Fatal(err)
 	}
 	provider := simulated(f.gmail)
-	f.vault = tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": provider}}, nil)
+	f.vault = tokens.NewVault(store, tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": provider}}, nil)
 	t.Cleanup(func() { f.vault.Close(context.Background()) })
 	core, logs := observer.New(zap.DebugLevel)
 	f.log = logs
@@ -72,7 +75,7 @@ func newFerry(t *testing.T) *ferry {
 	at := "http://" + f.server.Listener.Addr().String()
 	f.console = NewConsole(Backing{
 		Version: "test", Log: zap.New(core), Vault: f.vault,
-		Providers: func() []*tokens.Provider { return []*tokens.Provider{provider} },
+		Providers: func() []*oauth.Provider { return []*oauth.Provider{provider} },
 		Access:    func() Access { return Access{URL: at} },
 		Servers: func() []MailServer {
 			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}
@@ -91,14 +94,14 @@ func newFerry(t *testing.T) *ferry {
 }
 
 // simulated is the provider that a simulation is.
-func simulated(g *demo.Provider) *tokens.Provider {
-	p := tokens.Builtin()["gmail"]
+func simulated(g *demo.Provider) *oauth.Provider {
+	p := oauth.Builtin()["gmail"]
 	p.AuthURL, p.TokenURL, p.DeviceURL, p.UserInfoURL, p.RevokeURL = g.AuthURL, g.TokenURL, g.DeviceURL, g.UserInfoURL, g.RevokeURL
-	p.ClientID, p.ClientSecret, p.RootCAs = g.ClientID, tokens.Secret(g.ClientSecret), g.CAs
-	at := func(address string) tokens.Endpoint {
+	p.ClientID, p.ClientSecret, p.RootCAs = g.ClientID, secret.String(g.ClientSecret), g.CAs
+	at := func(address string) oauth.Endpoint {
 		host, port, _ := net.SplitHostPort(address)
 		n, _ := strconv.Atoi(port)
-		return tokens.Endpoint{Host: host, Port: n}
+		return oauth.Endpoint{Host: host, Port: n}
 	}
 	p.IMAP, p.POP3, p.SMTP = at(g.IMAP), at(g.POP3), at(g.SMTP)
 	return p
@@ -241,7 +244,7 @@ func (b *caller) invitation(whom string, more ...string) string {
 
 func (f *ferry) letsIn(mailbox, password, protocol string) error {
 	_, err := f.vault.Authorize(f.t.Context(), tokens.Login{
-		User: mailbox, Password: tokens.Secret(password), Protocol: protocol, From: netip.MustParseAddr("192.0.2.1"),
+		User: mailbox, Password: secret.String(password), Protocol: protocol, From: netip.MustParseAddr("192.0.2.1"),
 	})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -27,7 +28,7 @@ type guesser struct {
 func guessers(from netip.Addr, name string) []guesser {
 	all := []guesser{{near: networkOf(from)}}
 	if name != "" { // hashed, since it may be as long as a form
-		all = append(all, guesser{networkOf(from), hashToken(tokens.Secret(foldName(name)))})
+		all = append(all, guesser{networkOf(from), hashToken(secret.String(foldName(name)))})
 	}
 	return all
 }
@@ -137,4 +138,4 @@ func retryAfter(d time.Duration) string { return strconv.Itoa(int(d/time.Second)
 
 // unknownPassword is verified where there is none, so that an answer does not
 // tell by its time that there is none.
-var unknownPassword = sync.OnceValue(func() tokens.Secret { return tokens.HashChosen(newToken()) })
+var unknownPassword = sync.OnceValue(func() secret.String { return tokens.HashChosen(newToken()) })

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"authferry/internal/address"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -183,7 +184,7 @@ func (d *documents) edit(ctx context.Context, change func([]Invitation) ([]Invit
 
 // invite keeps a new invitation, and returns the token for its link, which is
 // kept nowhere.
-func (d *documents) invite(ctx context.Context, i Invitation, life time.Duration) (Invitation, tokens.Secret, error) {
+func (d *documents) invite(ctx context.Context, i Invitation, life time.Duration) (Invitation, secret.String, error) {
 	now := d.now().UTC().Round(0)
 	if life <= 0 || life > mostInvitationLife {
 		return i, "", fmt.Errorf("an invitation is good for an hour to %d days", int(mostInvitationLife.Hours()/24))
@@ -208,7 +209,7 @@ func (d *documents) invite(ctx context.Context, i Invitation, life time.Duration
 
 // open finds the invitation of a link. Looking changes nothing: mail scanners
 // open links before people do.
-func (d *documents) open(ctx context.Context, token tokens.Secret) (*Invitation, error) {
+func (d *documents) open(ctx context.Context, token secret.String) (*Invitation, error) {
 	list, err := d.invitations(ctx)
 	if err != nil {
 		return nil, err

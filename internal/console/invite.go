@@ -7,7 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // Invitations let the owner of a mailbox connect it, without any other right
@@ -45,7 +46,7 @@ var purposes = []string{"Livespace CRM", "Firmao CRM", "CM.com Customer Contact"
 
 type invitationsView struct {
 	Form      inviteForm
-	Providers []*tokens.Provider
+	Providers []*oauth.Provider
 	Lives     []int
 	Purposes  []string
 	List      []invitationRow
@@ -128,7 +129,7 @@ func (s *signIns) revokeInvitation(v *visit) error {
 // openLink takes the token out of the address. It uses nothing up: scanners of
 // mail and previews open links as well, and more than once.
 func (s *signIns) openLink(v *visit) error {
-	token := tokens.Secret(v.r.PathValue("token"))
+	token := secret.String(v.r.PathValue("token"))
 	if err := s.heldOff(v); err != nil {
 		return err
 	}
@@ -162,7 +163,7 @@ func (s *signIns) noInvitation(v *visit, err error) error {
 }
 
 // held is the invitation that the browser has a cookie of.
-func (s *signIns) held(v *visit) (*Invitation, *tokens.Provider, error) {
+func (s *signIns) held(v *visit) (*Invitation, *oauth.Provider, error) {
 	token := v.lax(invitationCookie)
 	if token.Empty() {
 		return nil, nil, v.refuse(http.StatusNotFound, "invite.nocookie")

@@ -15,6 +15,7 @@ import (
 	"authferry/internal/mailsettings"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 func (c *Console) mountMailbox() {
@@ -81,7 +82,7 @@ func (v *visit) mailboxPage(status int, form passwordForm) error {
 	page := mailboxData{Form: form, Servers: v.Servers(), Cards: v.cards(v.mailbox), Profile: v.profile(), Actions: v.actions(mailboxActions), Recorded: v.Logins != nil}
 	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
 	switch {
-	case errors.Is(err, tokens.ErrNoMailbox):
+	case errors.Is(err, store.ErrNoMailbox):
 		return err
 	case err != nil:
 		page.condition = v.broken(v.mailbox, err)
@@ -95,7 +96,7 @@ func (v *visit) mailboxPage(status int, form passwordForm) error {
 		}
 		for _, l := range page.Logins {
 			if from, err := netip.ParseAddr(l.From); err == nil && l.OK {
-				noteUse(page.Account, l.Password, tokens.Use{At: l.At, From: from, Protocol: l.Protocol, Client: l.Program})
+				noteUse(page.Account, l.Password, store.Use{At: l.At, From: from, Protocol: l.Protocol, Client: l.Program})
 			}
 		}
 	}
@@ -112,7 +113,7 @@ func (c *Console) liveSessions(match func(proxy.SessionInfo) bool) []proxy.Sessi
 // refreshNow gets a token at once, for somebody who has mended something.
 func (v *visit) refreshNow() error {
 	if _, err := v.Vault.Refresh(v.r.Context(), v.mailbox); err != nil {
-		if errors.Is(err, tokens.ErrNoMailbox) {
+		if errors.Is(err, store.ErrNoMailbox) {
 			return err
 		}
 		return v.redirect(mailboxPath(v.mailbox)) // which says what is wrong
@@ -128,7 +129,7 @@ type removal struct {
 
 func (v *visit) removePage() error {
 	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
-	if errors.Is(err, tokens.ErrNoMailbox) {
+	if errors.Is(err, store.ErrNoMailbox) {
 		return err
 	}
 	if err != nil { // what cannot be read is what one may want to be rid of
@@ -148,7 +149,7 @@ func (v *visit) remove() error {
 	v.note("console: mailbox removed")
 	switch {
 	case done.Left != nil:
-		return v.show("remove", removal{condition: condition{Account: &tokens.Account{Mailbox: v.mailbox}}, Answer: done})
+		return v.show("remove", removal{condition: condition{Account: &store.Account{Mailbox: v.mailbox}}, Answer: done})
 	case done.Passwords > 0:
 		return v.done(mailboxPath(v.mailbox), "disconnected")
 	}

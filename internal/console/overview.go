@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"authferry/proxy"
-	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 func (c *Console) mountOverview() {
@@ -21,8 +22,8 @@ const soon = 7 * 24 * time.Hour
 
 // condition is how a mailbox is, in words.
 type condition struct {
-	*tokens.Account
-	State   tokens.State
+	*store.Account
+	State   store.State
 	Level   string // a class of the style sheet: "good", "warn", "bad" or "off"
 	Title   string // the state in a word or two
 	Words   string // what is wrong, if anything is
@@ -33,22 +34,22 @@ type condition struct {
 	Since   time.Time
 	Needs   time.Time // when a person is needed; zero: not foreseen
 	Ends    bool      // it is the end of the grant that is foreseen
-	Used    []tokens.Use
+	Used    []store.Use
 	Live    int  // sessions
 	Broken  bool // it cannot be read
 	Connect bool // connecting it again is the fix
 }
 
-const unreadableState tokens.State = "unreadable"
+const unreadableState store.State = "unreadable"
 
 // stateLevels are the classes of the states.
-var stateLevels = map[tokens.State]string{
-	tokens.StateFresh: "good", tokens.StateStale: "good", tokens.StateRefreshing: "good",
-	tokens.StateUnreachable: "warn", tokens.StateNeedsConsent: "bad", unreadableState: "bad", tokens.StateDisconnected: "off",
+var stateLevels = map[store.State]string{
+	store.StateFresh: "good", store.StateStale: "good", store.StateRefreshing: "good",
+	store.StateUnreachable: "warn", store.StateNeedsConsent: "bad", unreadableState: "bad", store.StateDisconnected: "off",
 }
 
 // condition looks at a mailbox.
-func (v *visit) condition(a *tokens.Account, sessions []proxy.SessionInfo) condition {
+func (v *visit) condition(a *store.Account, sessions []proxy.SessionInfo) condition {
 	a, live := withLive(a, sessions)
 	s := condition{Account: a, State: v.Vault.State(a), Live: live, Used: lastUses(a)}
 	s.Level, s.Title = stateLevels[s.State], v.T("state."+string(s.State))
@@ -68,12 +69,12 @@ func (v *visit) condition(a *tokens.Account, sessions []proxy.SessionInfo) condi
 		s.Words = v.T(key+".words", "provider", a.Provider, "mailbox", a.Mailbox)
 		s.Fix, s.Connect = v.T(key+".fix", "provider", a.Provider, "mailbox", a.Mailbox), causeConnects(f.Cause)
 		switch f.Cause { // whose fix names a client, a scope or a table
-		case tokens.CausePolicy, tokens.CauseClientDeleted, tokens.CauseClient, tokens.CauseDelegation:
+		case oauth.CausePolicy, oauth.CauseClientDeleted, oauth.CauseClient, oauth.CauseDelegation:
 			s.Detail = advice.Fix
 		}
 	}
 	switch {
-	case s.State == tokens.StateDisconnected:
+	case s.State == store.StateDisconnected:
 		s.Words, s.Fix, s.Connect = v.T("cause.disconnected.words"), v.T("cause.disconnected.fix"), true
 	case s.Ends && at.Sub(v.now()) < soon:
 		s.Level = "warn"
@@ -86,44 +87,44 @@ func (v *visit) condition(a *tokens.Account, sessions []proxy.SessionInfo) condi
 }
 
 // causeKey is where the texts about a failure are.
-func causeKey(f *tokens.Failure) string {
+func causeKey(f *store.Failure) string {
 	switch {
 	case f == nil:
 		return ""
-	case f.Cause == tokens.CauseUnknown:
+	case f.Cause == oauth.CauseUnknown:
 		return "cause.unknown"
 	}
 	return "cause." + string(f.Cause)
 }
 
 // causeConnects tells the causes that connecting the mailbox again mends.
-func causeConnects(c tokens.Cause) bool {
+func causeConnects(c oauth.Cause) bool {
 	switch c {
-	case tokens.CauseRevoked, tokens.CauseTesting, tokens.CauseSessionControl, tokens.CauseNoGrant, tokens.CauseInteraction, tokens.CauseUnknown:
+	case oauth.CauseRevoked, oauth.CauseTesting, oauth.CauseSessionControl, oauth.CauseNoGrant, oauth.CauseInteraction, oauth.CauseUnknown:
 		return true
 	}
 	return false
 }
 
 // lastUses are the last logins by protocol, as far as the passwords remember.
-func lastUses(a *tokens.Account) []tokens.Use {
-	latest := map[string]tokens.Use{}
+func lastUses(a *store.Account) []store.Use {
+	latest := map[string]store.Use{}
 	for _, p := range a.Passwords {
 		if u := p.LastUsed; u.At.After(latest[u.Protocol].At) {
 			latest[u.Protocol] = u
 		}
 	}
-	var all []tokens.Use
+	var all []store.Use
 	for _, u := range latest {
 		all = append(all, u)
 	}
-	slices.SortFunc(all, func(a, b tokens.Use) int { return cmp.Compare(a.Protocol, b.Protocol) })
+	slices.SortFunc(all, func(a, b store.Use) int { return cmp.Compare(a.Protocol, b.Protocol) })
 	return all
 }
 
 // withLive returns a mailbox with its passwords used as live sessions say, and
 // how many sessions it has: the store hears of uses now and then only.
-func withLive(shared *tokens.Account, sessions []proxy.SessionInfo) (a *tokens.Account, live int) {
+func withLive(shared *store.Account, sessions []proxy.SessionInfo) (a *store.Account, live int) {
 	copied := *shared
 	copied.Passwords = slices.Clone(shared.Passwords)
 	for _, s := range sessions {
@@ -131,13 +132,13 @@ func withLive(shared *tokens.Account, sessions []proxy.SessionInfo) (a *tokens.A
 			continue
 		}
 		live++
-		noteUse(&copied, s.Password, tokens.Use{At: s.Since, From: s.Client.Addr(), Protocol: s.Protocol, Client: s.Name})
+		noteUse(&copied, s.Password, store.Use{At: s.Since, From: s.Client.Addr(), Protocol: s.Protocol, Client: s.Name})
 	}
 	return &copied, live
 }
 
 // noteUse notes the use of a password in a copy of an account, if it is the last.
-func noteUse(a *tokens.Account, name string, use tokens.Use) {
+func noteUse(a *store.Account, name string, use store.Use) {
 	for i := range a.Passwords {
 		if p := &a.Passwords[i]; p.Name == name && use.At.After(p.LastUsed.At) {
 			p.LastUsed = use
@@ -159,7 +160,7 @@ func (v *visit) conditions(ctx context.Context) ([]condition, error) {
 		}
 		a, err := v.Vault.Account(ctx, mailbox)
 		switch {
-		case errors.Is(err, tokens.ErrNoMailbox): // removed meanwhile
+		case errors.Is(err, store.ErrNoMailbox): // removed meanwhile
 		case err != nil:
 			all = append(all, v.broken(mailbox, err))
 		default:
@@ -176,7 +177,7 @@ func (v *visit) conditions(ctx context.Context) ([]condition, error) {
 // broken is a mailbox that cannot be read.
 func (v *visit) broken(mailbox string, err error) condition {
 	return condition{
-		Account: &tokens.Account{Mailbox: mailbox}, State: unreadableState, Level: "bad", Broken: true,
+		Account: &store.Account{Mailbox: mailbox}, State: unreadableState, Level: "bad", Broken: true,
 		Title: v.T("state.unreadable"), Words: v.T("cause.unreadable.words"), Fix: v.T("cause.unreadable.fix"), Reason: err.Error(),
 	}
 }

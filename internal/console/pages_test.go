@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // element is a piece of a page: what it is, what it says, and where.
@@ -198,18 +200,18 @@ func TestConditions(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	v := &visit{Console: s.Console, language: "pl"}
-	a := func(change func(*tokens.Account)) *tokens.Account {
-		a := &tokens.Account{Mailbox: mine, Provider: "gmail", Connected: s.at, Token: tokens.Token{Access: "x", Refresh: "y", Minted: s.at, Expiry: s.at.Add(time.Hour)}}
+	a := func(change func(*store.Account)) *store.Account {
+		a := &store.Account{Mailbox: mine, Provider: "gmail", Connected: s.at, Token: oauth.Token{Access: "x", Refresh: "y", Minted: s.at, Expiry: s.at.Add(time.Hour)}}
 		change(a)
 		return a
 	}
-	seen := map[string]tokens.Cause{}
-	for _, cause := range []tokens.Cause{
-		tokens.CauseUnknown, tokens.CauseRevoked, tokens.CauseTesting, tokens.CauseSessionControl, tokens.CausePolicy, tokens.CauseClientDeleted,
-		tokens.CauseClient, tokens.CauseDelegation, tokens.CauseUnknownUser, tokens.CauseInteraction, tokens.CauseClock, tokens.CauseNoGrant,
-		tokens.CauseCommand, tokens.CauseThrottled, tokens.CauseOutage, tokens.CauseUnreachable,
+	seen := map[string]oauth.Cause{}
+	for _, cause := range []oauth.Cause{
+		oauth.CauseUnknown, oauth.CauseRevoked, oauth.CauseTesting, oauth.CauseSessionControl, oauth.CausePolicy, oauth.CauseClientDeleted,
+		oauth.CauseClient, oauth.CauseDelegation, oauth.CauseUnknownUser, oauth.CauseInteraction, oauth.CauseClock, oauth.CauseNoGrant,
+		oauth.CauseCommand, oauth.CauseThrottled, oauth.CauseOutage, oauth.CauseUnreachable,
 	} {
-		c := v.condition(a(func(a *tokens.Account) { a.Dead = &tokens.Failure{Cause: cause, At: s.at, Since: s.at} }), nil)
+		c := v.condition(a(func(a *store.Account) { a.Dead = &store.Failure{Cause: cause, At: s.at, Since: s.at} }), nil)
 		if c.Words == "" || c.Fix == "" || strings.Contains(c.Words+c.Fix, "cause.") || c.Level != "bad" {
 			t.Errorf("%q: %q, %q, %s", cause, c.Words, c.Fix, c.Level)
 		}
@@ -219,15 +221,15 @@ func TestConditions(t *testing.T) {
 		seen[c.Words] = cause
 	}
 	for _, test := range []struct {
-		change func(*tokens.Account)
+		change func(*store.Account)
 		level  string
 	}{
-		{func(*tokens.Account) {}, "good"},
-		{func(a *tokens.Account) { a.Trouble = &tokens.Failure{Cause: tokens.CauseOutage} }, "warn"},
-		{func(a *tokens.Account) { a.Trouble = &tokens.Failure{Cause: tokens.CauseClient, Since: s.at} }, "bad"},
-		{func(a *tokens.Account) { a.Token.RefreshExpiry = s.at.Add(soon / 2) }, "warn"},
-		{func(a *tokens.Account) { a.Token.RefreshExpiry = s.at.Add(soon * 2) }, "good"},
-		{func(a *tokens.Account) { a.Provider = "" }, "off"},
+		{func(*store.Account) {}, "good"},
+		{func(a *store.Account) { a.Trouble = &store.Failure{Cause: oauth.CauseOutage} }, "warn"},
+		{func(a *store.Account) { a.Trouble = &store.Failure{Cause: oauth.CauseClient, Since: s.at} }, "bad"},
+		{func(a *store.Account) { a.Token.RefreshExpiry = s.at.Add(soon / 2) }, "warn"},
+		{func(a *store.Account) { a.Token.RefreshExpiry = s.at.Add(soon * 2) }, "good"},
+		{func(a *store.Account) { a.Provider = "" }, "off"},
 	} {
 		if c := v.condition(a(test.change), nil); c.Level != test.level || (c.Level == "good") != (c.Words == "") {
 			t.Errorf("%s, %q; want %s", c.Level, c.Words, test.level)

@@ -9,7 +9,9 @@ import (
 
 	"authferry/internal/mailsettings"
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 func (c *Console) mountPasswords() {
@@ -88,7 +90,7 @@ func (v *visit) addPassword() error {
 	}
 	form := v.passwordForm()
 	spec := form.spec(v)
-	if slices.ContainsFunc(a.Passwords, func(p tokens.Password) bool { return strings.EqualFold(p.Name, form.Name) }) && form.Trouble == "" {
+	if slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, form.Name) }) && form.Trouble == "" {
 		form.Field, form.Trouble = "name", v.T("password.taken", "name", form.Name)
 	}
 	if form.Trouble != "" {
@@ -106,7 +108,7 @@ func (v *visit) addPassword() error {
 // madePassword is a password that has just been made, to be shown once.
 type madePassword struct {
 	Mailbox, Name string
-	Secret        tokens.Secret
+	Secret        secret.String
 	Servers       []MailServer // that it is good for
 	Cards         []mailsettings.Card
 }
@@ -116,7 +118,7 @@ func (p madePassword) Reveal() string { return p.Secret.Reveal() }
 
 // showPassword answers with a page that has a new password and what else a mail
 // program asks for.
-func (v *visit) showPassword(mailbox string, spec tokens.PasswordSpec, secret tokens.Secret) error {
+func (v *visit) showPassword(mailbox string, spec tokens.PasswordSpec, secret secret.String) error {
 	servers := slices.DeleteFunc(v.Servers(), func(s MailServer) bool {
 		return len(spec.Protocols) > 0 && !slices.Contains(spec.Protocols, s.Protocol) || spec.ReadOnly && s.Protocol == "smtp"
 	})
@@ -128,7 +130,7 @@ func (v *visit) revokePassword() error {
 	name := v.r.PostFormValue("name")
 	if err := v.Vault.RevokePassword(v.r.Context(), v.mailbox, name); err != nil {
 		a, lookErr := v.Vault.Account(v.r.Context(), v.mailbox)
-		gone := lookErr == nil && !slices.ContainsFunc(a.Passwords, func(p tokens.Password) bool { return strings.EqualFold(p.Name, name) })
+		gone := lookErr == nil && !slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, name) })
 		if !gone {
 			return err
 		}
@@ -139,7 +141,7 @@ func (v *visit) revokePassword() error {
 }
 
 // May is what a password is good for, in words.
-func (v *visit) May(p tokens.Password) string {
+func (v *visit) May(p store.Password) string {
 	var words []string
 	if len(p.Protocols) > 0 {
 		words = append(words, strings.ToUpper(strings.Join(p.Protocols, ", ")))

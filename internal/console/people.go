@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -79,7 +80,7 @@ func (v *visit) makeLink() error {
 
 // madeLink is a link that has just been made, to be shown once.
 type madeLink struct {
-	secret  tokens.Secret
+	secret  secret.String
 	Expires time.Time
 }
 
@@ -135,12 +136,12 @@ func (v *visit) setPassword() error {
 	if v.session == nil {
 		return v.refuse(http.StatusForbidden, "error.session")
 	}
-	chosen := tokens.Secret(v.r.PostFormValue("new"))
+	chosen := secret.String(v.r.PostFormValue("new"))
 	if n := len([]rune(chosen.Reveal())); n < leastChosen || len(chosen) > mostChosen {
 		return v.accountPage(http.StatusUnprocessableEntity, v.N("account.length", leastChosen))
 	}
 	if v.user.HasPassword() && !v.session.ByLink {
-		right, wait, err := v.verify(v.session.User, v.user.Password.Secret, tokens.Secret(v.r.PostFormValue("old")))
+		right, wait, err := v.verify(v.session.User, v.user.Password.String, secret.String(v.r.PostFormValue("old")))
 		if err != nil {
 			return err
 		}

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // TestDeviceErrandLasts: as long as its code, be that longer than others or not.
 func TestDeviceErrandLasts(t *testing.T) {
 	now := time.Now()
 	for _, life := range []time.Duration{errandLife / 2, 2 * errandLife} {
-		e := &errand{began: now, Device: &tokens.Device{Expires: now.Add(life)}}
+		e := &errand{began: now, Device: &oauth.Device{Expires: now.Add(life)}}
 		if e.over(now.Add(life + finishTime)) {
 			t.Errorf("a code good for %s: over while it is asked after", life)
 		}
@@ -30,8 +30,8 @@ func TestInvitationNeedsProof(t *testing.T) {
 	guest.get(link)
 	guest.want(http.StatusOK, "Connect "+owner)
 	alone := *f.console.Providers()[0]
-	alone.Flow = tokens.FlowServiceAccount
-	f.console.Providers = func() []*tokens.Provider { return []*tokens.Provider{&alone} }
+	alone.Flow = oauth.FlowServiceAccount
+	f.console.Providers = func() []*oauth.Provider { return []*oauth.Provider{&alone} }
 	guest.get("/invitation")
 	guest.want(http.StatusServiceUnavailable, "could not begin")
 	guest.post("/invitation")

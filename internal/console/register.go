@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -62,14 +63,14 @@ func (u *user) HasPassword() bool { return !u.Password.Empty() }
 
 // verifier is kept of a password; [tokens.HashChosen] makes it. It is written
 // out in JSON because the document is sealed, and in no other way.
-type verifier struct{ tokens.Secret }
+type verifier struct{ secret.String }
 
 func (v verifier) MarshalJSON() ([]byte, error) { return json.Marshal(v.Reveal()) }
 
 func (v *verifier) UnmarshalJSON(b []byte) error {
 	var s string
 	err := json.Unmarshal(b, &s)
-	v.Secret = tokens.Secret(s)
+	v.String = secret.String(s)
 	return err
 }
 
@@ -114,16 +115,16 @@ type signInLink struct {
 func foldName(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
 // newToken makes what a cookie or a link holds: 256 bits.
-func newToken() tokens.Secret {
+func newToken() secret.String {
 	b := make([]byte, 32)
 	rand.Read(b)
-	return tokens.Secret(base64.RawURLEncoding.EncodeToString(b))
+	return secret.String(base64.RawURLEncoding.EncodeToString(b))
 }
 
 // hashToken is what is kept of a token. It needs neither salt nor many rounds,
 // for a token cannot be guessed; and as the key of a map it is never compared
 // letter by letter with anything that a peer could vary a letter of.
-func hashToken(t tokens.Secret) string {
+func hashToken(t secret.String) string {
 	sum := sha256.Sum256([]byte(t.Reveal()))
 	return hex.EncodeToString(sum[:])
 }
@@ -193,7 +194,7 @@ func (reg *register) prune(now time.Time) {
 }
 
 // begin adds a session of somebody.
-func (reg *register) begin(token tokens.Secret, s browserSession) {
+func (reg *register) begin(token secret.String, s browserSession) {
 	own := reg.sessionsOf(s.User)
 	for _, old := range own[min(len(own), mostSessions-1):] {
 		delete(reg.Sessions, old.key)
@@ -232,11 +233,11 @@ const LinkLife = 15 * time.Minute
 
 // NewLink makes a link that lets its bearer in once. Whoever it is for need not
 // exist yet; who does keeps a password.
-func NewLink(ctx context.Context, vault *tokens.Vault, l SignIn) (tokens.Secret, time.Time, error) {
+func NewLink(ctx context.Context, vault *tokens.Vault, l SignIn) (secret.String, time.Time, error) {
 	return newLink(ctx, vault, time.Now(), l)
 }
 
-func newLink(ctx context.Context, vault *tokens.Vault, now time.Time, l SignIn) (tokens.Secret, time.Time, error) {
+func newLink(ctx context.Context, vault *tokens.Vault, now time.Time, l SignIn) (secret.String, time.Time, error) {
 	link := &signInLink{Name: strings.TrimSpace(l.Name), Role: roleAdministrator, Mailboxes: l.Owner, Expires: now.Add(max(l.Lasts, 0)).UTC()}
 	if l.Lasts == 0 {
 		link.Expires = now.Add(LinkLife).UTC()
@@ -264,7 +265,7 @@ func newLink(ctx context.Context, vault *tokens.Vault, now time.Time, l SignIn) 
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("making a link: %w", err)
 	}
-	return tokens.Secret(l.Access.URL + "/enter/" + token.Reveal()), link.Expires, nil
+	return secret.String(l.Access.URL + "/enter/" + token.Reveal()), link.Expires, nil
 }
 
 // mostName is in bytes; an address has no more (RFC 5321 §4.5.3.1.3).

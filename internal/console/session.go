@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"authferry/internal/printable"
 	"authferry/internal/address"
-	"authferry/tokens"
+	"authferry/internal/printable"
+	"authferry/internal/secret"
+	"authferry/tokens/store"
 )
 
 // The cookie that holds a session. Where there is TLS, __Host- has browsers take
@@ -27,7 +28,7 @@ func (v *visit) cookieName() string {
 }
 
 // setSession gives the browser a session, or takes it away if token is empty.
-func (v *visit) setSession(token tokens.Secret) {
+func (v *visit) setSession(token secret.String) {
 	cookie := &http.Cookie{
 		Name: v.cookieName(), Value: token.Reveal(), Path: "/", MaxAge: int(sessionLife.Seconds()),
 		HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteStrictMode,
@@ -57,7 +58,7 @@ func (v *visit) identify() error {
 		return err
 	}
 	now := v.now()
-	s := reg.Sessions[hashToken(tokens.Secret(cookie.Value))]
+	s := reg.Sessions[hashToken(secret.String(cookie.Value))]
 	if s == nil || s.over(now) || reg.Users[s.User] == nil {
 		return nil
 	}
@@ -97,7 +98,7 @@ func (v *visit) believe(access Access) error {
 	}
 	a, err := v.Vault.Account(v.r.Context(), mailbox)
 	switch {
-	case errors.Is(err, tokens.ErrNoMailbox), err == nil && a.Mailbox != mailbox: // that of an alias
+	case errors.Is(err, store.ErrNoMailbox), err == nil && a.Mailbox != mailbox: // that of an alias
 		return stranger
 	case err != nil:
 		return err
@@ -125,7 +126,7 @@ func (v *visit) signIn(byLink bool, change func(reg *register) (*user, error)) e
 			return err
 		}
 		if old, err := v.r.Cookie(v.cookieName()); err == nil {
-			delete(reg.Sessions, hashToken(tokens.Secret(old.Value)))
+			delete(reg.Sessions, hashToken(secret.String(old.Value)))
 		}
 		who.SignedIn = now
 		reg.begin(token, browserSession{

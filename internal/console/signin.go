@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -49,10 +50,10 @@ func (v *visit) signInByPassword() error {
 	if err != nil {
 		return err
 	}
-	kept, given := unknownPassword(), tokens.Secret(v.r.PostFormValue("password"))
+	kept, given := unknownPassword(), secret.String(v.r.PostFormValue("password"))
 	who := reg.Users[foldName(form.Name)]
 	if who != nil && who.HasPassword() {
-		kept = who.Password.Secret
+		kept = who.Password.String
 	}
 	right, wait, err := v.verify(form.Name, kept, given)
 	if err != nil {
@@ -86,7 +87,7 @@ func (v *visit) signInByPassword() error {
 // one. wait is how long to wait instead: nothing was verified then. It is asked
 // for in turn, and a failure counted in turn, so that many requests at once are
 // no more guesses than one after the other.
-func (v *visit) verify(name string, kept, given tokens.Secret) (right bool, wait time.Duration, err error) {
+func (v *visit) verify(name string, kept, given secret.String) (right bool, wait time.Duration, err error) {
 	from := v.Access().from(v.r)
 	if wait := v.guesses.wait(from, name, v.now()); wait > 0 {
 		return false, wait, nil
@@ -144,7 +145,7 @@ func (v *visit) enterPage() error {
 	if err != nil {
 		return err
 	}
-	link := reg.Links[hashToken(tokens.Secret(token))]
+	link := reg.Links[hashToken(secret.String(token))]
 	if link == nil || !v.now().Before(link.Expires) {
 		return v.refuse(http.StatusNotFound, "error.link")
 	}
@@ -162,7 +163,7 @@ func (v *visit) enter() error {
 		v.w.Header().Set("Retry-After", retryAfter(wait))
 		return v.refuse(http.StatusTooManyRequests, "signin.toomany", "span", v.Span(wait))
 	}
-	key := hashToken(tokens.Secret(v.r.PostFormValue("token")))
+	key := hashToken(secret.String(v.r.PostFormValue("token")))
 	var who *user
 	err := v.signIn(true, func(reg *register) (*user, error) {
 		link := reg.Links[key]

@@ -21,6 +21,8 @@ import (
 	"authferry/internal/mailsettings"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 // What must be seen nowhere.
@@ -75,21 +77,21 @@ var staged = []mailsettings.MailService{
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	dir := t.TempDir()
-	seal, err := tokens.LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(dir, seal)
+	store, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &stage{T: t, log: &logged{}, at: time.Now()}
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(s.log), zap.DebugLevel))
-	provider := &tokens.Provider{Name: "gmail", ClientID: "id", ClientSecret: secretCanary}
-	vault := tokens.NewVault(store, tokens.Settings{Providers: map[string]*tokens.Provider{"gmail": provider}}, log)
+	provider := &oauth.Provider{Name: "gmail", ClientID: "id", ClientSecret: secretCanary}
+	vault := tokens.NewVault(store, tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": provider}}, log)
 	t.Cleanup(func() { vault.Close(context.Background()) })
 	for _, mailbox := range []string{mine, theirs} {
-		grant := &tokens.Token{Access: accessCanary, Refresh: refreshCanary, Minted: s.at, Expiry: s.at.Add(time.Hour)}
+		grant := &oauth.Token{Access: accessCanary, Refresh: refreshCanary, Minted: s.at, Expiry: s.at.Add(time.Hour)}
 		if err := vault.Connect(t.Context(), tokens.Connection{Mailbox: mailbox, Provider: "gmail", Token: grant}); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +105,7 @@ func newStage(t *testing.T) *stage {
 	}
 	s.Console = NewConsole(Backing{
 		Version: "v1", Log: log, Vault: vault,
-		Providers: func() []*tokens.Provider { return []*tokens.Provider{provider} },
+		Providers: func() []*oauth.Provider { return []*oauth.Provider{provider} },
 		Access:    func() Access { return s.access },
 		Servers: func() []MailServer {
 			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}

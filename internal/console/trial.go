@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"authferry/internal/check"
-	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 // trials walk the way of a login for mailboxes, as `authferry check` does, while
@@ -151,7 +151,7 @@ func (t *trial) seen(all bool) trialView {
 
 func (l *trials) begin(v *visit) error {
 	if _, err := v.Vault.Account(v.r.Context(), v.mailbox); err != nil {
-		if errors.Is(err, tokens.ErrNoMailbox) {
+		if errors.Is(err, store.ErrNoMailbox) {
 			return v.refuse(http.StatusNotFound, "error.mailbox", "mailbox", v.mailbox)
 		}
 		return err

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 // visit is one request and its answer.
@@ -81,7 +81,7 @@ func (v *visit) finish(err error) {
 		return
 	}
 	r, ok := errors.AsType[*refusal](err)
-	if !ok && errors.Is(err, tokens.ErrNoMailbox) {
+	if !ok && errors.Is(err, store.ErrNoMailbox) {
 		r, ok = &refusal{http.StatusNotFound, "error.mailbox", []any{"mailbox", v.mailbox}}, true
 	}
 	detail := ""

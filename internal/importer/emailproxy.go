@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"strings"
 
-	"authferry/internal/printable"
 	"authferry/internal/address"
-	"authferry/tokens"
+	"authferry/internal/printable"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // EmailProxy is what email-oauth2-proxy knew: its accounts, the domains it
@@ -35,7 +36,7 @@ const proxySection = "emailproxy"
 // is encrypted with the password that its mail program sends; where another
 // password is given, or none, the account has a Problem. Where mailboxes are
 // named, only those are read.
-func ReadEmailProxy(configuration, cache []byte, password tokens.Secret, only ...string) (*EmailProxy, error) {
+func ReadEmailProxy(configuration, cache []byte, password secret.String, only ...string) (*EmailProxy, error) {
 	f, err := readINI(configuration)
 	if err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func (f *ini) lay(c *ini) {
 
 type proxyReader struct {
 	*ini
-	password tokens.Secret
+	password secret.String
 	catchAll bool
 	servers  []server
 }
@@ -145,7 +146,7 @@ func problemOf(err error, name string) string {
 
 // open decrypts a value of a section for an account, whose salt may be its own
 // or come from a catch-all section.
-func (r *proxyReader) open(name, section, value string) (tokens.Secret, error) {
+func (r *proxyReader) open(name, section, value string) (secret.String, error) {
 	err := errFernet
 	var tried []lock
 	for _, chain := range [][]string{r.chain(name), {section}} {
@@ -157,7 +158,7 @@ func (r *proxyReader) open(name, section, value string) (tokens.Secret, error) {
 			continue
 		}
 		tried = append(tried, l)
-		var opened tokens.Secret
+		var opened secret.String
 		if opened, err = l.open(r.password, value); err == nil {
 			return opened, nil
 		}
@@ -171,7 +172,7 @@ func (r *proxyReader) provider(name string) (p Provider, problem string) {
 	p = Provider{
 		AuthURL: get("permission_url"), TokenURL: get("token_url"),
 		Scopes:   strings.Fields(get("oauth2_scope")),
-		ClientID: get("client_id"), ClientSecret: tokens.Secret(get("client_secret")),
+		ClientID: get("client_id"), ClientSecret: secret.String(get("client_secret")),
 	}
 	if isExample(p.ClientID) || isExample(p.ClientSecret.Reveal()) {
 		return p, exampleLeft
@@ -185,11 +186,11 @@ func (r *proxyReader) provider(name string) (p Provider, problem string) {
 	switch flow := get("oauth2_flow"); flow {
 	case "", "authorization_code":
 	case "device":
-		p.Flow, p.DeviceURL, p.AuthURL = tokens.FlowDeviceCode, p.AuthURL, ""
+		p.Flow, p.DeviceURL, p.AuthURL = oauth.FlowDeviceCode, p.AuthURL, ""
 	case "client_credentials":
-		p.Flow, p.AuthURL = tokens.FlowClientCredentials, ""
+		p.Flow, p.AuthURL = oauth.FlowClientCredentials, ""
 	case "service_account":
-		p.Flow, p.AuthURL = tokens.FlowServiceAccount, ""
+		p.Flow, p.AuthURL = oauth.FlowServiceAccount, ""
 		p.readServiceAccount()
 	case "password":
 		return p, "it signs in with the mailbox's own password (oauth2_flow = password), which providers are giving up: authferry connect " + name + " signs in by the consent page"

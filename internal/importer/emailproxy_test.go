@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // The files under testdata were written by Python's configparser and its
 // package cryptography, which are what email-oauth2-proxy writes its own with.
 // Fewer iterations than it takes keep the tests short.
 
-const password = tokens.Secret("correct horse battery")
+const password = secret.String("correct horse battery")
 
 func read(t testing.TB, name string) []byte {
 	t.Helper()
@@ -25,7 +26,7 @@ func read(t testing.TB, name string) []byte {
 	return b
 }
 
-func emailProxy(t *testing.T, password tokens.Secret, only ...string) *EmailProxy {
+func emailProxy(t *testing.T, password secret.String, only ...string) *EmailProxy {
 	t.Helper()
 	found, err := ReadEmailProxy(read(t, "emailproxy.config"), nil, password, only...)
 	if err != nil {
@@ -48,7 +49,7 @@ func (e *EmailProxy) account(t *testing.T, mailbox string) Account {
 func TestEmailProxyGrants(t *testing.T) {
 	found := emailProxy(t, password)
 	for mailbox, want := range map[string]struct {
-		refresh tokens.Secret
+		refresh secret.String
 		problem string
 	}{
 		"Alice@gmail.com":      {"1//0canary-refresh-alice", ""},
@@ -92,17 +93,17 @@ func TestEmailProxyProviders(t *testing.T) {
 		"carol@example.org": {ClientID: "carols", Scopes: []string{"mail", "offline"}, RedirectHost: "localhost",
 			AuthURL: "https://login.example.org/authorize", TokenURL: "https://login.example.org/token",
 			IMAP: "imaps://imap.mail.example.org:993", SMTP: "smtp://smtp.mail.example.org:587"},
-		"app@contoso.example": {Family: "microsoft", Flow: tokens.FlowClientCredentials, ClientID: "55555555-1111-2222-3333-444444444444",
+		"app@contoso.example": {Family: "microsoft", Flow: oauth.FlowClientCredentials, ClientID: "55555555-1111-2222-3333-444444444444",
 			ClientSecret: "canary-app-secret", TokenURL: "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token",
 			Scopes: []string{"https://outlook.office365.com/.default"}},
-		"cert@contoso.example": {Family: "microsoft", Flow: tokens.FlowClientCredentials, ClientID: "66666666-1111-2222-3333-444444444444",
+		"cert@contoso.example": {Family: "microsoft", Flow: oauth.FlowClientCredentials, ClientID: "66666666-1111-2222-3333-444444444444",
 			TokenURL: "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token", Scopes: []string{"https://outlook.office365.com/.default"},
 			CertificateFile: "/etc/proxy/client.pem", CertificateKeyFile: "/etc/proxy/client.key"},
-		"device@outlook.com": {Family: "microsoft", Flow: tokens.FlowDeviceCode, ClientID: "77777777-1111-2222-3333-444444444444",
+		"device@outlook.com": {Family: "microsoft", Flow: oauth.FlowDeviceCode, ClientID: "77777777-1111-2222-3333-444444444444",
 			Scopes: []string{"https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"}},
-		"file@gmail.com": {Family: "gmail", Flow: tokens.FlowServiceAccount, ServiceAccountFile: "/etc/proxy/account.json",
+		"file@gmail.com": {Family: "gmail", Flow: oauth.FlowServiceAccount, ServiceAccountFile: "/etc/proxy/account.json",
 			Scopes: []string{"https://mail.google.com/"}},
-		"erin@example.net": {Family: "gmail", Flow: tokens.FlowServiceAccount, Scopes: []string{"https://mail.google.com/"},
+		"erin@example.net": {Family: "gmail", Flow: oauth.FlowServiceAccount, Scopes: []string{"https://mail.google.com/"},
 			ServiceAccountKey: "{\n\"type\": \"service_account\",\n\"private_key\": \"canary-private-key\"\n}"},
 	} {
 		if got := found.account(t, mailbox).Provider; !reflect.DeepEqual(got, want) {
@@ -134,7 +135,7 @@ func TestEmailProxyCacheStore(t *testing.T) {
 	if a := found.account(t, "Alice@gmail.com"); a.Refresh != "1//0canary-refresh-alice" {
 		t.Errorf("problem %q", a.Problem)
 	}
-	if a := found.account(t, "erin@example.net"); a.Provider.Flow != tokens.FlowServiceAccount { // only the cache has this one
+	if a := found.account(t, "erin@example.net"); a.Provider.Flow != oauth.FlowServiceAccount { // only the cache has this one
 		t.Errorf("problem %q", a.Problem)
 	}
 	if found, err = ReadEmailProxy(bare, nil, password); err != nil || !strings.Contains(found.account(t, "Alice@gmail.com").Problem, "nobody has signed in") {

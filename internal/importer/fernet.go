@@ -11,14 +11,14 @@ import (
 	"fmt"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
 )
 
 var errFernet = errors.New("not a Fernet token of this key")
 
 // openFernet decrypts a Fernet token, version 0x80, of any age:
 // https://github.com/fernet/spec/blob/master/Spec.md
-func openFernet(key []byte, token string) (tokens.Secret, error) {
+func openFernet(key []byte, token string) (secret.String, error) {
 	const head, tail = 1 + 8 + aes.BlockSize, sha256.Size // version, time, IV; HMAC
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(token, "="))
 	if err != nil || len(key) != 32 || len(b) < head+aes.BlockSize+tail || (len(b)-head-tail)%aes.BlockSize != 0 || b[0] != 0x80 {
@@ -46,7 +46,7 @@ func openFernet(key []byte, token string) (tokens.Secret, error) {
 			return "", errFernet
 		}
 	}
-	return tokens.Secret(text[:len(text)-pad]), nil
+	return secret.String(text[:len(text)-pad]), nil
 }
 
 const (
@@ -64,7 +64,7 @@ type lock struct {
 	iterations int
 }
 
-func (l lock) open(password tokens.Secret, value string) (tokens.Secret, error) {
+func (l lock) open(password secret.String, value string) (secret.String, error) {
 	salt, err := base64.StdEncoding.DecodeString(l.salt)
 	if err != nil || len(salt) == 0 {
 		return "", errors.New("token_salt is missing or damaged")

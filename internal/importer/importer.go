@@ -14,7 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // Limit bounds a file that is read: more is not one of these files.
@@ -24,7 +25,7 @@ const Limit = 4 << 20
 type Account struct {
 	Mailbox  string // empty: the file does not say
 	Provider Provider
-	Refresh  tokens.Secret // empty where nobody signs in, or see Problem
+	Refresh  secret.String // empty where nobody signs in, or see Problem
 	// Problem is why there is no grant to take over, with what to do about it.
 	Problem string
 }
@@ -33,16 +34,16 @@ type Account struct {
 // know are empty.
 type Provider struct {
 	Family string // "gmail" or "microsoft", of [tokens.Builtin]; empty: another
-	Flow   tokens.Flow
+	Flow   oauth.Flow
 
 	AuthURL, TokenURL, DeviceURL string
 	Scopes                       []string
 	RedirectHost                 string
 	ClientID                     string
-	ClientSecret                 tokens.Secret
+	ClientSecret                 secret.String
 
 	ServiceAccountFile string        // path of a key as Google's console offers it
-	ServiceAccountKey  tokens.Secret // or the key itself
+	ServiceAccountKey  secret.String // or the key itself
 	CertificateFile    string        // with its key, in place of the secret
 	CertificateKeyFile string
 
@@ -69,7 +70,7 @@ func familyOf(tokenURL string) string {
 
 // Is tells whether a configured provider is the one meant: the same client at
 // the same place, or, where no client was named, the same place.
-func (p *Provider) Is(q *tokens.Provider) bool {
+func (p *Provider) Is(q *oauth.Provider) bool {
 	if p.ClientID != "" && p.ClientID != q.ClientID {
 		return false
 	}
@@ -77,12 +78,12 @@ func (p *Provider) Is(q *tokens.Provider) bool {
 		return false
 	}
 	if p.ServiceAccountFile != "" || !p.ServiceAccountKey.Empty() {
-		return q.Flow == tokens.FlowServiceAccount && p.sharesPlace(q)
+		return q.Flow == oauth.FlowServiceAccount && p.sharesPlace(q)
 	}
 	return p.sharesPlace(q)
 }
 
-func (p *Provider) sharesPlace(q *tokens.Provider) bool {
+func (p *Provider) sharesPlace(q *oauth.Provider) bool {
 	if p.TokenURL != "" { // for Microsoft, that of a tenant
 		return p.TokenURL == q.TokenURL
 	}
@@ -100,7 +101,7 @@ func (p *Provider) Same(q *Provider) bool {
 const maxToken = 16 << 10
 
 // checkToken refuses what cannot be a refresh token: RFC 6749 §A.17.
-func checkToken(s tokens.Secret) error {
+func checkToken(s secret.String) error {
 	text := s.Reveal()
 	switch {
 	case text == "":
@@ -114,12 +115,12 @@ func checkToken(s tokens.Secret) error {
 }
 
 // Token reads a refresh token that is all there is, as a line of text.
-func Token(content []byte) (tokens.Secret, error) {
+func Token(content []byte) (secret.String, error) {
 	text := strings.TrimSpace(strings.TrimPrefix(string(content), "\ufeff"))
 	if strings.HasPrefix(text, "{") {
 		return "", errors.New("that is JSON, and a refresh token alone was expected: name the program it is from in place of token")
 	}
-	s := tokens.Secret(text)
+	s := secret.String(text)
 	return s, checkToken(s)
 }
 
@@ -182,7 +183,7 @@ func (p *Provider) settle() {
 	if p.Family == "gmail" {
 		p.AuthURL, p.TokenURL = "", ""
 	}
-	if b := tokens.Builtin()[p.Family]; b != nil && p.TokenURL == b.TokenURL {
+	if b := oauth.Builtin()[p.Family]; b != nil && p.TokenURL == b.TokenURL {
 		p.AuthURL, p.TokenURL, p.DeviceURL = "", "", ""
 	}
 }

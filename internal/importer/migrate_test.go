@@ -7,7 +7,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"authferry/tokens"
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
 )
 
 // Shaped as the programs write them.
@@ -39,7 +40,7 @@ func TestTokenFiles(t *testing.T) {
 		want Account
 	}{
 		"mutt_oauth2": {Mutt, muttFile, Account{Mailbox: "you@contoso.example", Refresh: "0.AXcanary", Provider: Provider{
-			Family: "microsoft", Flow: tokens.FlowDeviceCode, ClientID: "00000000-1111-2222-3333-444444444444", ClientSecret: "canary-secret"}}},
+			Family: "microsoft", Flow: oauth.FlowDeviceCode, ClientID: "00000000-1111-2222-3333-444444444444", ClientSecret: "canary-secret"}}},
 		"mutt_oauth2 of before": {Mutt, `{"registration": "google", "authflow": "authcode", "refresh_token": "1//0canary"}`,
 			Account{Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
 		"oama":              {Oama, oamaFile, Account{Mailbox: "you@gmail.com", Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
@@ -98,7 +99,7 @@ func TestTokenFilesThatWillNotDo(t *testing.T) {
 }
 
 func TestToken(t *testing.T) {
-	for text, want := range map[string]tokens.Secret{"1//0canary\n": "1//0canary", "\ufeff 0.AX_y-z \r\n": "0.AX_y-z"} {
+	for text, want := range map[string]secret.String{"1//0canary\n": "1//0canary", "\ufeff 0.AX_y-z \r\n": "0.AX_y-z"} {
 		if got, err := Token([]byte(text)); err != nil || got != want {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -111,17 +112,17 @@ func TestToken(t *testing.T) {
 }
 
 func TestIsTheConfiguredOne(t *testing.T) {
-	gmail, microsoft := tokens.Builtin()["gmail"], tokens.Builtin()["microsoft"]
+	gmail, microsoft := oauth.Builtin()["gmail"], oauth.Builtin()["microsoft"]
 	gmail.ClientID, microsoft.ClientID = "g", "m"
 	stand := *gmail
 	stand.TokenURL = "http://127.0.0.1:1/token"
 	app := *microsoft
-	app.Flow = tokens.FlowClientCredentials
+	app.Flow = oauth.FlowClientCredentials
 	account := *gmail
-	account.Flow = tokens.FlowServiceAccount
+	account.Flow = oauth.FlowServiceAccount
 	for i, c := range []struct {
 		p    Provider
-		q    *tokens.Provider
+		q    *oauth.Provider
 		want bool
 	}{
 		{Provider{Family: "gmail", ClientID: "g"}, gmail, true},
@@ -131,11 +132,11 @@ func TestIsTheConfiguredOne(t *testing.T) {
 		{Provider{Family: "gmail", ClientID: "g"}, microsoft, false},
 		{Provider{TokenURL: stand.TokenURL, ClientID: "g"}, &stand, true},
 		{Provider{Family: "microsoft", TokenURL: "https://login.microsoftonline.com/t/oauth2/v2.0/token", ClientID: "m"}, microsoft, false},
-		{Provider{Family: "microsoft", ClientID: "m", Flow: tokens.FlowDeviceCode}, microsoft, true},
+		{Provider{Family: "microsoft", ClientID: "m", Flow: oauth.FlowDeviceCode}, microsoft, true},
 		{Provider{Family: "microsoft", ClientID: "m"}, &app, false},
-		{Provider{Family: "microsoft", ClientID: "m", Flow: tokens.FlowClientCredentials}, &app, true},
-		{Provider{Family: "gmail", Flow: tokens.FlowServiceAccount, ServiceAccountFile: "x"}, &account, true},
-		{Provider{Family: "gmail", Flow: tokens.FlowServiceAccount, ServiceAccountFile: "x"}, gmail, false},
+		{Provider{Family: "microsoft", ClientID: "m", Flow: oauth.FlowClientCredentials}, &app, true},
+		{Provider{Family: "gmail", Flow: oauth.FlowServiceAccount, ServiceAccountFile: "x"}, &account, true},
+		{Provider{Family: "gmail", Flow: oauth.FlowServiceAccount, ServiceAccountFile: "x"}, gmail, false},
 		{Provider{}, gmail, false},
 	} {
 		if got := c.p.Is(c.q); got != c.want {
@@ -221,11 +222,11 @@ smtp = "smtp://smtp.mail.example.org:587"
 func FuzzTOML(f *testing.F) {
 	f.Add("id", "secret", "https://x.example/token", "a b")
 	f.Add("\"\\\n]\x7f\x00", "\u2028'", "\xff", "=")
-	f.Fuzz(func(t *testing.T, id, secret, tokenURL, scopes string) {
-		for _, s := range []*string{&id, &secret, &tokenURL, &scopes} {
+	f.Fuzz(func(t *testing.T, id, clientSecret, tokenURL, scopes string) {
+		for _, s := range []*string{&id, &clientSecret, &tokenURL, &scopes} {
 			*s = strings.ToValidUTF8(*s, "?")
 		}
-		p := Provider{ClientID: id, ClientSecret: tokens.Secret(secret), TokenURL: tokenURL, Scopes: strings.Fields(scopes)}
+		p := Provider{ClientID: id, ClientSecret: secret.String(clientSecret), TokenURL: tokenURL, Scopes: strings.Fields(scopes)}
 		e := Entry{Provider: p}
 		e.Name, _ = p.Name(func(string) bool { return false })
 		var got struct {
@@ -240,7 +241,7 @@ func FuzzTOML(f *testing.F) {
 			t.Fatalf("%v in\n%s", err, e.TOML())
 		}
 		table := got.Provider[e.Name]
-		if table.ID != id || table.Secret != secret || table.URL != tokenURL || strings.Join(table.Scopes, " ") != strings.Join(p.Scopes, " ") {
+		if table.ID != id || table.Secret != clientSecret || table.URL != tokenURL || strings.Join(table.Scopes, " ") != strings.Join(p.Scopes, " ") {
 			t.Errorf("got %+v of\n%s", table, e.TOML())
 		}
 	})

@@ -1,6 +1,9 @@
 package importer
 
-import "authferry/tokens"
+import (
+	"authferry/internal/secret"
+	"authferry/tokens/oauth"
+)
 
 // registrations are what mutt_oauth2.py and oama call the providers that both
 // know without being told.
@@ -18,12 +21,12 @@ func Mutt(content []byte) (*Account, error) {
 		Mailbox: o.text("email"),
 		Provider: Provider{
 			Family:   registrations[o.text("registration")],
-			ClientID: o.text("client_id"), ClientSecret: tokens.Secret(o.text("client_secret")),
+			ClientID: o.text("client_id"), ClientSecret: secret.String(o.text("client_secret")),
 		},
-		Refresh: tokens.Secret(o.text("refresh_token")),
+		Refresh: secret.String(o.text("refresh_token")),
 	}
 	if o.text("authflow") == "devicecode" {
-		a.Provider.Flow = tokens.FlowDeviceCode
+		a.Provider.Flow = oauth.FlowDeviceCode
 	}
 	return a, checkToken(a.Refresh)
 }
@@ -38,7 +41,7 @@ func Oama(content []byte) (*Account, error) {
 	a := &Account{
 		Mailbox:  o.text("email"),
 		Provider: Provider{Family: registrations[o.text("service")]},
-		Refresh:  tokens.Secret(o.text("refresh_token")),
+		Refresh:  secret.String(o.text("refresh_token")),
 	}
 	if a.Mailbox == "" {
 		a.Mailbox = o.object("email").text("unEmailAddress") // since version 0.20
@@ -73,9 +76,9 @@ func SASLXOAUTH2(content, configuration []byte) (*Account, error) {
 		Mailbox: o.text("user"),
 		Provider: Provider{
 			TokenURL: either("token_endpoint", google),
-			ClientID: either("client_id", ""), ClientSecret: tokens.Secret(either("client_secret", "")),
+			ClientID: either("client_id", ""), ClientSecret: secret.String(either("client_secret", "")),
 		},
-		Refresh: tokens.Secret(o.text("refresh_token")),
+		Refresh: secret.String(o.text("refresh_token")),
 	}
 	a.Provider.settle()
 	return a, checkToken(a.Refresh)

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // domainOf is the last two labels of a host: near enough to tell that
@@ -30,8 +30,8 @@ func domainOfURL(address string) string {
 // isBuiltinHost tells the mail servers of the providers that are built in, by
 // all their names.
 func isBuiltinHost(host string) bool {
-	for _, p := range tokens.Builtin() {
-		for _, e := range []tokens.Endpoint{p.IMAP, p.POP3, p.SMTP} {
+	for _, p := range oauth.Builtin() {
+		for _, e := range []oauth.Endpoint{p.IMAP, p.POP3, p.SMTP} {
 			if domainOf(e.Host) == domainOf(host) {
 				return true
 			}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // Entry is a provider on its way into the configuration.
@@ -25,7 +25,7 @@ type Entry struct {
 
 // Name finds a name for a provider's table that is not taken.
 func (p *Provider) Name(taken func(string) bool) (name, like string) {
-	builtin := tokens.Builtin()
+	builtin := oauth.Builtin()
 	if p.Family != "" {
 		if !taken(p.Family) {
 			return p.Family, ""
@@ -78,7 +78,7 @@ func (e Entry) TOML() string {
 	}
 	fmt.Fprintf(&b, "[provider.%s]\n", e.Name)
 	text("like", e.Like)
-	if p.Flow != tokens.FlowConsent {
+	if p.Flow != oauth.FlowConsent {
 		text("flow", string(p.Flow))
 	}
 	text("client_id", p.ClientID)
@@ -105,7 +105,7 @@ func (e Entry) TOML() string {
 }
 
 func (p *Provider) writeRest(b *strings.Builder, text func(key, value string)) {
-	builtin := tokens.Builtin()[p.Family]
+	builtin := oauth.Builtin()[p.Family]
 	if len(p.Scopes) > 0 && (builtin == nil || !sameScopes(p.Scopes, builtin.Scopes)) {
 		quoted := make([]string, len(p.Scopes))
 		for i, s := range p.Scopes {

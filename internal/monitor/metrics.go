@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"authferry/proxy"
-	"authferry/tokens"
+	"authferry/tokens/store"
 )
 
 // family is one metric: what docs/metrics.md says of it, too.
@@ -154,9 +154,9 @@ func durations(h proxy.Histogram, protocol string) prometheus.Metric {
 // unreadable is the state of a mailbox whose file cannot be read.
 const unreadable = "unreadable"
 
-var states = []tokens.State{
-	tokens.StateFresh, tokens.StateStale, tokens.StateRefreshing, tokens.StateUnreachable,
-	tokens.StateNeedsConsent, tokens.StateDisconnected, unreadable,
+var states = []store.State{
+	store.StateFresh, store.StateStale, store.StateRefreshing, store.StateUnreachable,
+	store.StateNeedsConsent, store.StateDisconnected, unreadable,
 }
 
 // collectGrants tells of the mailboxes. If they cannot even be listed it tells
@@ -166,11 +166,11 @@ func (c *collector) collectGrants(ctx context.Context, emit emitter) {
 	if err != nil {
 		return
 	}
-	count := map[tokens.State]int{}
+	count := map[store.State]int{}
 	var first time.Time
 	for _, mailbox := range mailboxes {
 		a, err := c.Vault.Account(ctx, mailbox)
-		if errors.Is(err, tokens.ErrNoMailbox) {
+		if errors.Is(err, store.ErrNoMailbox) {
 			continue // it has gone meanwhile
 		}
 		if err != nil {

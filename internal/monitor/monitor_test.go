@@ -23,26 +23,28 @@ import (
 	"authferry/internal/alert"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
+	"authferry/tokens/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // subject is one that is well, with no mailbox.
-func subject(t *testing.T) (Subject, *tokens.FileStore) {
+func subject(t *testing.T) (Subject, *store.Files) {
 	t.Helper()
 	s, store, _ := subjectIn(t)
 	return s, store
 }
 
 // subjectIn tells where its mailboxes lie, too.
-func subjectIn(t *testing.T) (_ Subject, _ *tokens.FileStore, mailboxes string) {
+func subjectIn(t *testing.T) (_ Subject, _ *store.Files, mailboxes string) {
 	t.Helper()
 	dir := t.TempDir()
-	seal, err := tokens.LoadSeal("", dir)
+	seal, err := store.LoadSeal("", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := tokens.OpenFileStore(dir, seal)
+	store, err := store.OpenFiles(dir, seal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,17 +216,17 @@ func TestDocumented(t *testing.T) {
 var when = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
 // fill puts mailboxes of each kind into a store.
-func fill(t *testing.T, store *tokens.FileStore) {
+func fill(t *testing.T, files *store.Files) {
 	t.Helper()
-	for mailbox, edit := range map[string]func(*tokens.Account){
-		"fresh@example.org":  func(a *tokens.Account) {},
-		"ending@example.org": func(a *tokens.Account) { a.Token.RefreshExpiry = when.Add(time.Hour) },
-		"dead@example.org":   func(a *tokens.Account) { a.Dead = &tokens.Failure{At: when.Add(time.Minute), Since: when} },
-		"gone@example.org":   func(a *tokens.Account) { a.Provider = "" },
+	for mailbox, edit := range map[string]func(*store.Account){
+		"fresh@example.org":  func(a *store.Account) {},
+		"ending@example.org": func(a *store.Account) { a.Token.RefreshExpiry = when.Add(time.Hour) },
+		"dead@example.org":   func(a *store.Account) { a.Dead = &store.Failure{At: when.Add(time.Minute), Since: when} },
+		"gone@example.org":   func(a *store.Account) { a.Provider = "" },
 	} {
-		err := store.Update(t.Context(), mailbox, func(a *tokens.Account) error {
+		err := files.Update(t.Context(), mailbox, func(a *store.Account) error {
 			a.Provider = "gmail"
-			a.Token = tokens.Token{Access: "CANARY", Refresh: "CANARY", Minted: time.Now(), Expiry: time.Now().Add(time.Hour)}
+			a.Token = oauth.Token{Access: "CANARY", Refresh: "CANARY", Minted: time.Now(), Expiry: time.Now().Add(time.Hour)}
 			edit(a)
 			return nil
 		})

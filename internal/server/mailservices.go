@@ -9,10 +9,10 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/address"
 	"authferry/internal/certs"
 	"authferry/internal/config"
 	"authferry/internal/mailsettings"
-	"authferry/internal/address"
 	"authferry/proxy"
 	"authferry/tokens"
 )

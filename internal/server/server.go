@@ -26,6 +26,7 @@ import (
 	"authferry/internal/monitor"
 	"authferry/proxy"
 	"authferry/tokens"
+	"authferry/tokens/oauth"
 )
 
 // service is authferry at work under a configuration.
@@ -201,9 +202,9 @@ func (s *Server) server(kind config.ServerKind) *proxy.Server {
 }
 
 // providers are those of the configuration in force.
-func (s *Server) providers() []*tokens.Provider {
+func (s *Server) providers() []*oauth.Provider {
 	providers := s.Config.Load().Settings.Providers
-	list := make([]*tokens.Provider, 0, len(providers))
+	list := make([]*oauth.Provider, 0, len(providers))
 	for _, name := range slices.Sorted(maps.Keys(providers)) {
 		list = append(list, providers[name])
 	}
@@ -236,7 +237,7 @@ func (s *Server) Address(protocol string) string {
 func WatcherFor(inForce func() *config.Config, vault *tokens.Vault, log *zap.Logger) *alert.Watcher {
 	c := inForce()
 	return alert.NewWatcher(alert.Options{
-		Vault: vault, Providers: func() map[string]*tokens.Provider { return inForce().Settings.Providers },
+		Vault: vault, Providers: func() map[string]*oauth.Provider { return inForce().Settings.Providers },
 		Dir: c.Store, Host: c.Hostname, Log: log, Config: c.Alert,
 	})
 }

@@ -11,16 +11,17 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/tokens"
+	"authferry/tokens/store"
 ) // openStore opens the store of a configuration.
-func OpenStore(c *config.Config, seal *tokens.Seal, log *zap.Logger) (tokens.Store, error) {
+func OpenStore(c *config.Config, seal *store.Seal, log *zap.Logger) (store.Store, error) {
 	if c.Postgres.Empty() {
-		store, err := tokens.OpenFileStore(c.Store, seal)
+		store, err := store.OpenFiles(c.Store, seal)
 		if err != nil {
 			return nil, hint.New(err, storeHint)
 		}
 		return store, nil
 	}
-	store, err := tokens.OpenPostgresStore(context.Background(), tokens.PostgresOptions{URL: c.Postgres, Seal: seal, Outage: c.Outage, Log: log})
+	store, err := store.OpenPostgres(context.Background(), store.PostgresOptions{URL: c.Postgres, Seal: seal, Outage: c.Outage, Log: log})
 	if err != nil {
 		return nil, hint.New(err, "store in the configuration says which database it is; `psql` with the same URL should connect from here")
 	}
@@ -42,7 +43,7 @@ const storeHint = "store = \"file:DIRECTORY\" in the configuration says where it
 
 // openVault opens the store of a configuration.
 func OpenVault(c *config.Config, log *zap.Logger) (*tokens.Vault, error) {
-	seal, err := tokens.LoadSeal(c.Seal, c.Store)
+	seal, err := store.LoadSeal(c.Seal, c.Store)
 	if err != nil {
 		return nil, hint.New(err, storeHint)
 	}
@@ -52,7 +53,7 @@ func OpenVault(c *config.Config, log *zap.Logger) (*tokens.Vault, error) {
 	return openSealed(c, seal, log)
 }
 
-func openSealed(c *config.Config, seal *tokens.Seal, log *zap.Logger) (*tokens.Vault, error) {
+func openSealed(c *config.Config, seal *store.Seal, log *zap.Logger) (*tokens.Vault, error) {
 	store, err := OpenStore(c, seal, log)
 	if err != nil {
 		return nil, err
@@ -66,10 +67,10 @@ func OpenVaultAsOwner(c *config.Config) (_ *tokens.Vault, err error) {
 	if c.StoreDir, err = filepath.Abs(c.Store); err != nil {
 		return nil, err
 	}
-	var seal *tokens.Seal
+	var seal *store.Seal
 	if c.Seal != "" { // kept where the owner of the store need not be able to read it
 		config.BorrowCredentials()
-		if seal, err = tokens.LoadSeal(c.Seal, c.Store); err != nil {
+		if seal, err = store.LoadSeal(c.Seal, c.Store); err != nil {
 			return nil, hint.New(err, storeHint)
 		}
 	}

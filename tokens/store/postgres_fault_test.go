@@ -1,0 +1,325 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// wire is a network between a store and its database that can be cut.
+type wire struct {
+	net.Listener
+	server string
+	url    string
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	down  bool
+	// cutAt cuts a connection when the client says it: before the server hears
+	// it, or after its answer, which the client does not get.
+	cutAt     []byte
+	cutBefore bool
+	all       sync.WaitGroup
+}
+
+// newWire puts a wire in front of the database of a URL.
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{Listener: ln, server: u.Host, conns: map[net.Conn]bool{}}
+	u.Host = ln.Addr().String()
+	q := u.Query()
+	q.Set("sslmode", "disable")
+	u.RawQuery = q.Encode()
+	w.url = u.String()
+	w.all.Go(w.serve)
+	t.Cleanup(func() { ln.Close(); w.cut(); w.all.Wait() })
+	return w
+}
+
+func (w *wire) serve() {
+	for {
+		client, err := w.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", w.server)
+		w.mu.Lock()
+		if err != nil || w.down {
+			client.Close()
+			if err == nil {
+				server.Close()
+			}
+			w.mu.Unlock()
+			continue
+		}
+		w.conns[client], w.conns[server] = true, true
+		w.mu.Unlock()
+		w.all.Go(func() { w.carry(client, server) })
+		w.all.Go(func() { io.Copy(client, server); client.Close(); server.Close() })
+	}
+}
+
+// carry takes what the client says to the server.
+func (w *wire) carry(client, server net.Conn) {
+	defer client.Close()
+	defer server.Close()
+	b := make([]byte, 1<<16)
+	for {
+		n, err := client.Read(b)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		cut := w.cutAt != nil && bytes.Contains(b[:n], w.cutAt)
+		before := w.cutBefore
+		if cut {
+			w.cutAt = nil
+		}
+		w.mu.Unlock()
+		if cut && before {
+			return
+		}
+		if cut {
+			client.Close() // and the answer goes nowhere
+		}
+		if _, err := server.Write(b[:n]); err != nil {
+			return
+		}
+		if cut {
+			// The server closes after the client's goodbye, when it has done what
+			// it was told.
+			server.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, server)
+			return
+		}
+	}
+}
+
+// cut ends all connections, as a server does that is restarted.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		c.Close()
+	}
+	clear(w.conns)
+}
+
+func (w *wire) setDown(down bool) {
+	w.mu.Lock()
+	w.down = down
+	w.mu.Unlock()
+	if down {
+		w.cut()
+	}
+}
+
+func (w *wire) cutWhen(says string, before bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cutAt, w.cutBefore = []byte(says), before
+}
+
+// TestPostgresCutWrites: a connection that is lost in an edit, at whatever
+// moment, costs neither the edit nor another's.
+func TestPostgresCutWrites(t *testing.T) {
+	ctx := context.Background()
+	for name, during := range map[string]func(*wire, Store){
+		"in the edit":                 func(w *wire, _ Store) { w.cut() },
+		"at the write":                func(w *wire, _ Store) { w.cutWhen("INSERT", true) },
+		"before the commit":           func(w *wire, _ Store) { w.cutWhen("commit", true) },
+		"at the answer to the commit": func(w *wire, _ Store) { w.cutWhen("commit", false) },
+		"and another edits meanwhile": func(w *wire, direct Store) {
+			w.cut()
+			err := direct.Update(ctx, me, func(a *Account) error { a.SignIn = "another"; return nil })
+			if err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, seal := freshPostgres(t), newSeal(t)
+			direct := openPostgres(t, url, seal)
+			w := newWire(t, url)
+			s := openPostgres(t, w.url, seal)
+			put(t, direct, wholeAccount(me))
+			edits := 0
+			err := s.Update(ctx, me, func(a *Account) error {
+				edits++
+				during(w, direct)
+				a.Token.Refresh = "the only copy"
+				return nil
+			})
+			got, gerr := direct.Get(ctx, me)
+			if gerr != nil {
+				t.Fatal(gerr)
+			}
+			lost := name == "and another edits meanwhile"
+			if lost && (err == nil || got.SignIn != "another" || got.Token.Refresh == "the only copy") {
+				t.Errorf("wrote over another's edit: %v, %q", err, got.SignIn)
+			}
+			if !lost && (err != nil || got.Token.Refresh != "the only copy") {
+				t.Errorf("the edit is lost: %v", err)
+			}
+			if edits != 1 {
+				t.Errorf("edited %d times", edits)
+			}
+			put(t, s, wholeAccount(me)) // the lock is free
+			if err := s.Delete(ctx, me); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPostgresCutDelete: a removal whose answer is lost has been one.
+func TestPostgresCutDelete(t *testing.T) {
+	url, seal := freshPostgres(t), newSeal(t)
+	w := newWire(t, url)
+	s := openPostgres(t, w.url, seal)
+	for _, before := range []bool{true, false} {
+		put(t, s, wholeAccount(me))
+		w.cutWhen("commit", before)
+		if err := s.Delete(context.Background(), me); err != nil {
+			t.Errorf("before the server hears of it %v: %v", before, err)
+		}
+		if _, err := s.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox) {
+			t.Errorf("before the server hears of it %v: %v", before, err)
+		}
+	}
+}
+
+// TestPostgresDeadHolder: the lock of a process that is gone is free.
+func TestPostgresDeadHolder(t *testing.T) {
+	url, seal := freshPostgres(t), newSeal(t)
+	w := newWire(t, url)
+	dying, other := openPostgres(t, w.url, seal), openPostgres(t, url, seal)
+	died := errors.New("died")
+	err := dying.Update(context.Background(), me, func(*Account) error {
+		w.setDown(true)
+		put(t, other, wholeAccount(me)) // waits for the server to notice
+		return died
+	})
+	if !errors.Is(err, died) {
+		t.Error(err)
+	}
+}
+
+// TestPostgresAway: while the database is away accounts are answered for from
+// memory, for a bounded time, and at its return they are as last written.
+func TestPostgresAway(t *testing.T) {
+	ctx := context.Background()
+	url, seal := freshPostgres(t), newSeal(t)
+	direct := openPostgres(t, url, seal)
+	put(t, direct, wholeAccount(me))
+	put(t, direct, wholeAccount("gone@x"))
+	w := newWire(t, url)
+	s := openPostgres(t, w.url, seal)
+	changes := follow(t, s)
+	for _, mailbox := range []string{me, "gone@x"} {
+		if _, err := s.Get(ctx, mailbox); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.setDown(true)
+	for range 3 {
+		if _, err := s.Get(ctx, me); err != nil {
+			t.Errorf("not from memory: %v", err)
+		}
+	}
+	for _, stranger := range []string{"nobody@x", "a\x00b"} {
+		_, err := s.Get(ctx, stranger)
+		if errors.Is(err, ErrNoMailbox) != (stranger != "nobody@x") {
+			t.Errorf("%q, while nobody can tell: %v", stranger, err)
+		}
+	}
+	if err := s.Update(ctx, me, func(*Account) error { return nil }); err == nil {
+		t.Error("edited without a database")
+	}
+	s.cache.mu.Lock()
+	s.cache.outage = -1
+	s.cache.mu.Unlock()
+	if _, err := s.Get(ctx, me); err == nil || errors.Is(err, ErrNoMailbox) {
+		t.Errorf("for ever: %v", err)
+	}
+	s.cache.mu.Lock()
+	s.cache.outage = time.Hour
+	s.cache.mu.Unlock()
+	put(t, direct, &Account{Mailbox: me, Provider: "after"})
+	if err := direct.Delete(ctx, "gone@x"); err != nil {
+		t.Fatal(err)
+	}
+	w.setDown(false)
+	<-changes
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
+		t.Errorf("a change while it was away is not seen: %v", err)
+	}
+	if _, err := s.Get(ctx, "gone@x"); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("a removal while it was away is not seen: %v", err)
+	}
+}
+
+// TestPostgresBeats: a link that is quiet is tried.
+func TestPostgresBeats(t *testing.T) {
+	url, seal := freshPostgres(t), newSeal(t)
+	s := openPostgres(t, url, seal)
+	s.heartbeat = time.Millisecond
+	put(t, s, wholeAccount(me))
+	follow(t, s)
+	before := s.attendedAt()
+	for !s.attendedAt().After(before) { // beats are what a quiet link lives by
+		if _, err := s.Get(context.Background(), me); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *Postgres) attendedAt() time.Time {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.attended
+}
+
+// TestPostgresAwayAfterChange: what another machine changed is served from
+// memory as it is now, though nobody asked for it before the database went away.
+func TestPostgresAwayAfterChange(t *testing.T) {
+	ctx := context.Background()
+	url, seal := freshPostgres(t), newSeal(t)
+	direct := openPostgres(t, url, seal)
+	put(t, direct, wholeAccount(me))
+	w := newWire(t, url)
+	s := openPostgres(t, w.url, seal)
+	changes := follow(t, s)
+	if _, err := s.Get(ctx, me); err != nil {
+		t.Fatal(err)
+	}
+	put(t, direct, &Account{Mailbox: me, Provider: "after"})
+	<-changes
+	for len(s.cache.outdated()) > 0 { // without anybody's Get
+		runtime.Gosched()
+	}
+	w.setDown(true)
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
+		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// readRow reads an account from the database, whatever the store remembers.
+func readRow(ctx context.Context, s *Postgres, mailbox string) (*Account, error) {
+	return s.read(ctx, mailbox)
+}

@@ -1,0 +1,308 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"authferry/internal/secret"
+)
+
+const postgresEnv = "TEST_POSTGRES"
+
+// freshPostgres is the URL of an empty place in the database of the tests.
+func freshPostgres(t testing.TB) string {
+	t.Helper()
+	url := os.Getenv(postgresEnv)
+	if url == "" {
+		t.Skip(postgresEnv + " does not name a PostgreSQL server, as postgres://USER@HOST/DATABASE; .ci/postgres starts one")
+	}
+	schema := strings.ToLower("t" + rand.Text())
+	ask(t, url, `CREATE SCHEMA `+schema)
+	t.Cleanup(func() { ask(t, url, `DROP SCHEMA `+schema+` CASCADE`) })
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	return url + separator + "search_path=" + schema
+}
+
+// ask runs a statement on a connection of its own.
+func ask(t testing.TB, url, sql string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newSeal(t testing.TB) *Seal {
+	t.Helper()
+	seal, err := LoadSeal("", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seal
+}
+
+func openPostgres(t testing.TB, url string, seal *Seal) *Postgres {
+	t.Helper()
+	s, err := OpenPostgres(context.Background(), PostgresOptions{URL: secret.String(url), Seal: seal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// follow lets a store follow until the test ends, and returns when it does.
+func follow(t testing.TB, s *Postgres) (changes <-chan struct{}) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done, news := make(chan struct{}), make(chan struct{}, 1000)
+	go func() {
+		defer close(done)
+		s.Follow(ctx, func() {}, func() { news <- struct{}{} })
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	<-news // that of the beginning
+	return news
+}
+
+func TestPostgresStore(t *testing.T) {
+	testStore(t, func(t *testing.T) (Store, Store) {
+		url, seal := freshPostgres(t), newSeal(t)
+		return openPostgres(t, url, seal), openPostgres(t, url, seal)
+	})
+}
+
+// TestPostgresStoreFollowed: the same contract where accounts come from memory.
+func TestPostgresStoreFollowed(t *testing.T) {
+	testStore(t, func(t *testing.T) (Store, Store) {
+		url, seal := freshPostgres(t), newSeal(t)
+		a, b := openPostgres(t, url, seal), openPostgres(t, url, seal)
+		follow(t, a)
+		follow(t, b)
+		return &upToDate{a}, &upToDate{b}
+	})
+}
+
+// upToDate reads a store that hears of changes a moment later: it waits until
+// what memory answers with is what is kept.
+type upToDate struct{ *Postgres }
+
+func (s *upToDate) Get(ctx context.Context, mailbox string) (*Account, error) {
+	for end := time.Now().Add(20 * time.Second); ; {
+		a, err := s.Postgres.Get(ctx, mailbox)
+		if err != nil {
+			return a, err
+		}
+		latest, lerr := s.Latest(ctx, a)
+		if lerr == nil && latest == nil {
+			return a, nil
+		}
+		if time.Now().After(end) {
+			return nil, errors.New("a change is not told of")
+		}
+	}
+}
+
+// TestPostgresMemory: an account is answered for from memory, a change by
+// another machine or by hand is heard of, and one that this process made too.
+func TestPostgresMemory(t *testing.T) {
+	url, seal := freshPostgres(t), newSeal(t)
+	a, b := openPostgres(t, url, seal), openPostgres(t, url, seal)
+	put(t, a, wholeAccount(me))
+	changes := follow(t, b)
+	get := func() *Account {
+		t.Helper()
+		got, err := b.Get(context.Background(), me)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if first := get(); get() != first {
+		t.Error("read twice")
+	}
+	put(t, a, &Account{Mailbox: me, Provider: "other"})
+	<-changes
+	if got := get().Provider; got != "other" {
+		t.Errorf("a change was not heard of: %q", got)
+	}
+	mine := &Account{Mailbox: me, Provider: "mine"}
+	put(t, b, mine)
+	if first := get(); first.Provider != "mine" || get() != first {
+		t.Error("what was written is read again")
+	}
+	ask(t, url, `DELETE FROM authferry_mailboxes`)
+	for _, err := b.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox); _, err = b.Get(context.Background(), me) {
+		<-changes // that of the edit before may be one
+	}
+}
+
+// TestPostgresRefusals: what must not be opened, in words that keep the password.
+func TestPostgresRefusals(t *testing.T) {
+	for name, url := range map[string]string{
+		"another scheme": "mysql://u:CANARY@h/d", "no host": "postgres://u:CANARY@:x/d", "%": "postgres://u:%zzCANARY@h/d",
+		"space": "postgres://u:CAN ARY@h/d", "sslmode": "postgres://u:CANARY@h/d?sslmode=sometimes", "CA": "postgres://u:CANARY@h/d?sslrootcert=/nowhere",
+		"nobody there": "postgres://u:CANARY@127.0.0.1:1/d",
+	} {
+		_, err := OpenPostgres(context.Background(), PostgresOptions{URL: secret.String(url), Seal: newSeal(t)})
+		if err == nil || strings.Contains(err.Error(), "CAN") || strings.Contains(err.Error(), "ARY") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestDescribePostgres: TLS is verified unless the URL says otherwise.
+func TestDescribePostgres(t *testing.T) {
+	t.Setenv("PGSSLMODE", "")
+	for url, want := range map[string]struct{ place, warning string }{
+		"postgres://u:CANARY@db.example/mail":                     {"postgres://u@db.example:5432/mail", ""},
+		"postgres://u:CANARY@db.example/mail?connect_timeout=9":   {"postgres://u@db.example:5432/mail", ""},
+		"postgres://u:CANARY@db.example/mail?sslmode=verify-full": {"postgres://u@db.example:5432/mail", ""},
+		"postgres://u:CANARY@db.example/mail?sslmode=require":     {"postgres://u@db.example:5432/mail", "not made to prove"},
+		"postgres://u:CANARY@db.example/mail?sslmode=prefer":      {"postgres://u@db.example:5432/mail", "without TLS"},
+		"postgres://u:CANARY@db.example/mail?sslmode=disable":     {"postgres://u@db.example:5432/mail", "without TLS"},
+		"postgres://u:CANARY@[::1]/mail":                          {"postgres://u@::1:5432/mail", ""},
+		"postgresql:///mail?host=/run/postgresql&user=u":          {"postgres://u@/run/postgresql/mail", ""},
+	} {
+		place, warning, err := DescribePostgres(secret.String(url))
+		if err != nil || place != want.place || !strings.Contains(warning, want.warning) || (warning == "") != (want.warning == "") {
+			t.Errorf("%s: %q, %q, %v", url, place, warning, err)
+		}
+	}
+	c, err := postgresConfig("postgres://u@db.example/mail")
+	if err != nil || c.ConnConfig.TLSConfig == nil || c.ConnConfig.TLSConfig.InsecureSkipVerify || c.ConnConfig.TLSConfig.ServerName != "db.example" || len(c.ConnConfig.Fallbacks) > 0 {
+		t.Errorf("TLS is not verified: %+v, %v", c, err)
+	}
+}
+
+// TestPostgresSchema: tables of a newer program and another seal are refused,
+// and a new key in front of the old one is not.
+func TestPostgresSchema(t *testing.T) {
+	url, seal := freshPostgres(t), newSeal(t)
+	open := func(seal *Seal) error {
+		s, err := OpenPostgres(context.Background(), PostgresOptions{URL: secret.String(url), Seal: seal})
+		if err == nil {
+			s.Close()
+		}
+		return err
+	}
+	many := make(chan error)
+	for range 4 {
+		go func() { many <- open(seal) }()
+	}
+	for range 4 {
+		if err := <-many; err != nil {
+			t.Errorf("made by several at once: %v", err)
+		}
+	}
+	other := newSeal(t)
+	if err := open(other); !errors.Is(err, errOtherKey) && (err == nil || !strings.Contains(err.Error(), "another key")) {
+		t.Errorf("another key: %v", err)
+	}
+	both := &Seal{recipient: other.recipient, identities: []age.Identity{other.identities[0], seal.identities[0]}, source: "here"}
+	for _, s := range []*Seal{both, both, other} {
+		if err := open(s); err != nil {
+			t.Errorf("a new key: %v", err)
+		}
+	}
+	if err := open(seal); err == nil {
+		t.Error("the old key is still taken")
+	}
+	ask(t, url, `UPDATE authferry_schema SET version = version + 1`)
+	if err := open(other); err == nil || !strings.Contains(err.Error(), "newer") {
+		t.Errorf("tables of a newer program: %v", err)
+	}
+}
+
+// TestPostgresDamage: a row that cannot be read is an error of its mailbox, not
+// overwritten, and can be removed.
+func TestPostgresDamage(t *testing.T) {
+	url := freshPostgres(t)
+	s := openPostgres(t, url, newSeal(t))
+	put(t, s, wholeAccount("other@gmail.com"))
+	for name, sql := range map[string]string{
+		"damaged": `INSERT INTO authferry_mailboxes VALUES ('me@gmail.com', 0, 'x')`,
+		"holds":   `INSERT INTO authferry_mailboxes SELECT 'me@gmail.com', 0, sealed FROM authferry_mailboxes`,
+	} {
+		ask(t, url, sql)
+		if _, err := s.Get(context.Background(), me); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: Get: %v", name, err)
+		}
+		err := s.Update(context.Background(), me, func(*Account) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: Update: %v", name, err)
+		}
+		if err := s.Delete(context.Background(), me); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPostgresManyEdits: more edits at a time than there are connections wait
+// for each other, and for no longer than they want to.
+func TestPostgresManyEdits(t *testing.T) {
+	s := openPostgres(t, freshPostgres(t)+"&pool_max_conns=2", newSeal(t))
+	holding, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	for _, mailbox := range []string{"a@x", "b@x"} {
+		go func() {
+			done <- s.Update(context.Background(), mailbox, func(*Account) error {
+				holding <- struct{}{}
+				<-release
+				return nil
+			})
+		}()
+		<-holding
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	err := s.Update(ctx, "c@x", func(*Account) error { return nil })
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("not the context's error: %v", err)
+	}
+	if _, err := s.Get(context.Background(), "a@x"); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("reading waits for edits: %v", err)
+	}
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPostgresFullDisk: an error of the server is told as it is, and changes
+// nothing.
+func TestPostgresFullDisk(t *testing.T) {
+	url := freshPostgres(t)
+	s := openPostgres(t, url, newSeal(t))
+	put(t, s, wholeAccount(me))
+	ask(t, url, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no space left on device' USING ERRCODE = '53100'; END $$`)
+	ask(t, url, `CREATE CONSTRAINT TRIGGER full_disk AFTER UPDATE OR DELETE ON authferry_mailboxes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION full_disk()`)
+	err := s.Update(context.Background(), me, func(a *Account) error { a.Token.Refresh = "new"; return nil })
+	if e := (*pgconn.PgError)(nil); !errors.As(err, &e) || e.Code != "53100" {
+		t.Errorf("%v", err)
+	}
+	got, err := s.Get(context.Background(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameAccount(t, got, wholeAccount(me))
+	ask(t, url, `DROP TRIGGER full_disk ON authferry_mailboxes`)
+	put(t, s, &Account{Mailbox: me, Provider: "after"})
+}

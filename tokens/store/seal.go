@@ -1,0 +1,173 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/gofrs/flock"
+
+	"authferry/internal/atomicfile"
+	"authferry/internal/printable"
+	"authferry/internal/secret"
+)
+
+// Seal encrypts accounts at rest, in the age format (age-encryption.org/v1), so
+// that a file can be rescued without this program:
+//
+//	age --decrypt -i seal.key mailboxes/you@example.com.age
+type Seal struct {
+	recipient  age.Recipient
+	identities []age.Identity // the first is the recipient's; others open what older keys sealed
+	source     string         // where the key came from, for people
+}
+
+// errOtherKey says that a file is whole but this seal's key does not open it.
+var errOtherKey = errors.New("sealed with another key")
+
+// keyFile is the name of the key kept in the state directory.
+const keyFile = "seal.key"
+
+// LoadSeal reads the key named by spec: "file:PATH", "env:NAME",
+// "credential:NAME" (systemd), or "" for a key kept in stateDir, which is made
+// there on first use. A key is an age identity, AGE-SECRET-KEY-1..., as
+// age-keygen makes it; with several, the first seals and all of them open.
+func LoadSeal(spec, stateDir string) (*Seal, error) {
+	kind, name, _ := strings.Cut(spec, ":")
+	switch {
+	case spec == "":
+		return loadOrMakeKey(filepath.Join(stateDir, keyFile))
+	case name == "":
+	case kind == "file":
+		return readKeyFile(name)
+	case kind == "env":
+		text, ok := os.LookupEnv(name)
+		if !ok {
+			return nil, fmt.Errorf("reading the seal key: the environment variable %s is not set", name)
+		}
+		return parseKey(text, spec)
+	case kind == "credential":
+		return readCredential(name)
+	}
+	return nil, fmt.Errorf("seal = %s is not understood: write file:PATH, env:NAME or credential:NAME, or leave it empty", printable.Quote(spec))
+}
+
+func readCredential(name string) (*Seal, error) {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return nil, fmt.Errorf("reading the seal key: systemd handed over no credentials; add LoadCredential=%s:PATH to the unit, and run commands as root while the service runs", name)
+	}
+	if name != filepath.Base(name) {
+		return nil, fmt.Errorf("reading the seal key: %s is not the name of a credential", printable.Quote(name))
+	}
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("reading the seal key from systemd: %w; add LoadCredential=%s:PATH to the unit", err, name)
+	}
+	return parseKey(string(text), "credential:"+name)
+}
+
+func readKeyFile(path string) (*Seal, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the seal key: %w", err)
+	}
+	if err := checkKeyMode(path); err != nil {
+		return nil, err
+	}
+	return parseKey(string(text), path)
+}
+
+// parseKey never quotes the text: the parser's own errors would.
+func parseKey(text, source string) (*Seal, error) {
+	identities, err := age.ParseIdentities(strings.NewReader(strings.TrimSpace(text)))
+	if err != nil {
+		return nil, fmt.Errorf("the seal key in %s is not an age identity: it is a line AGE-SECRET-KEY-1..., as age-keygen makes it", source)
+	}
+	first, ok := identities[0].(*age.X25519Identity)
+	if !ok {
+		return nil, fmt.Errorf("the seal key in %s is of a kind not supported here: make one with age-keygen, without -pq", source)
+	}
+	return &Seal{recipient: first.Recipient(), identities: identities, source: source}, nil
+}
+
+// loadOrMakeKey reads the key in the state directory, making it the first time.
+// The lock makes two processes that start at once end with one key; writing it
+// aside first makes a crash leave none rather than half.
+func loadOrMakeKey(path string) (*Seal, error) {
+	s, err := readKeyFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("making a seal key: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
+		return nil, fmt.Errorf("making a seal key: locking %s: %w", lock.Path(), err)
+	}
+	defer lock.Unlock()
+	s, err = readKeyFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	// A key made now would open none of them, and would be in the way of the
+	// one that does.
+	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+SealedSuffix)); len(sealed) > 0 {
+		return nil, fmt.Errorf("the seal key %s is gone, and what is beside it is sealed with it: put it back, or name its place in seal", path)
+	}
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, fmt.Errorf("making a seal key: %w", err)
+	}
+	text := fmt.Sprintf("# authferry: this key opens the mailboxes beside it. Keep a copy apart from them.\n# public key: %s\n%s\n",
+		identity.Recipient(), identity)
+	if err := atomicfile.Write(path, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("making a seal key: %w", err)
+	}
+	return readKeyFile(path)
+}
+
+// close seals plain.
+func (s *Seal) close(plain []byte) ([]byte, error) {
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, s.recipient)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return sealed.Bytes(), nil
+}
+
+// open undoes close.
+func (s *Seal) open(sealed []byte) ([]byte, error) {
+	r, err := age.Decrypt(bytes.NewReader(sealed), s.identities...)
+	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
+		return nil, errOtherKey
+	}
+	if err != nil {
+		return nil, fmt.Errorf("damaged: %w", err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("damaged: %w", err)
+	}
+	return plain, nil
+}
+
+func (s Seal) Format(f fmt.State, _ rune) { io.WriteString(f, secret.Redacted) }
