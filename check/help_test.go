@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,8 +47,12 @@ func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
 	p.AuthURL, p.TokenURL, p.Issuer, p.RootCAs = gmail.AuthURL, gmail.TokenURL, "", gmail.CAs
 	p.ClientID, p.ClientSecret = gmail.ClientID, tokens.Secret(gmail.ClientSecret)
 	p.IMAP, p.POP3, p.SMTP = endpointAt(gmail.IMAP), endpointAt(gmail.POP3), endpointAt(gmail.SMTP)
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
 	c.subject = Subject{
-		Config: "config.toml", Store: t.TempDir(), Providers: map[string]*tokens.Provider{"gmail": p},
+		Config: "config.toml", Store: dir, Providers: map[string]*tokens.Provider{"gmail": p},
 		Open: c.open,
 	}
 	for _, mailbox := range mailboxes {
