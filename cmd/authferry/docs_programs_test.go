@@ -84,6 +84,7 @@ func runBlock(t *testing.T, kind, source string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, run[0], run[1:]...)
 	cmd.Dir = dir
+	cmd.Env = append(cmd.Environ(), "no_proxy=127.0.0.1", "NO_PROXY=127.0.0.1") // curl takes a proxy to loopback too
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(run, " "), err, out)

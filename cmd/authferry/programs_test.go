@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait of a test for something that must happen.
-const patience = 25 * time.Second
+const patience = time.Minute
 
 var protocols = []string{"imap", "pop3", "smtp"}
 

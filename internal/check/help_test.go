@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,8 +50,12 @@ func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
 	p.AuthURL, p.TokenURL, p.Issuer, p.RootCAs = gmail.AuthURL, gmail.TokenURL, "", gmail.CAs
 	p.ClientID, p.ClientSecret = gmail.ClientID, secret.String(gmail.ClientSecret)
 	p.IMAP, p.POP3, p.SMTP = endpointAt(gmail.IMAP), endpointAt(gmail.POP3), endpointAt(gmail.SMTP)
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
 	c.subject = Subject{
-		Config: "config.toml", Store: t.TempDir(), Providers: map[string]*oauth.Provider{"gmail": p},
+		Config: "config.toml", Store: dir, Providers: map[string]*oauth.Provider{"gmail": p},
 		Open: c.open,
 	}
 	for _, mailbox := range mailboxes {
