@@ -61,7 +61,7 @@ func (d *dialogue) attempted() {
 		if (a.Cause == "") != (a.Result == AttemptOK) || a.Protocol != d.head["protocol"] || a.At.IsZero() {
 			d.Errorf("told of %+v", a)
 		}
-		if text, _ := json.Marshal(a); strings.Contains(string(text), d.fill("$PASS")) || strings.Contains(string(text), d.fill("$TOKEN1")) {
+		if text, _ := json.Marshal(a); strings.Contains(string(text), d.filler().Fill("$PASS")) || strings.Contains(string(text), d.filler().Fill("$TOKEN1")) {
 			d.Errorf("told a secret: %s", text)
 		}
 	}

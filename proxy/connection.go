@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -169,10 +167,11 @@ func (s *session) carry() {
 	grant.AccessToken = ""
 	s.grant = &grant
 	r := newRelay(s.client, s.provider)
-	r.narrow = newNarrowing(s, r)
+	o := filterOptions{Protocol: s.Protocol, Vault: s.Vault, Grant: s.grant}
 	if d, ok := s.dialect.(*smtpDialect); ok {
-		r.first = d.first
+		r.first, o.Chunking = d.first, d.chunking
 	}
+	r.filter = newNarrowing(o, r)
 	s.dialect = nil
 	s.client.trace, s.provider.trace = nil, nil
 	s.started = time.Now()
@@ -219,16 +218,6 @@ func (s *session) recover() {
 		s.Log.Error("session ended", append(s.fields(), zap.Error(panicError(v)))...)
 		s.close()
 	}
-}
-
-// panicError describes a panic. What was being typed or carried may be in its
-// value, so only that of runtime errors is shown: they speak of indices and types.
-func panicError(v any) error {
-	what := fmt.Sprintf("%T", v)
-	if e, ok := v.(runtime.Error); ok {
-		what = e.Error()
-	}
-	return fmt.Errorf("a bug in authferry, please report it: panic: %s\n%s", what, debug.Stack())
 }
 
 // close frees all that a session holds.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"authferry/proxy/dialoguetest"
 )
 
 // hangUp ends what the file left open, as well-behaved peers do, and looks for
@@ -16,10 +18,10 @@ func (d *dialogue) hangUp() {
 	}
 	if p != nil && !p.closed {
 		p.SetDeadline(time.Now().Add(patience))
-		d.expectEnd(step{who: 'p'}, p)
+		d.expectEnd(dialoguetest.Step{Who: 'p'}, p)
 	}
 	if !c.closed {
-		d.expectEnd(step{who: 'c'}, c)
+		d.expectEnd(dialoguetest.Step{Who: 'c'}, c)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -59,18 +61,18 @@ func (d *dialogue) records(ctx context.Context) {
 }
 
 // readLog looks for the lines a file wants in the log, and for secrets.
-func (d *dialogue) readLog(steps []step) {
+func (d *dialogue) readLog(steps []dialoguetest.Step) {
 	for _, s := range steps {
-		if s.who == 'l' && !d.logged(s.text) {
-			d.Errorf("line %d: not in the log: %s\n%s", s.line, s.text, d.log)
+		if s.Who == 'l' && !d.logged(s.Text) {
+			d.Errorf("line %d: not in the log: %s\n%s", s.Line, s.Text, d.log)
 		}
 	}
 	for _, secret := range []string{"$PASS", "$TOKEN1", "$TOKEN2", "refresh-1", "<b64 $PASS>", "<b64 \\0$USER\\0$PASS>", "<xoauth2 $TOKEN1>"} {
-		if strings.Contains(d.log.String(), d.fill(secret)) {
+		if strings.Contains(d.log.String(), d.filler().Fill(secret)) {
 			d.Errorf("the log has %s in it:\n%s", secret, d.log)
 		}
 	}
-	word, _, _ := strings.Cut(d.fill("$PASS"), " ")
+	word, _, _ := strings.Cut(d.filler().Fill("$PASS"), " ")
 	if strings.Contains(d.log.String(), `"`+word+" BAD") {
 		d.Errorf("the log has a word of the password in it, as a tag:\n%s", d.log)
 	}
@@ -78,7 +80,7 @@ func (d *dialogue) readLog(steps []step) {
 
 func (d *dialogue) logged(pattern string) bool {
 	for line := range strings.Lines(d.log.String()) {
-		if glob("*"+d.fill(pattern)+"*", line) {
+		if glob("*"+d.filler().Fill(pattern)+"*", line) {
 			return true
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/internal/secret"
+	"authferry/proxy/dialoguetest"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -46,8 +47,8 @@ func (l *lockedBuffer) String() string {
 
 // newDialogue sets up what a file asks for: a vault with one mailbox, a token
 // endpoint, a provider that is played by the file, and the server in between.
-func newDialogue(t *testing.T, file string) (*dialogue, []step) {
-	head, steps := readDialogue(t, file)
+func newDialogue(t *testing.T, file string) (*dialogue, []dialoguetest.Step) {
+	head, steps := dialoguetest.Read(t, file)
 	d := &dialogue{T: t, head: head, legs: map[byte]*leg{}, incoming: make(chan net.Conn, 4), log: &lockedBuffer{}}
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{
 		MessageKey: "event", LevelKey: "level", EncodeLevel: zapcore.LowercaseLevelEncoder, EncodeDuration: zapcore.SecondsDurationEncoder,

@@ -66,7 +66,7 @@ func (d *direction) watch() {
 // rescue keeps a bug from ending the other sessions.
 func (d *direction) rescue() {
 	if v := recover(); v != nil {
-		d.ended("authferry", panicError(v))
+		d.End("authferry", panicError(v))
 		d.abort()
 		d.finished(d, "authferry", d.end.err)
 	}
@@ -124,13 +124,13 @@ func (d *direction) pass(b []byte) (err error) {
 		d.toClient.Lock()
 		defer d.toClient.Unlock()
 	}
-	if d.narrow == nil {
+	if d.filter == nil {
 		return d.put(b)
 	}
 	if d.src == d.client {
-		return d.narrow.hear(b)
+		return d.filter.FromClient(b)
 	}
-	if b, err = d.narrow.tell(b); len(b) > 0 {
+	if b, err = d.filter.FromProvider(b); len(b) > 0 {
 		err = errors.Join(d.put(b), err)
 	}
 	return err

@@ -5,13 +5,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 
+	"authferry/proxy/dialoguetest"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -52,23 +52,7 @@ func (c *scripted) left(l *lineConn) []byte {
 
 // seed adds what one side says in the dialogues of a protocol.
 func seed(f *testing.F, protocol string, who byte, add func(said []byte)) {
-	files, err := filepath.Glob("testdata/dialogues/" + protocol + "-*.txt")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no dialogues", err)
-	}
-	d := &dialogue{expand: strings.NewReplacer("$USER", dialogueUser, "$PASS", "abcd efgh ijkl mnop", "$TOKEN1", "token-1", "$TOKEN2", "token-2")}
-	for _, file := range files {
-		_, steps := readDialogue(f, file)
-		var said []byte
-		for _, s := range steps {
-			if s.who == who && !verb.MatchString(s.text) {
-				said = append(said, d.line(s.text)...)
-			}
-		}
-		if len(said) < 10_000 {
-			add(said)
-		}
-	}
+	dialoguetest.Seed(f, "testdata/dialogues", protocol, who, add)
 }
 
 func fuzzSession(protocol string, startTLS bool, client *lineConn) *session {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -42,6 +41,10 @@ func (l GateLimits) withDefaults() GateLimits {
 	l.Delay = cmp.Or(l.Delay, time.Second)
 	return l
 }
+
+// errTooMany: an address, a network or a mailbox has had too many failures or
+// connections.
+var errTooMany = errors.New("too many failures or connections")
 
 // errNotAllowed: the address is in none of the networks that may connect.
 var errNotAllowed = errors.New("the address is not in [gate] allow")
@@ -83,11 +86,6 @@ func (g *Gate) Configure(l GateLimits) {
 
 func (g *Gate) allows(from netip.Addr) bool {
 	return len(g.limits.Allow) == 0 || from.IsLoopback() || within(g.limits.Allow, from)
-}
-
-// within tells whether an address is in one of some networks.
-func within(networks []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // siteOf is what counts as one address: an IPv4 address, or the /64 that is the

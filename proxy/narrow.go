@@ -3,11 +3,8 @@ package proxy
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 	"sync"
-	"time"
 )
 
 // narrowing reads along in a session whose password may do less than its
@@ -24,19 +21,19 @@ import (
 // data that only the provider's consent tells from commands (a literal, a
 // message behind DATA) is held back until the provider has consented.
 type narrowing struct {
-	*relaying
+	to       relaySender
 	password string // its name, in words for the peer
 
 	// hear takes what the client sends, whatever the chunks. tell takes what the
-	// provider sends, with toClient held, and returns what the client gets.
+	// provider sends, with the sender locked, and returns what the client gets.
 	hear func([]byte) error
 	tell func([]byte) ([]byte, error)
-	last func() // told of the session's end, with toClient held; may be nil
+	last func() // told of the session's end, with the sender locked; may be nil
 
 	line commandLine
 	out  []byte // on its way to the provider
 
-	// Guarded by toClient.
+	// Guarded by the sender.
 	turn *sync.Cond // the provider has consented or refused, or the session is over
 	gone bool
 }
@@ -54,34 +51,12 @@ const (
 	mostPending = 256 << 10
 )
 
-// newNarrowing returns what a session's password asks for: nil for most.
-func newNarrowing(s *session, r *relaying) *narrowing {
-	rules := s.grant.Password
-	n := &narrowing{relaying: r, password: fmt.Sprintf("the password \"%s\"", quotable(s.grant.PasswordName))}
-	n.turn = sync.NewCond(&r.toClient)
-	if s.grant.Trusted {
-		n.password = networkWords
-	}
-	switch {
-	case s.Protocol == "imap" && rules.ReadOnly:
-		newReadOnlyIMAP(n)
-	case s.Protocol == "pop3" && rules.ReadOnly:
-		newReadOnlyPOP3(n)
-	case s.Protocol == "smtp" && (rules.MessagesPerHour > 0 || rules.Recipients > 0 || s.grant.Trusted):
-		d, _ := s.dialect.(*smtpDialect)
-		newSendLimit(n, s.Vault, s.grant, d != nil && d.chunking)
-	default:
-		return nil
-	}
-	return n
-}
-
 // flush sends on what hear has decided so far.
 func (n *narrowing) flush() error {
 	if len(n.out) == 0 {
 		return nil
 	}
-	err := n.up.put(n.out)
+	err := n.to.Put(n.out)
 	if n.out = n.out[:0]; cap(n.out) > 4096 {
 		n.out = nil // idle sessions are to be small
 	}
@@ -89,13 +64,13 @@ func (n *narrowing) flush() error {
 }
 
 // await sends on what there is and waits until done, which is called with
-// toClient held. Only a client that does not wait itself makes it wait long.
+// the sender locked. Only a client that does not wait itself makes it wait long.
 func (n *narrowing) await(done func() bool) error {
 	if err := n.flush(); err != nil {
 		return err
 	}
-	n.toClient.Lock()
-	defer n.toClient.Unlock()
+	n.to.Lock()
+	defer n.to.Unlock()
 	for !done() {
 		if n.gone {
 			return errSessionOver
@@ -105,32 +80,21 @@ func (n *narrowing) await(done func() bool) error {
 	return nil
 }
 
-// release ends every wait: the session is over.
-func (n *narrowing) release() {
-	n.toClient.Lock()
-	defer n.toClient.Unlock()
+// FromClient is part of [relay.Filter].
+func (n *narrowing) FromClient(b []byte) error { return n.hear(b) }
+
+// FromProvider is part of [relay.Filter].
+func (n *narrowing) FromProvider(b []byte) ([]byte, error) { return n.tell(b) }
+
+// Close ends every wait: the session is over.
+func (n *narrowing) Close() {
+	n.to.Lock()
+	defer n.to.Unlock()
 	n.gone = true
 	if n.last != nil {
 		n.last()
 	}
 	n.turn.Broadcast()
-}
-
-// say writes to the client, with toClient held and no response under way.
-func (n *narrowing) say(text string) error {
-	_, err := io.WriteString(n.client.Conn, text)
-	if err != nil {
-		n.ended("client", err)
-	}
-	n.moved.Store(time.Now().UnixNano())
-	return err
-}
-
-// breakOff ends a session whose client has put itself beyond an answer.
-func (n *narrowing) breakOff(why error) error {
-	n.ended("authferry", why)
-	closeWrite(n.provider)
-	return why
 }
 
 // commandLine collects one line of a client.

@@ -12,7 +12,7 @@ type inOrder struct {
 	// unasked is told of a reply to no command; may be nil.
 	unasked func(line []byte)
 
-	// Guarded by toClient.
+	// Guarded by the sender.
 	awaited []awaited
 	partial partialLine
 	within  bool // a reply of several lines is under way
@@ -23,7 +23,7 @@ type inOrder struct {
 type awaited struct {
 	ours  string
 	lines bool              // it may have several lines (POP3)
-	came  func(line []byte) // told of its last line, with toClient held; may be nil
+	came  func(line []byte) // told of its last line, with the sender locked; may be nil
 }
 
 func (o *inOrder) between() bool { return o.partial.size == 0 && !o.within }
@@ -33,13 +33,13 @@ func (o *inOrder) answer(line string) error { return o.expect(awaited{ours: line
 
 // expect notes a reply that is to come. Call it before the provider can give it.
 func (o *inOrder) expect(a awaited) error {
-	o.toClient.Lock()
-	defer o.toClient.Unlock()
+	o.to.Lock()
+	defer o.to.Unlock()
 	switch {
 	case a.ours != "" && len(o.awaited) == 0 && o.between():
-		return o.say(a.ours)
+		return o.to.Say(a.ours)
 	case len(o.awaited) == mostAwaited:
-		return o.breakOff(errTooMuchAtOnce)
+		return o.to.Abort(errTooMuchAtOnce)
 	}
 	o.awaited = append(o.awaited, a)
 	return nil

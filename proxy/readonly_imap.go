@@ -28,7 +28,7 @@ type readOnlyIMAP struct {
 	literal int    // bytes to come
 	refusal string // for the end of a command that does not go on; empty: it has been answered
 
-	// Guarded by toClient.
+	// Guarded by the sender.
 	tags    map[string]struct{} // of the commands at the provider
 	asked   string              // the tag of the command that needs the provider's consent
 	idling  bool                // ... to idle, and not to a literal
@@ -127,7 +127,7 @@ func (f *readOnlyIMAP) more(line string, long bool) error {
 	l, ok := readIMAPLine(line)
 	if !ok || long || line != "" && line[0] != ' ' && line[0] != ')' {
 		f.answer("* BYE the rest of the command cannot be read")
-		return f.breakOff(errHalfACommand)
+		return f.to.Abort(errHalfACommand)
 	}
 	if f.underWay() {
 		return f.forward(line, l)
@@ -138,8 +138,8 @@ func (f *readOnlyIMAP) more(line string, long bool) error {
 }
 
 func (f *readOnlyIMAP) underWay() bool {
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	_, ok := f.tags[f.tag]
 	return ok
 }
@@ -216,14 +216,14 @@ func (f *readOnlyIMAP) reason(verb string) string {
 // enlist notes a command that is about to go on. A tag in use would make it
 // unclear which command the provider answers.
 func (f *readOnlyIMAP) enlist(tag string) error {
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	if _, ok := f.tags[tag]; ok {
 		f.refusal = tag + " BAD a command with this tag is under way"
 		return nil
 	}
 	if len(f.tags) == mostAwaited {
-		return f.breakOff(errTooMuchAtOnce)
+		return f.to.Abort(errTooMuchAtOnce)
 	}
 	f.tags[tag] = struct{}{}
 	return nil

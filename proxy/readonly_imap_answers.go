@@ -107,13 +107,13 @@ func isStatusLine(head []byte) bool {
 
 // answer says a line of ours once no response is under way.
 func (f *readOnlyIMAP) answer(line string) error {
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	if f.framing.between() {
-		return f.say(line + "\r\n")
+		return f.to.Say(line + "\r\n")
 	}
 	if len(f.pending) > mostPending {
-		return f.breakOff(errTooMuchAtOnce)
+		return f.to.Abort(errTooMuchAtOnce)
 	}
 	f.pending += line + "\r\n"
 	return nil

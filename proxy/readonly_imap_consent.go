@@ -16,8 +16,8 @@ const (
 // ask notes, before the provider can answer, that its consent is needed: to a
 // literal, or to DONE.
 func (f *readOnlyIMAP) ask(waits, idling bool) {
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	f.asked, f.idling, f.silent, f.verdict = f.tag, idling, !waits, undecided
 	if _, ok := f.tags[f.tag]; !ok {
 		f.verdict = denied // it has answered before the end of the command
@@ -75,7 +75,7 @@ func (f *readOnlyIMAP) consented() error {
 		f.decide(granted)
 		return nil
 	}
-	f.ended("provider", errUnaskedForMore)
+	f.to.End("provider", errUnaskedForMore)
 	return errUnaskedForMore
 }
 

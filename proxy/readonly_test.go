@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/proxy/dialoguetest"
 	"authferry/tokens"
 )
 
@@ -113,7 +114,7 @@ func (p *imapReference) say(text string, say func(string)) {
 // FuzzReadOnlyIMAP: whatever a client sends, no changing command reaches the
 // provider, and what the client is told are whole responses.
 func FuzzReadOnlyIMAP(f *testing.F) {
-	seed(f, "imap", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 7, 2, 30, 0}, 1, true) })
+	dialoguetest.Seed(f, "../testdata/dialogues", "imap", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 7, 2, 30, 0}, 1, true) })
 	for _, s := range []string{
 		"a SEARCH TEXT {20+}\r\nb STORE 1 FLAGS (X)\r\n\r\nc NOOP\r\n",
 		"a IDLE {24}\r\nDONE\r\nb DELETE Archive\r\n\r\nc NOOP\r\n",
@@ -174,7 +175,7 @@ func TestReadOnlyIsExact(t *testing.T) {
 // FuzzReadOnlyPOP3: every line of the client is answered in its turn, and none
 // that changes anything reaches the provider.
 func FuzzReadOnlyPOP3(f *testing.F) {
-	seed(f, "pop3", 'C', func(said []byte) { f.Add(said, 3, false); f.Add(said, 1, true) })
+	dialoguetest.Seed(f, "../testdata/dialogues", "pop3", 'C', func(said []byte) { f.Add(said, 3, false); f.Add(said, 1, true) })
 	f.Add([]byte("NOOP\rDELE 1\r\nNOOP\nDELE 1\nRETR 1\r\nDELE 1\r\nLIST\r\nLIST 1\r\nXTND XMIT\r\nQUIT\r\n"), 7, true)
 	f.Fuzz(func(t *testing.T, said []byte, size int, lenient bool) {
 		replies, buf, later := 0, "", ""

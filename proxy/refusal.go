@@ -75,7 +75,6 @@ func (e *publicError) Unwrap() error { return e.cause }
 
 var (
 	errNeedsTLS = errors.New("login without TLS where TLS is required")
-	errTooMany  = errors.New("too many failures or connections")
 	// errTokenRefused: the provider said that the token is not good.
 	errTokenRefused = errors.New("the provider refused the token")
 	// errProviderRefused: the provider took no exception to the token, but

@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,9 @@ const (
 // last; a client that closes its side may still wait for an answer.
 type relaying struct {
 	client, provider *lineConn
-	up, down         direction  // from the client, and to it
-	narrow           *narrowing // nil: the password may do everything
-	first            string     // what the client has said already that is for the provider
+	up, down         direction // from the client, and to it
+	filter           Filter    // nil: the password may do everything
+	first            string    // what the client has said already that is for the provider
 
 	toClient   sync.Mutex   // held while writing to the client
 	moved      atomic.Int64 // when bytes last moved, Unix nanoseconds
@@ -40,6 +41,63 @@ type relaying struct {
 	end    ending       // set once
 	going  atomic.Int32 // directions that have not ended
 	finish func(ending)
+}
+
+// Filter reads along in a session whose password may do less than its mailbox
+// could. Other sessions have none, and their bytes are never looked at.
+type Filter interface {
+	// FromClient takes what the client sends, whatever the chunks, and passes on
+	// what it lets through by way of its [Sender].
+	FromClient(b []byte) error
+	// FromProvider takes what the provider sends, with the sender locked, and
+	// returns what the client gets.
+	FromProvider(b []byte) ([]byte, error)
+	// Close ends every wait: the session is over.
+	Close()
+}
+
+// Sender is how a filter speaks to both sides of its session. While it is locked
+// nothing else is written to the client.
+type Sender interface {
+	sync.Locker
+	// Put writes to the provider.
+	Put(b []byte) error
+	// Say writes to the client. The sender is locked, and no response of the
+	// provider is under way.
+	Say(text string) error
+	// End notes the first reason for the end of the session: which side ended it
+	// ("client", "provider" or "authferry") and why.
+	End(side string, err error)
+	// Abort ends a session that can no longer be kept in sync, and returns why.
+	Abort(why error) error
+}
+
+var _ Sender = (*relaying)(nil)
+
+// Lock keeps everything else from being written to the client.
+func (r *relaying) Lock() { r.toClient.Lock() }
+
+// Unlock undoes Lock.
+func (r *relaying) Unlock() { r.toClient.Unlock() }
+
+// Put writes to the provider.
+func (r *relaying) Put(b []byte) error { return r.up.put(b) }
+
+// Say writes to the client, with the relay locked.
+func (r *relaying) Say(text string) error {
+	_, err := io.WriteString(r.client.Conn, text)
+	if err != nil {
+		r.End("client", err)
+	}
+	r.moved.Store(time.Now().UnixNano())
+	return err
+}
+
+// Abort ends a session that can no longer be kept in sync, and returns why.
+func (r *relaying) Abort(why error) error {
+	r.End("authferry", why)
+	closeWrite(r.provider)
+	return why
 }
 
 // ending says which side ended a session and why.
@@ -63,7 +121,7 @@ func (r *relaying) start(stall time.Duration, finish func(ending)) {
 	r.going.Store(2)
 	r.up.early, r.down.early = append([]byte(r.first), r.client.unread()...), r.provider.unread()
 	if err := errors.Join(r.client.wire.flow(stall), r.provider.wire.flow(stall)); err != nil {
-		r.ended("authferry", err)
+		r.End("authferry", err)
 		r.abort()
 	}
 	r.client.wire.acknowledgeAtOnce()
@@ -87,7 +145,7 @@ func (r *relaying) finished(d *direction, side string, err error) {
 
 // received is called when the provider has ended or the client takes no more.
 func (r *relaying) received(side string, err error) {
-	r.ended(side, err)
+	r.End(side, err)
 	r.over.Store(true)
 	switch {
 	case side == "client":
@@ -99,8 +157,8 @@ func (r *relaying) received(side string, err error) {
 	}
 	r.client.wire.SetReadDeadline(time.Now().Add(lingering))
 	r.provider.Close()
-	if r.narrow != nil {
-		r.narrow.release()
+	if r.filter != nil {
+		r.filter.Close()
 	}
 }
 
@@ -113,15 +171,15 @@ func (r *relaying) sent(side string, err error) {
 			r.drop()
 		}
 	case side == "provider" && errors.Is(err, os.ErrDeadlineExceeded):
-		r.ended(side, err) // it has stopped reading
+		r.End(side, err) // it has stopped reading
 		r.abort()
 	case side == "provider":
 		// It takes no more, but may have said why: that is still passed on.
 		r.provider.wire.SetReadDeadline(time.Now().Add(lingering))
 		r.drop()
-		r.ended(side, err)
+		r.End(side, err)
 	case err != nil:
-		r.ended(side, err) // reset, or broken TLS: nobody is there to be answered
+		r.End(side, err) // reset, or broken TLS: nobody is there to be answered
 		r.abort()
 	default:
 		r.halfClosed.Store(true)
@@ -145,8 +203,8 @@ func (r *relaying) drop() {
 	}
 }
 
-// ended notes the first reason for the end of a session.
-func (r *relaying) ended(side string, err error) {
+// End notes the first reason for the end of a session.
+func (r *relaying) End(side string, err error) {
 	r.once.Do(func() { r.end = ending{side, err} })
 }
 
@@ -168,7 +226,7 @@ func closeWrite(c *lineConn) {
 // client, provided that it would not break into anything.
 func (r *relaying) hangUp(why error, say func(*lineConn) error) {
 	if say == nil {
-		r.ended("authferry", why)
+		r.End("authferry", why)
 		r.abort()
 		return
 	}
@@ -179,7 +237,7 @@ func (r *relaying) hangUp(why error, say func(*lineConn) error) {
 	if !r.quiet(time.Now()) {
 		return
 	}
-	r.ended("authferry", why)
+	r.End("authferry", why)
 	r.client.SetWriteDeadline(time.Now().Add(time.Second))
 	say(r.client)
 	r.client.Close()

@@ -31,7 +31,7 @@ type sendLimit struct {
 	onward bool         // they go on to the provider
 	end    dataEnd
 
-	// Guarded by toClient.
+	// Guarded by the sender.
 	verdict  verdict      // of the provider on DATA, or on what resets
 	body     *transaction // whose message is on its way behind DATA
 	answered bool         // the provider has answered it before its end
@@ -153,9 +153,9 @@ func (f *sendLimit) heedReset() error {
 
 // ask sends on a command whose answer decides how to read what follows.
 func (f *sendLimit) ask(line string, yes func(code int) bool) error {
-	f.toClient.Lock()
+	f.to.Lock()
 	f.verdict = undecided
-	f.toClient.Unlock()
+	f.to.Unlock()
 	return f.forward(line, func(code int) {
 		f.verdict = denied
 		if yes(code) {
@@ -263,7 +263,7 @@ func (f *sendLimit) obeyData(line string) error {
 		case code/100 != 3:
 			return false
 		case t.done: // its place is somebody else's by now
-			f.breakOff(errUnaskedForMore)
+			f.to.Abort(errUnaskedForMore)
 			return false
 		}
 		f.body, f.answered = t, false
@@ -287,7 +287,7 @@ func (f *sendLimit) obeyBdat(line, args string) error {
 	n, err := strconv.ParseUint(digits, 10, 31)
 	if err != nil || last != "" && !strings.EqualFold(last, "LAST") {
 		f.answer("421 4.7.0 BDAT takes a size, and LAST")
-		return f.breakOff(errHalfACommand)
+		return f.to.Abort(errHalfACommand)
 	}
 	t := f.current()
 	if t != nil && f.chunking {
@@ -308,8 +308,8 @@ func (f *sendLimit) obeyBdat(line, args string) error {
 		return f.forward(line, nil)
 	}
 	f.mail = nil
-	f.toClient.Lock()
+	f.to.Lock()
 	t.sending = true
-	f.toClient.Unlock()
+	f.to.Unlock()
 	return f.forward(line, func(code int) { f.settleLocked(t, code/100 == 2) })
 }

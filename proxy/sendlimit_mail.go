@@ -13,7 +13,7 @@ import (
 type transaction struct {
 	mails      atomic.Int32    // MAIL commands that have not been refused
 	recipients atomic.Int64    // RCPT commands that have not been refused
-	place      *tokens.Message // in the hour; guarded by toClient, as are
+	place      *tokens.Message // in the hour; guarded by the sender, as are
 	done       bool            // that it is settled
 	sending    bool            // that all of its data has gone
 	chunks     bool            // the provider takes chunks for it; not guarded
@@ -46,8 +46,8 @@ func (f *sendLimit) begin() (*transaction, time.Duration) {
 		return nil, again
 	}
 	f.mail = &transaction{place: place}
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	f.open[f.mail] = struct{}{}
 	return f.mail, 0
 }
@@ -57,8 +57,8 @@ func (f *sendLimit) withdraw() {
 	if f.mail == nil {
 		return
 	}
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	f.settleLocked(f.mail, false)
 	f.mail = nil
 }
@@ -70,8 +70,8 @@ func (f *sendLimit) settleLocked(t *transaction, sent bool) {
 }
 
 func (f *sendLimit) settled(t *transaction) bool {
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	return t.done
 }
 
@@ -113,15 +113,15 @@ func (f *sendLimit) data(b []byte) (rest []byte, err error) {
 	f.out, rest, ended, ok = f.end.pass(f.out, b)
 	if !ok {
 		f.answer("421 4.7.0 line ends are CR and LF")
-		return nil, f.breakOff(errLoneCR)
+		return nil, f.to.Abort(errLoneCR)
 	}
 	if !ended {
 		return rest, nil
 	}
 	t := f.mail
 	f.state, f.mail = smtpCommand, nil
-	f.toClient.Lock()
-	defer f.toClient.Unlock()
+	f.to.Lock()
+	defer f.to.Unlock()
 	f.body, t.sending = nil, true
 	if !f.answered {
 		f.awaited = append(f.awaited, awaited{came: func(reply []byte) { f.settleLocked(t, replyCode(reply)/100 == 2) }})

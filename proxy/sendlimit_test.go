@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/proxy/dialoguetest"
 	"authferry/tokens"
 )
 
@@ -144,7 +145,7 @@ func (p *smtpReference) say(text string, say func(string)) {
 // FuzzSendLimit: whatever a client sends, the provider accepts no more messages
 // than the hour has, and no message to more recipients than allowed.
 func FuzzSendLimit(f *testing.F) {
-	seed(f, "smtp", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 2}, 1, true) })
+	dialoguetest.Seed(f, "../testdata/dialogues", "smtp", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 2}, 1, true) })
 	mail := "MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nx\r\n.\r\n"
 	for _, s := range []string{
 		mail + mail + mail,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"authferry/proxy/dialoguetest"
 )
 
 // A shutdown does not wait for a provider that says nothing.
@@ -17,5 +19,5 @@ func TestShutdownWhileEntering(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	d.legs['p'].SetDeadline(time.Now().Add(patience))
-	d.expectEnd(step{who: 'p'}, d.legs['p'])
+	d.expectEnd(dialoguetest.Step{Who: 'p'}, d.legs['p'])
 }

@@ -3,16 +3,11 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"strconv"
 	"strings"
@@ -38,41 +33,6 @@ const wholeUser, wholeToken = "you@example.org", "ya29.token"
 
 // patient bounds what a test waits for; nothing is meant to take so long.
 const patient = 20 * time.Second
-
-// loopbackCert is a certificate for 127.0.0.1 that is its own authority.
-var loopbackCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "loopback"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
-})
-
-func serverTLS() *tls.Config {
-	cert, _ := loopbackCert()
-	return &tls.Config{Certificates: []tls.Certificate{cert}}
-}
-
-func clientTLS() *tls.Config {
-	_, pool := loopbackCert()
-	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
-}
 
 // fakeProvider lets anybody in who has the token and hands the connection to
 // after, together with what was read of it beyond the login.

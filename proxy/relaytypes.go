@@ -1,0 +1,6 @@
+package proxy
+
+type (
+	relaySender = Sender
+	relayFilter = Filter
+)
