@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/testtls"
+	"authferry/proxy/gate"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 )
 
@@ -50,7 +53,7 @@ func (d *dialogue) attempted() {
 		case "connection refused":
 			logged = append(logged, AttemptTurnedAway+" "+l.Client)
 		case "session ended": // of a connection that a load balancer brought
-			if l.While == "reading the PROXY header" && (l.Error == errNotHere.Error() || l.Error == errTooMany.Error()) {
+			if l.While == "reading the PROXY header" && (l.Error == errNotHere.Error() || l.Error == gate.ErrTooMany.Error()) {
 				logged = append(logged, AttemptTurnedAway+" "+l.Client)
 			}
 		}
@@ -92,7 +95,7 @@ func TestAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mail{plain, newLineConn(newWire(plain)).r}
+	m := &mail{plain, relay.NewConn(relay.NewWire(plain)).R}
 	io.WriteString(m, "EHLO \x1b[31mme\r\nAUTH PLAIN "+b64("\x00a\x00b")+"\r\n")
 	if err := m.await("538 "); err != nil {
 		t.Error(err)
@@ -124,12 +127,12 @@ func dialSMTP(addr string) (*mail, error) {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(patient))
-	m := &mail{c, newLineConn(newWire(c)).r}
+	m := &mail{c, relay.NewConn(relay.NewWire(c)).R}
 	io.WriteString(m, "EHLO me\r\n")
 	if err := m.await("250 "); err != nil {
 		return nil, err
 	}
-	if err := m.startTLS("STARTTLS", "220 ", clientTLS()); err != nil {
+	if err := m.startTLS("STARTTLS", "220 ", testtls.ClientTLS()); err != nil {
 		return nil, err
 	}
 	io.WriteString(m, "EHLO me\r\n")
@@ -141,7 +144,7 @@ func TestTurnedAwayIsTold(t *testing.T) {
 	p := startProvider(t, &fakeProvider{protocol: "imap", after: echo})
 	var told attempts
 	w := startWhole(t, p, Plain, func(s *Server) {
-		s.Attempts, s.Gate = told.note, NewGate(GateLimits{Connections: 1})
+		s.Attempts, s.Gate = told.note, gate.New(gate.Limits{Connections: 1})
 	})
 	w.login("")
 	until(t, func() bool { return len(told.list()) == 1 }) // after the welcome
@@ -151,7 +154,7 @@ func TestTurnedAwayIsTold(t *testing.T) {
 	}
 	defer over.Close()
 	until(t, func() bool { return len(told.list()) == 2 })
-	if a := told.list()[1]; a.Result != AttemptTurnedAway || a.Cause != errTooMany.Error() || a.Client.String() != over.LocalAddr().String() {
+	if a := told.list()[1]; a.Result != AttemptTurnedAway || a.Cause != gate.ErrTooMany.Error() || a.Client.String() != over.LocalAddr().String() {
 		t.Errorf("%+v", a)
 	}
 	if text := causeOf(errors.New(strings.Repeat("x", 1000))); len(text) != maxCause {

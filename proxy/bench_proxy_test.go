@@ -22,6 +22,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/testtls"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -75,11 +77,11 @@ func runAsProxy() bool {
 		panic(err)
 	}
 	age(task.Dir)
-	cert, _ := loopbackCert()
+	cert, _ := testtls.LoopbackCert()
 	ready := childReady{Password: password, CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})}
-	gate := NewGate(GateLimits{})
+	gate := gate.New(gate.Limits{})
 	for addr, security := range map[*string]Security{&ready.Plain: Plain, &ready.TLS: Implicit} {
-		s := &Server{Protocol: "imap", Security: security, Hostname: "ferry.example.org", TLS: serverTLS(),
+		s := &Server{Protocol: "imap", Security: security, Hostname: "ferry.example.org", TLS: testtls.ServerTLS(),
 			Vault: vault, Gate: gate, Metrics: new(Metrics), Log: log}
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -130,7 +132,7 @@ func startChild(b *testing.B, p *fakeProvider) *proxyProcess {
 }
 
 func providerPEM() []byte {
-	cert, _ := loopbackCert()
+	cert, _ := testtls.LoopbackCert()
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
 }
 
@@ -141,7 +143,7 @@ const besideEnv = "AUTHFERRY_BENCH_HAPROXY"
 // its certificate verified, plain text and TLS towards clients.
 func startHAProxy(b *testing.B, p *fakeProvider) *proxyProcess {
 	dir := b.TempDir()
-	cert, roots := loopbackCert()
+	cert, roots := testtls.LoopbackCert()
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
 		b.Fatal(err)
@@ -231,7 +233,7 @@ func (p *proxyProcess) rss(b *testing.B) float64 {
 
 // connect opens a session that is logged in.
 func (p *proxyProcess) connect(security Security) (*mail, error) {
-	addr, cfg := p.plain, clientTLS()
+	addr, cfg := p.plain, testtls.ClientTLS()
 	cfg.RootCAs = p.roots
 	if security == Implicit {
 		addr = p.tls

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/testtls"
 )
 
 // The benchmarks measure the proxy as a process of its own; docs/performance.md
@@ -203,7 +205,7 @@ func BenchmarkNoop(b *testing.B) {
 		for _, leg := range []string{"tls"} {
 			b.Run(leg, func(b *testing.B) {
 				provider := startProvider(b, &fakeProvider{protocol: "imap", after: serveLoad})
-				m, err := logIn(provider.Addr().String(), "imap", Implicit, clientTLS(), "", "")
+				m, err := logIn(provider.Addr().String(), "imap", Implicit, testtls.ClientTLS(), "", "")
 				if err != nil {
 					b.Fatal(err)
 				}

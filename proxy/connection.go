@@ -11,13 +11,19 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/internal/network"
+	"authferry/internal/printable"
+	"authferry/proxy/filter"
+	"authferry/proxy/gate"
+	"authferry/proxy/relay"
 )
 
 // admit starts a session on a connection, if the gate lets it in.
 func (s *Server) admit(conn net.Conn) {
 	from := addrOf(conn.RemoteAddr())
-	x := &session{Server: s, id: sessionIDs.Add(1), client: newLineConn(newWire(conn)), dialect: newDialect(s.Protocol), peer: from}
-	x.balanced = within(s.ProxyFrom, from.Addr())
+	x := &session{Server: s, id: sessionIDs.Add(1), client: relay.NewConn(relay.NewWire(conn)), dialect: newDialect(s.Protocol), peer: from}
+	x.balanced = network.Contains(s.ProxyFrom, from.Addr())
 	if !x.balanced { // otherwise its header has to say first who comes
 		var err error
 		if x.seat, err = s.letIn(from.Addr(), x.crowdOut); err != nil {
@@ -25,7 +31,7 @@ func (s *Server) admit(conn net.Conn) {
 			s.turnedAway(from, err)
 			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
-			x.client.unread() // gives the buffer back
+			x.client.Unread() // gives the buffer back
 			conn.Close()
 			return
 		}
@@ -37,7 +43,7 @@ func (s *Server) admit(conn net.Conn) {
 	if s.stopping {
 		s.mu.Unlock()
 		x.seat.Leave()
-		x.client.unread()
+		x.client.Unread()
 		conn.Close()
 		return
 	}
@@ -53,8 +59,8 @@ func (s *Server) admit(conn net.Conn) {
 var errNotHere = errors.New("the address is not in allow of the [[listener]]")
 
 // letIn asks the listener and the gate about a client.
-func (s *Server) letIn(from netip.Addr, drop func()) (*Seat, error) {
-	if len(s.Allow) > 0 && !from.IsLoopback() && !within(s.Allow, from) {
+func (s *Server) letIn(from netip.Addr, drop func()) (*gate.Seat, error) {
+	if len(s.Allow) > 0 && !from.IsLoopback() && !network.Contains(s.Allow, from) {
 		return nil, errNotHere
 	}
 	return s.Gate.Admit(from, drop)
@@ -63,7 +69,7 @@ func (s *Server) letIn(from netip.Addr, drop func()) (*Seat, error) {
 // crowdOut ends a session that has not logged in, from outside.
 func (s *session) crowdOut() {
 	s.crowded.Store(true)
-	s.client.wire.Close()
+	s.client.Wire.Close()
 }
 
 func newDialect(protocol string) dialect {
@@ -116,7 +122,7 @@ func (s *session) from() netip.AddrPort { return s.peer }
 // and this goroutine ends.
 func (s *session) serve() {
 	defer s.recover()
-	s.client.idle, s.client.until = s.Limits.Command, time.Now().Add(s.Limits.Login)
+	s.client.Idle, s.client.Until = s.Limits.Command, time.Now().Add(s.Limits.Login)
 	err := s.introduce()
 	if err == nil {
 		err = s.handshake()
@@ -139,7 +145,7 @@ func (s *session) handshake() error {
 		return err
 	}
 	s.doing = "starting TLS with the client"
-	err = s.client.startTLSServer(s.TLS)
+	err = s.client.StartTLSServer(s.TLS)
 	plain := tls.RecordHeaderError{}
 	const fix = "this port expects TLS from the first byte: choose SSL/TLS in the mail program"
 	switch {
@@ -149,10 +155,10 @@ func (s *session) handshake() error {
 			return err
 		}
 		return fmt.Errorf("the client does not speak TLS: choose SSL/TLS in the mail program, or another listener: %w", err)
-	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.wire.heard:
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.Wire.Heard:
 		// It may be waiting for a greeting, as programs without TLS do.
 		s.client.SetWriteDeadline(time.Now().Add(time.Second))
-		io.WriteString(s.client.wire, s.goodbye(fix))
+		io.WriteString(s.client.Wire, s.goodbye(fix))
 		return fmt.Errorf("the client sent nothing; if it does not speak TLS, choose SSL/TLS in the mail program: %w", err)
 	}
 	return err
@@ -166,14 +172,14 @@ func (s *session) carry() {
 	grant := *s.grant
 	grant.AccessToken = ""
 	s.grant = &grant
-	r := newRelay(s.client, s.provider)
-	o := filterOptions{Protocol: s.Protocol, Vault: s.Vault, Grant: s.grant}
+	r := relay.New(s.client, s.provider)
+	o := filter.Options{Protocol: s.Protocol, Vault: s.Vault, Grant: s.grant}
 	if d, ok := s.dialect.(*smtpDialect); ok {
-		r.first, o.Chunking = d.first, d.chunking
+		r.First, o.Chunking = d.first, d.chunking
 	}
-	r.filter = newNarrowing(o, r)
+	r.Filter = filter.New(o, r)
 	s.dialect = nil
-	s.client.trace, s.provider.trace = nil, nil
+	s.client.Trace, s.provider.Trace = nil, nil
 	s.started = time.Now()
 	s.Metrics.of(s.Protocol).established(s.started.Sub(s.asked))
 	s.attempted(AttemptOK, nil)
@@ -182,18 +188,18 @@ func (s *session) carry() {
 	s.mu.Lock()
 	s.relay = r
 	s.mu.Unlock()
-	r.start(s.Limits.Stall, s.carried)
+	r.Start(s.Limits.Stall, s.carried)
 }
 
 // carried logs the end of a session.
-func (s *session) carried(end ending) {
+func (s *session) carried(end relay.Ending) {
 	s.count()
 	s.Metrics.of(s.Protocol).carrying.Add(-1)
-	fields := append(s.fields(), zap.String("outcome", end.outcome()),
-		zap.Int64("sent", s.relay.up.bytes.Load()), zap.Int64("received", s.relay.down.bytes.Load()),
+	fields := append(s.fields(), zap.String("outcome", outcome(end)),
+		zap.Int64("sent", s.relay.Up.Bytes.Load()), zap.Int64("received", s.relay.Down.Bytes.Load()),
 		zap.Duration("for", time.Since(s.started)))
-	if end.err != nil {
-		fields = append(fields, zap.Error(end.err))
+	if end.Err != nil {
+		fields = append(fields, zap.Error(end.Err))
 	}
 	s.Log.Info("session ended", fields...)
 	s.close()
@@ -202,7 +208,7 @@ func (s *session) carried(end ending) {
 // fail logs a session that came to no login.
 func (s *session) fail(err error) {
 	if s.crowded.Load() {
-		err = errCrowdedOut
+		err = gate.ErrCrowdedOut
 	}
 	switch {
 	case err == nil, errors.Is(err, errClientLeft):
@@ -215,14 +221,14 @@ func (s *session) fail(err error) {
 // recover keeps a bug in one session from ending the others.
 func (s *session) recover() {
 	if v := recover(); v != nil {
-		s.Log.Error("session ended", append(s.fields(), zap.Error(panicError(v)))...)
+		s.Log.Error("session ended", append(s.fields(), zap.Error(printable.Panic(v)))...)
 		s.close()
 	}
 }
 
 // close frees all that a session holds.
 func (s *session) close() {
-	s.client.unread() // gives the buffer back
+	s.client.Unread() // gives the buffer back
 	s.client.Close()
 	if s.provider != nil {
 		s.provider.Close()
@@ -242,7 +248,7 @@ func (s *session) close() {
 // count adds what has been carried since the last time to the metrics.
 func (s *session) count() {
 	m := s.Metrics.of(s.Protocol)
-	sent, received := s.relay.up.bytes.Load(), s.relay.down.bytes.Load()
+	sent, received := s.relay.Up.Bytes.Load(), s.relay.Down.Bytes.Load()
 	m.sent.Add(sent - s.counted.sent.Swap(sent))
 	m.received.Add(received - s.counted.received.Swap(received))
 }

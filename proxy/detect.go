@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"authferry/proxy/relay"
 )
 
 // Telling what a client speaks from the first bytes it sends.
@@ -29,7 +31,7 @@ func (s *session) tlsFirst() (bool, error) {
 		return s.Security == Implicit, nil
 	}
 	s.doing = "waiting for either TLS or silence"
-	hello, err := s.client.wire.beginsTLS(s.Limits.Hello)
+	hello, err := beginsTLS(s.client.Wire, s.Limits.Hello)
 	if errors.Is(err, io.EOF) {
 		err = errClientLeft
 	}
@@ -39,13 +41,13 @@ func (s *session) tlsFirst() (bool, error) {
 // beginsTLS waits for the first byte, which stays to be read, and tells whether
 // it is that of a TLS record with a handshake, or of the SSL 2 form of one. No
 // command of the three protocols begins with either.
-func (w *wire) beginsTLS(wait time.Duration) (bool, error) {
+func beginsTLS(w *relay.Wire, wait time.Duration) (bool, error) {
 	if err := w.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return false, err
 	}
 	var first [1]byte
 	n, err := w.Read(first[:])
-	w.unread(first[:n])
+	w.Unread(first[:n])
 	switch {
 	case n == 1:
 		return first[0] == 0x16 || first[0]&0x80 != 0, nil
@@ -74,7 +76,7 @@ const (
 // bytes, what is no mail program.
 func (s *session) stranger(line string) error {
 	if line == "" { // as a binary PROXY header begins
-		more, _ := s.client.r.Peek(min(s.client.r.Buffered(), len(proxySignature)))
+		more, _ := s.client.R.Peek(min(s.client.R.Buffered(), len(proxySignature)))
 		line = "\r\n" + string(more)
 	}
 	if len(line) >= 5 && s.Protocol != "smtp" {

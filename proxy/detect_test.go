@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"authferry/proxy/gate"
+	"authferry/proxy/relay"
 )
 
 func TestBeginsTLS(t *testing.T) {
@@ -20,8 +23,8 @@ func TestBeginsTLS(t *testing.T) {
 		if says == "" {
 			wait = 10 * time.Millisecond
 		}
-		w := newWire(ours)
-		if got, err := w.beginsTLS(wait); got != want || err != nil {
+		w := relay.NewWire(ours)
+		if got, err := beginsTLS(w, wait); got != want || err != nil {
 			t.Errorf("%q: %v, %v", says, got, err)
 		}
 		theirs.Close()
@@ -63,7 +66,7 @@ func TestWhoIsLetIn(t *testing.T) {
 			networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 			p := startProvider(t, &fakeProvider{protocol: "pop3", after: echo})
 			w := startWhole(t, p, Plain, func(s *Server) {
-				s.Gate, s.Allow = NewGate(GateLimits{Allow: networks}), networks
+				s.Gate, s.Allow = gate.New(gate.Limits{Allow: networks}), networks
 				if tt.balancer {
 					s.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 				}

@@ -21,7 +21,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/internal/secret"
+	"authferry/internal/testtls"
 	"authferry/proxy/dialoguetest"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -59,14 +61,14 @@ func newDialogue(t *testing.T, file string) (*dialogue, []dialoguetest.Step) {
 	d.expand = strings.NewReplacer("$USER", dialogueUser, "$PASS", password.Reveal(), "$TOKEN1", d.token1(), "$TOKEN2", token2)
 	d.server = &Server{
 		Protocol: head["protocol"], Hostname: "ferry.example.org", Vault: vault, Log: log,
-		TLS: serverTLS(), Gate: NewGate(GateLimits{Failures: d.number("failures"), Delay: -1}),
+		TLS: testtls.ServerTLS(), Gate: gate.New(gate.Limits{Failures: d.number("failures"), Delay: -1}),
 		Providers: func() []*oauth.Provider { return []*oauth.Provider{p} },
 		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience, Hello: d.limit("hello")},
 		Security:  map[string]Security{"": Plain, "starttls": StartTLS, "tls": Implicit, "either": Either}[head["security"]],
 	}
 	d.server.Attempts = d.attempts.note
 	if network := d.head["trusted"]; network != "" {
-		d.server.Gate.Configure(GateLimits{Delay: -1, Trusted: []Trusted{{
+		d.server.Gate.Configure(gate.Limits{Delay: -1, Trusted: []gate.Trusted{{
 			Networks: []netip.Prefix{netip.MustParsePrefix(network)}, WithoutTLS: d.head["without-tls"] == "yes",
 			Trust: tokens.Trust{Mailbox: cmp.Or(d.head["trusted-mailbox"], dialogueUser), Name: "second floor",
 				Rules: tokens.PasswordRules{MessagesPerHour: d.number("messages-per-hour"), Recipients: d.number("recipients")}},
@@ -133,7 +135,7 @@ func (d *dialogue) provider() *oauth.Provider {
 	if d.head["provider-tls"] == "none" { // a protocol it does not serve
 		p.IMAP, p.POP3, p.SMTP = oauth.Endpoint{}, oauth.Endpoint{}, oauth.Endpoint{}
 	}
-	p.RootCAs = clientTLS().RootCAs
+	p.RootCAs = testtls.ClientTLS().RootCAs
 	p.TokenURL = d.tokenEndpoint().URL
 	p.ClientID = "dialogues"
 	return p
@@ -233,7 +235,7 @@ func (d *dialogue) connect() {
 	}
 	d.Cleanup(func() { c.Close() })
 	if d.head["security"] == "tls" && d.head["client-tls"] != "none" || d.head["client-tls"] == "first" {
-		c = tls.Client(c, clientTLS())
+		c = tls.Client(c, testtls.ClientTLS())
 	}
 	d.legs['c'] = &leg{Conn: c, r: bufio.NewReader(c)}
 }

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"authferry/internal/testtls"
 	"authferry/proxy/dialoguetest"
 )
 
@@ -111,9 +112,9 @@ func (d *dialogue) act(s dialoguetest.Step, l *leg) {
 	case "<stall>": // says nothing until the other side gives up
 		d.expectEnd(s, l)
 	case "<tls>":
-		t := tls.Client(l.Conn, clientTLS())
+		t := tls.Client(l.Conn, testtls.ClientTLS())
 		if s.Who == 'P' {
-			t = tls.Server(l.Conn, serverTLS())
+			t = tls.Server(l.Conn, testtls.ServerTLS())
 		}
 		if err := t.Handshake(); err != nil {
 			d.Fatalf("line %d: %v", s.Line, err)
@@ -161,7 +162,7 @@ func (d *dialogue) leg(s dialoguetest.Step) *leg {
 		select {
 		case c := <-d.incoming:
 			if d.head["provider-tls"] != "starttls" {
-				c = tls.Server(c, serverTLS())
+				c = tls.Server(c, testtls.ServerTLS())
 			}
 			l = &leg{Conn: c, r: bufio.NewReader(c)}
 			d.legs[who] = l

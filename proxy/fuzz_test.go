@@ -11,7 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/testtls"
 	"authferry/proxy/dialoguetest"
+	"authferry/proxy/gate"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -39,15 +42,15 @@ func (c *scripted) SetDeadline(time.Time) error      { return nil }
 func (c *scripted) SetReadDeadline(time.Time) error  { return nil }
 func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
 
-func script(said []byte) (*lineConn, *scripted) {
+func script(said []byte) (*relay.Conn, *scripted) {
 	peer := &scripted{says: bytes.NewReader(said)}
-	return newLineConn(newWire(peer)), peer
+	return relay.NewConn(relay.NewWire(peer)), peer
 }
 
 // left is what of a script has not been used, or has been given back.
-func (c *scripted) left(l *lineConn) []byte {
+func (c *scripted) left(l *relay.Conn) []byte {
 	rest, _ := io.ReadAll(c.says)
-	return append(l.unread(), rest...)
+	return append(l.Unread(), rest...)
 }
 
 // seed adds what one side says in the dialogues of a protocol.
@@ -55,9 +58,9 @@ func seed(f *testing.F, protocol string, who byte, add func(said []byte)) {
 	dialoguetest.Seed(f, "testdata/dialogues", protocol, who, add)
 }
 
-func fuzzSession(protocol string, startTLS bool, client *lineConn) *session {
+func fuzzSession(protocol string, startTLS bool, client *relay.Conn) *session {
 	s := &session{
-		Server:  &Server{Protocol: protocol, Hostname: "ferry.example.org", Log: zap.NewNop(), TLS: serverTLS(), Gate: new(Gate)},
+		Server:  &Server{Protocol: protocol, Hostname: "ferry.example.org", Log: zap.NewNop(), TLS: testtls.ServerTLS(), Gate: new(gate.Gate)},
 		peer:    netip.MustParseAddrPort("127.0.0.1:50000"),
 		client:  client,
 		dialect: newDialect(protocol),
@@ -65,7 +68,7 @@ func fuzzSession(protocol string, startTLS bool, client *lineConn) *session {
 	if startTLS {
 		s.Security = StartTLS
 	} else { // and mail needs no login
-		s.Gate = NewGate(GateLimits{Trusted: []Trusted{{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}})
+		s.Gate = gate.New(gate.Limits{Trusted: []gate.Trusted{{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}})
 	}
 	return s
 }
@@ -123,7 +126,7 @@ func fuzzEnter(f *testing.F, protocol string) {
 	seed(f, protocol, 'P', func(said []byte) { f.Add(said, false, false); f.Add(said, true, true) })
 	f.Fuzz(func(t *testing.T, said []byte, bearer, startTLS bool) {
 		provider, peer := script(said)
-		provider.secure = !startTLS
+		provider.Secure = !startTLS
 		client, program := script(nil)
 		program.read = true
 		s := fuzzSession(protocol, false, client)

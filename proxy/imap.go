@@ -6,6 +6,8 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/internal/secret"
+	"authferry/proxy/imapsyntax"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -37,14 +39,14 @@ func (d *imapDialect) offered(s *session) string {
 }
 
 func (d *imapDialect) greet(s *session) error {
-	return s.client.say("* OK [CAPABILITY " + d.offered(s) + "] " + s.Hostname + " authferry ready")
+	return s.client.Say("* OK [CAPABILITY " + d.offered(s) + "] " + s.Hostname + " authferry ready")
 }
 
 func (d *imapDialect) hear(s *session) (tokens.Login, error) {
 	for {
 		text, err := d.command(s)
-		if errors.Is(err, errLineTooLong) {
-			s.client.say("* BAD command too long")
+		if errors.Is(err, relay.ErrLineTooLong) {
+			s.client.Say("* BAD command too long")
 		}
 		if err != nil {
 			return tokens.Login{}, err
@@ -64,19 +66,19 @@ func (d *imapDialect) command(s *session) (string, error) {
 			return "", err
 		}
 		text += line
-		size, waits, ok := literalAt(line)
+		size, waits, ok := imapsyntax.LiteralAt(line)
 		if !ok || waits && s.needsTLS() { // a password is about to come: do not invite it
 			return text, nil
 		}
 		if size > maxIMAPCommand-len(text) {
-			return "", errLineTooLong
+			return "", relay.ErrLineTooLong
 		}
 		if waits {
-			if err := s.client.say("+ go ahead"); err != nil {
+			if err := s.client.Say("+ go ahead"); err != nil {
 				return "", err
 			}
 		}
-		literal, err := s.client.readBytes(size)
+		literal, err := s.client.ReadBytes(size)
 		if err != nil {
 			return "", err
 		}
@@ -87,7 +89,7 @@ func (d *imapDialect) command(s *session) (string, error) {
 func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 	tag, rest, _ := strings.Cut(text, " ")
 	name, args, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
-	if !validTag(tag) || name == "" {
+	if !imapsyntax.ValidTag(tag) || name == "" {
 		s.heard("a line that is no command")
 		return s.protest("* BAD expected a tag and a command")
 	}
@@ -102,19 +104,19 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return s.answer(tag + " OK NOOP completed")
 	case "ID": // Apple Mail sends it before login and gives up on BAD
 		s.heard(name)
-		id := imapArgs(args).pairs()
+		id := imapsyntax.ImapArgs(args).Pairs()
 		d.client = printable.ASCII(id["name"]+" "+id["version"], maxClientName)
 		return s.answer(`* ID ("name" "authferry")`, tag+" OK ID completed")
 	case "LOGOUT":
 		s.heard(name)
-		s.client.say("* BYE logging out", tag+" OK LOGOUT completed")
+		s.client.Say("* BYE logging out", tag+" OK LOGOUT completed")
 		return tokens.Login{}, errClientLeft
 	case "STARTTLS":
 		s.heard(name)
 		return d.startTLS(s)
 	case "LOGIN":
 		s.heard(name, "***")
-		return d.logIn(s, imapArgs(args))
+		return d.logIn(s, imapsyntax.ImapArgs(args))
 	case "AUTHENTICATE":
 		s.heard(name, "***")
 		return d.authenticate(s, args)
@@ -127,7 +129,7 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 	s.heard("an unknown command")
 	// What stands where a tag should may be a word of a password, sent on a
 	// line of its own by a program that took our refusal for a prompt.
-	defer s.client.untraced()()
+	defer s.client.Untraced()()
 	return s.protest(tag + " BAD unknown command")
 }
 
@@ -140,15 +142,15 @@ func (d *imapDialect) startTLS(s *session) (tokens.Login, error) {
 }
 
 // logIn hears LOGIN, which knows only whole arguments.
-func (d *imapDialect) logIn(s *session, args imapArgs) (tokens.Login, error) {
+func (d *imapDialect) logIn(s *session, args imapsyntax.ImapArgs) (tokens.Login, error) {
 	if s.needsTLS() {
 		return s.loginBy("", "", d.client), errNeedsTLS
 	}
-	user, ok := args.astring()
+	user, ok := args.Astring()
 	if !ok {
 		return s.protest(d.tag + " BAD LOGIN takes a user name and a password")
 	}
-	password, ok := args.last()
+	password, ok := args.Last()
 	if !ok {
 		return s.protest(d.tag + " BAD LOGIN takes a user name and a password")
 	}
@@ -169,7 +171,7 @@ func (d *imapDialect) authenticate(s *session, args string) (tokens.Login, error
 		initial = &words[1]
 	}
 	user, password, err := hearSASL(words[0], initial, func(challenge string) (string, error) {
-		if err := s.client.say("+ " + challenge); err != nil {
+		if err := s.client.Say("+ " + challenge); err != nil {
 			return "", err
 		}
 		return s.readLine(maxSASLLine)
@@ -179,19 +181,19 @@ func (d *imapDialect) authenticate(s *session, args string) (tokens.Login, error
 		return s.protest(d.tag + " NO [CANNOT] " + notOffered)
 	case errors.Is(err, errSASLCancelled), errors.Is(err, errSASLEncoding):
 		return s.protest(d.tag + " BAD " + err.Error())
-	case errors.Is(err, errLineTooLong):
-		s.client.say(d.tag + " BAD response too long")
+	case errors.Is(err, relay.ErrLineTooLong):
+		s.client.Say(d.tag + " BAD response too long")
 	}
 	return s.loginBy(user, password, d.client), err
 }
 
-func (d *imapDialect) refuse(c *lineConn, r refusal) error {
+func (d *imapDialect) refuse(c *relay.Conn, r refusal) error {
 	row := refusals[r.row]
 	lines := []string{d.tag + " NO [" + string(row.imap) + "] " + r.words}
 	if row.alert {
 		lines = []string{"* OK [ALERT] " + r.words, lines[0]}
 	}
-	return c.say(lines...)
+	return c.Say(lines...)
 }
 
-func (d *imapDialect) farewell(c *lineConn, words string) error { return c.say("* BYE " + words) }
+func (d *imapDialect) farewell(c *relay.Conn, words string) error { return c.Say("* BYE " + words) }

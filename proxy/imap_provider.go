@@ -7,6 +7,8 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"authferry/proxy/imapsyntax"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -20,7 +22,7 @@ const (
 	maxProviderLines = 100
 )
 
-func (d *imapDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
+func (d *imapDialect) enter(s *session, p *relay.Conn, g *tokens.Grant) error {
 	d.capabilities, d.untagged, d.accepted = "", nil, ""
 	offered, err := d.greeting(p, g)
 	if err != nil {
@@ -34,7 +36,7 @@ func (d *imapDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 		offered = "" // what was said in the clear counts for nothing (RFC 9051 §6.2.1)
 		d.untagged = nil
 	}
-	inline := g.Provider.IMAPInitialResponse || hasWord(offered, "SASL-IR")
+	inline := g.Provider.IMAPInitialResponse || imapsyntax.HasWord(offered, "SASL-IR")
 	if err := d.enterBySASL(p, g, inline); err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func (d *imapDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 	// they have to be known, even at the price of a round trip.
 	if st, err := d.await(p, g, "A2 CAPABILITY"); err != nil {
 		return err
-	} else if st.kind != "OK" || d.capabilities == "" {
+	} else if st.Kind != "OK" || d.capabilities == "" {
 		d.capabilities = "IMAP4rev1"
 	}
 	return nil
@@ -53,40 +55,40 @@ func (d *imapDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 
 // greeting waits for the provider's first word. It returns the capabilities it
 // lists, if it does; Gmail's does not.
-func (d *imapDialect) greeting(p *lineConn, g *tokens.Grant) (offered string, err error) {
-	line, err := p.readLine(maxProviderLine)
+func (d *imapDialect) greeting(p *relay.Conn, g *tokens.Grant) (offered string, err error) {
+	line, err := p.ReadLine(maxProviderLine)
 	if err != nil {
 		return "", err
 	}
 	rest, _ := strings.CutPrefix(line, "* ")
-	switch st := parseStatus(rest); st.kind {
+	switch st := imapsyntax.ParseStatus(rest); st.Kind {
 	case "OK":
-		if st.code == "CAPABILITY" {
-			offered = st.arg
+		if st.Code == "CAPABILITY" {
+			offered = st.Arg
 		}
 		return offered, nil
 	case "PREAUTH":
 		// Somebody is logged in already, and it is not our mailbox's owner.
 		return "", errors.New("greeted with PREAUTH: not a server that takes logins")
 	case "BYE":
-		return "", providerSays(errProviderBusy, g.Provider, st.text)
+		return "", providerSays(errProviderBusy, g.Provider, st.Text)
 	}
 	return "", fmt.Errorf("greeting is not IMAP: %q", quotable(line))
 }
 
-func (d *imapDialect) secure(p *lineConn, g *tokens.Grant, offered string) error {
-	if offered != "" && !hasWord(offered, "STARTTLS") {
+func (d *imapDialect) secure(p *relay.Conn, g *tokens.Grant, offered string) error {
+	if offered != "" && !imapsyntax.HasWord(offered, "STARTTLS") {
 		return errors.New("STARTTLS is not among its capabilities: no login without TLS")
 	}
 	st, err := d.await(p, g, "A0 STARTTLS")
 	if err != nil {
 		return err
 	}
-	if st.kind != "OK" {
-		return fmt.Errorf("STARTTLS refused: no login without TLS: %q", quotable(st.rest))
+	if st.Kind != "OK" {
+		return fmt.Errorf("STARTTLS refused: no login without TLS: %q", quotable(st.Rest))
 	}
 	e := d.endpoint(g.Provider)
-	if err := p.startTLSClient(providerTLS(g.Provider, e)); err != nil {
+	if err := p.StartTLSClient(providerTLS(g.Provider, e)); err != nil {
 		return tlsError(e, err)
 	}
 	return nil
@@ -94,36 +96,36 @@ func (d *imapDialect) secure(p *lineConn, g *tokens.Grant, offered string) error
 
 // enterBySASL logs in. Without inline the response waits for the go-ahead
 // (RFC 4959 is an extension; Yandex lacks it).
-func (d *imapDialect) enterBySASL(p *lineConn, g *tokens.Grant, inline bool) error {
+func (d *imapDialect) enterBySASL(p *relay.Conn, g *tokens.Grant, inline bool) error {
 	const tag = "A1"
 	command := tag + " AUTHENTICATE " + g.Provider.Mechanism
 	credentials := g.Credentials(d.endpoint(g.Provider))
 	response := encodeSASL(credentials.Response())
 	if inline {
-		if err := p.sayCredential(command+" ", response); err != nil {
+		if err := p.SayCredential(command+" ", response); err != nil {
 			return err
 		}
-	} else if err := p.say(command); err != nil {
+	} else if err := p.Say(command); err != nil {
 		return err
 	}
 	said, challenge := inline, ""
 	for range maxProviderLines {
-		line, err := p.readLine(maxProviderLine)
+		line, err := p.ReadLine(maxProviderLine)
 		if err != nil {
 			return err
 		}
 		if text, ok := continuation(line); ok && !said {
 			said = true
-			if err := p.sayCredential("", response); err != nil {
+			if err := p.SayCredential("", response); err != nil {
 				return err
 			}
 		} else if ok {
 			challenge = oauthChallenge(text)
-			if err := p.say(encodeSASL(credentials.Answer())); err != nil {
+			if err := p.Say(encodeSASL(credentials.Answer())); err != nil {
 				return err
 			}
 		} else if rest, ok := strings.CutPrefix(line, tag+" "); ok {
-			return d.admitted(g, parseStatus(rest), said, challenge)
+			return d.admitted(g, imapsyntax.ParseStatus(rest), said, challenge)
 		} else if err := d.note(g, line); err != nil {
 			return err
 		}
@@ -141,17 +143,17 @@ func continuation(line string) (text string, ok bool) {
 
 // admitted judges the tagged answer to AUTHENTICATE, with the token said or not
 // yet.
-func (d *imapDialect) admitted(g *tokens.Grant, st imapStatus, said bool, challenge string) error {
-	if st.kind != "OK" {
-		judged := said && st.kind == "NO" || challenge != ""
+func (d *imapDialect) admitted(g *tokens.Grant, st imapsyntax.ImapStatus, said bool, challenge string) error {
+	if st.Kind != "OK" {
+		judged := said && st.Kind == "NO" || challenge != ""
 		return challenged(imapRefusal(g.Provider, st, judged), challenge)
 	}
 	if !said {
 		return errUnasked
 	}
-	d.accepted = st.rest
-	if st.code == "CAPABILITY" {
-		d.capabilities, d.accepted = st.arg, st.text
+	d.accepted = st.Rest
+	if st.Code == "CAPABILITY" {
+		d.capabilities, d.accepted = st.Arg, st.Text
 	}
 	return nil
 }
@@ -163,8 +165,8 @@ func (d *imapDialect) note(g *tokens.Grant, line string) error {
 	if !ok {
 		return fmt.Errorf("not a line of IMAP: %q", quotable(line))
 	}
-	if st := parseStatus(rest); st.kind == "BYE" {
-		return providerSays(errProviderBusy, g.Provider, st.text)
+	if st := imapsyntax.ParseStatus(rest); st.Kind == "BYE" {
+		return providerSays(errProviderBusy, g.Provider, st.Text)
 	}
 	if word, list, _ := strings.Cut(rest, " "); strings.EqualFold(word, "CAPABILITY") {
 		d.capabilities = list
@@ -175,24 +177,24 @@ func (d *imapDialect) note(g *tokens.Grant, line string) error {
 }
 
 // await sends a command and returns its tagged answer.
-func (d *imapDialect) await(p *lineConn, g *tokens.Grant, command string) (imapStatus, error) {
-	if err := p.say(command); err != nil {
-		return imapStatus{}, err
+func (d *imapDialect) await(p *relay.Conn, g *tokens.Grant, command string) (imapsyntax.ImapStatus, error) {
+	if err := p.Say(command); err != nil {
+		return imapsyntax.ImapStatus{}, err
 	}
 	tag, name, _ := strings.Cut(command, " ")
 	for range maxProviderLines {
-		line, err := p.readLine(maxProviderLine)
+		line, err := p.ReadLine(maxProviderLine)
 		if err != nil {
-			return imapStatus{}, err
+			return imapsyntax.ImapStatus{}, err
 		}
 		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
-			return parseStatus(rest), nil
+			return imapsyntax.ParseStatus(rest), nil
 		}
 		if err := d.note(g, line); err != nil {
-			return imapStatus{}, err
+			return imapsyntax.ImapStatus{}, err
 		}
 	}
-	return imapStatus{}, fmt.Errorf("too many lines in answer to %s", name)
+	return imapsyntax.ImapStatus{}, fmt.Errorf("too many lines in answer to %s", name)
 }
 
 // imapRefusal tells what a tagged NO or BAD means; judged tells whether it is
@@ -200,30 +202,30 @@ func (d *imapDialect) await(p *lineConn, g *tokens.Grant, command string) (imapS
 // one: Microsoft says no more than "AUTHENTICATE failed.", and renewing a cached
 // token costs little. A BAD without a challenge did not understand us, and
 // another token would not help.
-func imapRefusal(p *oauth.Provider, st imapStatus, judged bool) error {
+func imapRefusal(p *oauth.Provider, st imapsyntax.ImapStatus, judged bool) error {
 	kind := errProviderRefused
 	if judged {
 		kind = errTokenRefused
 	}
-	switch imap.ResponseCode(st.code) {
+	switch imap.ResponseCode(st.Code) {
 	case imap.ResponseCodeUnavailable, imap.ResponseCodeLimit, imap.ResponseCodeInUse,
 		imap.ResponseCodeServerBug, imap.ResponseCodeOverQuota:
-		return providerSays(errProviderBusy, p, st.text)
+		return providerSays(errProviderBusy, p, st.Text)
 	case imap.ResponseCodeContactAdmin, imap.ResponseCodeNoPerm, imap.ResponseCodePrivacyRequired,
 		imap.ResponseCodeCannot:
 		kind = errProviderRefused
 	}
-	return providerSays(kindByText(st.text, kind), p, st.text)
+	return providerSays(kindByText(st.Text, kind), p, st.Text)
 }
 
 // welcome repeats the provider's answer under the client's tag. The provider's
 // capabilities go into its code, so that no client keeps ours: RFC 9051 §7.1.
-func (d *imapDialect) welcome(c *lineConn) error {
+func (d *imapDialect) welcome(c *relay.Conn) error {
 	lines := d.untagged
 	if strings.HasPrefix(d.accepted, "[") { // there is room for one code only
 		lines = append(lines, "* CAPABILITY "+d.capabilities, d.tag+" OK "+d.accepted)
 	} else {
 		lines = append(lines, d.tag+" OK [CAPABILITY "+d.capabilities+"] "+d.accepted)
 	}
-	return c.say(lines...)
+	return c.Say(lines...)
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"authferry/proxy/relay"
 )
 
 // What docs/logs.md promises is held against what is logged: every message in
@@ -143,7 +145,7 @@ func TestLogsDocument(t *testing.T) {
 		}
 	}
 	for _, side := range []string{"client", "provider", "authferry"} {
-		if !strings.Contains(text, "\n| `"+ending{side: side}.outcome()+"` | ") {
+		if !strings.Contains(text, "\n| `"+outcome(relay.Ending{Side: side})+"` | ") {
 			t.Errorf("docs/logs.md lacks the outcome of sessions ended by %s", side)
 		}
 	}

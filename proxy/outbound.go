@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"authferry/proxy/relay"
 	"authferry/tokens/oauth"
 )
 
@@ -40,7 +41,7 @@ func proxyAddress(u *url.URL) string {
 
 // dialThrough connects to an endpoint by way of the provider's proxy. Its errors
 // say which of the two hops failed.
-func dialThrough(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (_ *wire, err error) {
+func dialThrough(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (_ *relay.Wire, err error) {
 	address := proxyAddress(p.Proxy)
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -69,7 +70,7 @@ func dialThrough(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (_ *w
 		conn = t
 		fallthrough
 	case "http":
-		w := newWire(conn)
+		w := relay.NewWire(conn)
 		if err := askHTTPProxy(w, p.Proxy.User, target); err != nil {
 			return nil, fmt.Errorf("reaching %s by the proxy %s: %w", target, address, err)
 		}
@@ -78,13 +79,13 @@ func dialThrough(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (_ *w
 		if err := askSOCKS(conn, p.Proxy.User, e); err != nil {
 			return nil, fmt.Errorf("reaching %s by the proxy %s: %w", target, address, err)
 		}
-		return newWire(conn), nil
+		return relay.NewWire(conn), nil
 	}
 	return nil, fmt.Errorf("the proxy %s is of an unknown kind %q: http, https and socks5 are known", address, p.Proxy.Scheme)
 }
 
 // askHTTPProxy asks for a tunnel. What comes behind the answer is the provider's.
-func askHTTPProxy(w *wire, user *url.Userinfo, target string) error {
+func askHTTPProxy(w *relay.Wire, user *url.Userinfo, target string) error {
 	request := "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\nUser-Agent: authferry\r\n"
 	if user != nil {
 		password, _ := user.Password()
@@ -111,7 +112,7 @@ func askHTTPProxy(w *wire, user *url.Userinfo, target string) error {
 		return fmt.Errorf("the proxy refuses: it has to allow CONNECT to this host and port: %q", quotable(answer.Status))
 	}
 	rest, _ := r.Peek(r.Buffered())
-	w.unread(rest)
+	w.Unread(rest)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"authferry/internal/testport"
+	"authferry/internal/testtls"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -37,7 +38,7 @@ func (f *fakeOutbound) start(tlsToo bool) string {
 		f.t.Fatal(err)
 	}
 	if tlsToo {
-		ln = tls.NewListener(ln, serverTLS())
+		ln = tls.NewListener(ln, testtls.ServerTLS())
 	}
 	f.asked = make(chan string, 10)
 	f.wg.Go(func() {
@@ -147,8 +148,8 @@ func (f *fakeOutbound) socks(c net.Conn, r *bufio.Reader) string {
 // TestDialThroughAProxy: a TLS conversation with the provider, by each kind of
 // proxy, with and without a password.
 func TestDialThroughAProxy(t *testing.T) {
-	_, pool := loopbackCert()
-	e := listenWith(t, handshake(serverTLS()))
+	_, pool := testtls.LoopbackCert()
+	e := listenWith(t, handshake(testtls.ServerTLS()))
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		for _, login := range []bool{false, true} {
 			for _, host := range []string{"127.0.0.1", "localhost"} {
@@ -162,7 +163,7 @@ func TestDialThroughAProxy(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s, %v, %s: %v", scheme, login, host, err)
 				}
-				if line, err := c.readLine(100); line != "hello" || err != nil {
+				if line, err := c.ReadLine(100); line != "hello" || err != nil {
 					t.Errorf("%s, %v, %s: read %q, %v", scheme, login, host, line, err)
 				}
 				c.Close()
@@ -188,7 +189,7 @@ func TestProxyAnswerLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"first", "second"} {
-			if line, err := c.readLine(100); line != want || err != nil {
+			if line, err := c.ReadLine(100); line != want || err != nil {
 				t.Errorf("%s: read %q, %v", scheme, line, err)
 			}
 		}
@@ -259,7 +260,7 @@ func TestRelayThroughATLSProxy(t *testing.T) {
 	address := f.start(true)
 	w := startWhole(t, p, Implicit, func(s *Server) {
 		provider := oauth.Builtin()["gmail"]
-		_, provider.RootCAs = loopbackCert()
+		_, provider.RootCAs = testtls.LoopbackCert()
 		provider.IMAP, provider.Proxy = p.endpoint(), &url.URL{Scheme: "https", Host: address}
 		s.Vault.Configure(tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": provider}})
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"authferry/internal/secret"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -36,14 +37,14 @@ func (d *pop3Dialect) offered(s *session) []string {
 
 // greet gives no timestamp in angle brackets: that would offer APOP.
 func (d *pop3Dialect) greet(s *session) error {
-	return s.client.say("+OK " + s.Hostname + " authferry ready")
+	return s.client.Say("+OK " + s.Hostname + " authferry ready")
 }
 
 func (d *pop3Dialect) hear(s *session) (tokens.Login, error) {
 	for {
 		line, err := s.readLine(maxPOP3Line)
-		if errors.Is(err, errLineTooLong) {
-			s.client.say("-ERR line too long")
+		if errors.Is(err, relay.ErrLineTooLong) {
+			s.client.Say("-ERR line too long")
 		}
 		if err != nil {
 			return tokens.Login{}, err
@@ -66,7 +67,7 @@ func (d *pop3Dialect) obey(s *session, line string) (tokens.Login, error) {
 		return s.answer("+OK")
 	case "QUIT":
 		s.heard(name)
-		s.client.say("+OK goodbye")
+		s.client.Say("+OK goodbye")
 		return tokens.Login{}, errClientLeft
 	case "STLS":
 		s.heard(name)
@@ -139,7 +140,7 @@ func (d *pop3Dialect) authenticate(s *session, args string) (tokens.Login, error
 		initial = &words[1]
 	}
 	user, password, err := hearSASL(words[0], initial, func(challenge string) (string, error) {
-		if err := s.client.say("+ " + challenge); err != nil {
+		if err := s.client.Say("+ " + challenge); err != nil {
 			return "", err
 		}
 		return s.readLine(maxSASLLine)
@@ -149,14 +150,14 @@ func (d *pop3Dialect) authenticate(s *session, args string) (tokens.Login, error
 		return s.protest("-ERR " + notOffered)
 	case errors.Is(err, errSASLCancelled), errors.Is(err, errSASLEncoding):
 		return s.protest("-ERR " + err.Error())
-	case errors.Is(err, errLineTooLong):
-		s.client.say("-ERR response too long")
+	case errors.Is(err, relay.ErrLineTooLong):
+		s.client.Say("-ERR response too long")
 	}
 	return s.loginBy(user, password, ""), err
 }
 
-func (d *pop3Dialect) refuse(c *lineConn, r refusal) error {
-	return c.say("-ERR [" + refusals[r.row].pop3 + "] " + r.words)
+func (d *pop3Dialect) refuse(c *relay.Conn, r refusal) error {
+	return c.Say("-ERR [" + refusals[r.row].pop3 + "] " + r.words)
 }
 
-func (d *pop3Dialect) farewell(c *lineConn, words string) error { return c.say("-ERR " + words) }
+func (d *pop3Dialect) farewell(c *relay.Conn, words string) error { return c.Say("-ERR " + words) }

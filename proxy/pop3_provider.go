@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -13,23 +14,23 @@ import (
 // send, CRLF included. A longer response waits for the go-ahead.
 const maxPOP3Command = 255
 
-func (d *pop3Dialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
+func (d *pop3Dialect) enter(s *session, p *relay.Conn, g *tokens.Grant) error {
 	if err := d.greeting(p, g); err != nil {
 		return err
 	}
 	e := d.endpoint(g.Provider)
 	if e.StartTLS {
-		if err := p.say("STLS"); err != nil {
+		if err := p.Say("STLS"); err != nil {
 			return err
 		}
-		reply, err := p.readLine(maxProviderLine)
+		reply, err := p.ReadLine(maxProviderLine)
 		if err != nil {
 			return err
 		}
 		if _, ok := pop3OK(reply); !ok {
 			return fmt.Errorf("STLS refused: no login without TLS: %q", quotable(reply))
 		}
-		if err := p.startTLSClient(providerTLS(g.Provider, e)); err != nil {
+		if err := p.StartTLSClient(providerTLS(g.Provider, e)); err != nil {
 			return tlsError(e, err)
 		}
 	}
@@ -37,8 +38,8 @@ func (d *pop3Dialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 }
 
 // greeting waits for the provider's first word.
-func (d *pop3Dialect) greeting(p *lineConn, g *tokens.Grant) error {
-	line, err := p.readLine(maxProviderLine)
+func (d *pop3Dialect) greeting(p *relay.Conn, g *tokens.Grant) error {
+	line, err := p.ReadLine(maxProviderLine)
 	if err != nil {
 		return err
 	}
@@ -54,21 +55,21 @@ func (d *pop3Dialect) greeting(p *lineConn, g *tokens.Grant) error {
 // enterBySASL logs in. Microsoft closes the connection at an initial response,
 // so its profile says POP3TwoLine; with real tokens the line is too long for one
 // anyway.
-func (d *pop3Dialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
+func (d *pop3Dialect) enterBySASL(p *relay.Conn, g *tokens.Grant) error {
 	command := "AUTH " + g.Provider.Mechanism
 	credentials := g.Credentials(d.endpoint(g.Provider))
 	response := encodeSASL(credentials.Response())
 	inline := !g.Provider.POP3TwoLine && len(command+" "+response+"\r\n") <= maxPOP3Command
 	if inline {
-		if err := p.sayCredential(command+" ", response); err != nil {
+		if err := p.SayCredential(command+" ", response); err != nil {
 			return err
 		}
-	} else if err := p.say(command); err != nil {
+	} else if err := p.Say(command); err != nil {
 		return err
 	}
 	said, challenge := inline, ""
 	for range maxProviderLines {
-		line, err := p.readLine(maxProviderLine)
+		line, err := p.ReadLine(maxProviderLine)
 		if err != nil {
 			return err
 		}
@@ -76,10 +77,10 @@ func (d *pop3Dialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 		switch {
 		case ok && !said:
 			said = true
-			err = p.sayCredential("", response)
+			err = p.SayCredential("", response)
 		case ok:
 			challenge = oauthChallenge(text)
-			err = p.say(encodeSASL(credentials.Answer()))
+			err = p.Say(encodeSASL(credentials.Answer()))
 		default:
 			return d.admitted(g, line, said, challenge)
 		}
@@ -137,6 +138,6 @@ func pop3Refusal(p *oauth.Provider, text string, said bool) error {
 	return providerSays(kindByText(words, kind), p, words)
 }
 
-func (d *pop3Dialect) welcome(c *lineConn) error {
-	return c.say(strings.TrimSpace("+OK " + d.accepted))
+func (d *pop3Dialect) welcome(c *relay.Conn) error {
+	return c.Say(strings.TrimSpace("+OK " + d.accepted))
 }

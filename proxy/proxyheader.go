@@ -44,13 +44,13 @@ func (s *session) introduce() error {
 		return nil
 	}
 	s.doing = "reading the PROXY header"
-	w := s.client.wire
+	w := s.client.Wire
 	if err := w.SetReadDeadline(time.Now().Add(proxyHeaderTime)); err != nil {
 		return err
 	}
 	in, err := readProxyHeader(w)
 	switch {
-	case errors.Is(err, io.EOF) && !w.heard:
+	case errors.Is(err, io.EOF) && !w.Heard:
 		return errClientLeft // a health check that only looks whether somebody listens
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: it did not come in time", errProxyHeader)
@@ -59,7 +59,7 @@ func (s *session) introduce() error {
 	case err != nil:
 		return err
 	}
-	w.heard = false // nothing of the client's
+	w.Heard = false // nothing of the client's
 	admit := s.letIn
 	if in.local {
 		admit = s.Gate.AdmitBalancer

@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"authferry/internal/printable"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -177,7 +178,7 @@ func rowFor(err error) row {
 		return rowBadLogin
 	case errors.Is(err, errNeedsTLS):
 		return rowNeedsTLS
-	case errors.Is(err, errTooMany):
+	case errors.Is(err, gate.ErrTooMany):
 		return rowTooMany
 	case errors.Is(err, oauth.ErrNeedsConsent):
 		return rowDeadGrant

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/proxy/gate"
+	"authferry/proxy/imapsyntax"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -19,7 +21,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{tokens.ErrBadLogin, "t NO [AUTHENTICATIONFAILED] ", "-ERR [AUTH] ", "535 5.7.8 "},
 		{errNeedsTLS, "t NO [PRIVACYREQUIRED] ", "-ERR [AUTH] ", "538 5.7.11 "},
-		{errTooMany, "t NO [LIMIT] ", "-ERR [LOGIN-DELAY] ", "454 4.7.0 "},
+		{gate.ErrTooMany, "t NO [LIMIT] ", "-ERR [LOGIN-DELAY] ", "454 4.7.0 "},
 		{oauth.ErrNeedsConsent, "* OK [ALERT] |t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
 		{errTokenRefused, "t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
 		{errProviderRefused, "t NO [CONTACTADMIN] ", "-ERR [SYS/PERM] ", "454 4.7.0 "},
@@ -66,7 +68,7 @@ func TestMeaningOfRefusals(t *testing.T) {
 		case strings.HasPrefix(line, "-ERR"):
 			return pop3Refusal(p, strings.TrimPrefix(line, "-ERR "), true)
 		case strings.HasPrefix(line, "NO") || strings.HasPrefix(line, "BAD"):
-			return imapRefusal(p, parseStatus(line), strings.HasPrefix(line, "NO"))
+			return imapRefusal(p, imapsyntax.ParseStatus(line), strings.HasPrefix(line, "NO"))
 		}
 		r, err := readReply(fed(t, line+"\r\n"))
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -62,7 +63,7 @@ type Server struct {
 	ProxyFrom []netip.Prefix
 	Vault     *tokens.Vault
 	Providers func() []*oauth.Provider // for the SMTP extensions to offer before login
-	Gate      *Gate
+	Gate      *gate.Gate
 	Metrics   *Metrics
 	Limits    Limits
 	Log       *zap.Logger
@@ -92,7 +93,7 @@ func (s *Server) prepare() {
 			s.Metrics = new(Metrics)
 		}
 		if s.Gate == nil {
-			s.Gate = NewGate(GateLimits{})
+			s.Gate = gate.New(gate.Limits{})
 		}
 		s.ctx, s.cut = context.WithCancel(context.Background())
 		s.listeners = make(map[net.Listener]struct{})
@@ -129,7 +130,7 @@ func (s *Server) Serve(ln net.Listener) error {
 			// was accepted (accept(2) says to try again): sessions that end make
 			// room, and nothing is gained by giving up.
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-				s.Gate.shed()
+				s.Gate.Shed()
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.Log.Warn("accepting a connection failed", zap.String("protocol", s.Protocol),

@@ -16,6 +16,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"authferry/internal/testtls"
+	"authferry/proxy/gate"
 )
 
 func echo(c net.Conn, r *bufio.Reader) { io.Copy(c, r) }
@@ -66,7 +69,7 @@ func TestTooManyConnectionsAreToldSo(t *testing.T) {
 		"smtp": "421 4.7.0 ferry.example.org too many failures or connections, try again later\r\n",
 	} {
 		p := startProvider(t, &fakeProvider{protocol: protocol, after: echo})
-		w := startWhole(t, p, Plain, func(s *Server) { s.Gate = NewGate(GateLimits{Connections: 1}) })
+		w := startWhole(t, p, Plain, func(s *Server) { s.Gate = gate.New(gate.Limits{Connections: 1}) })
 		first := w.login("")
 		second, err := net.Dial("tcp", w.addr)
 		if err != nil {
@@ -234,7 +237,7 @@ func TestBugInASession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := tls.Client(c, clientTLS()).Handshake(); err == nil {
+	if err := tls.Client(c, testtls.ClientTLS()).Handshake(); err == nil {
 		t.Error("the handshake succeeded")
 	}
 	until(t, func() bool { return logs.Len() > 0 })

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"authferry/internal/secret"
+	"authferry/proxy/gate"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -19,13 +21,13 @@ import (
 // dialect is one mail protocol as a proxy sees it. A value serves one session
 // and remembers what its later steps need (an IMAP tag, the EHLO argument).
 type dialect interface {
-	greet(*session) error                           // say hello to the client
-	hear(*session) (tokens.Login, error)            // talk to the client up to its login
-	enter(*session, *lineConn, *tokens.Grant) error // log in to the provider, from its greeting on
-	welcome(*lineConn) error                        // tell the client it is in
-	refuse(*lineConn, refusal) error                // tell the client why not
-	farewell(*lineConn, string) error               // tell the client that we hang up, before or after login
-	endpoint(*oauth.Provider) oauth.Endpoint        // where this protocol lives at a provider
+	greet(*session) error                             // say hello to the client
+	hear(*session) (tokens.Login, error)              // talk to the client up to its login
+	enter(*session, *relay.Conn, *tokens.Grant) error // log in to the provider, from its greeting on
+	welcome(*relay.Conn) error                        // tell the client it is in
+	refuse(*relay.Conn, refusal) error                // tell the client why not
+	farewell(*relay.Conn, string) error               // tell the client that we hang up, before or after login
+	endpoint(*oauth.Provider) oauth.Endpoint          // where this protocol lives at a provider
 }
 
 const (
@@ -43,19 +45,19 @@ type session struct {
 	*Server
 	id      int64
 	dialect dialect
-	client  *lineConn
+	client  *relay.Conn
 	doing   string // the step under way, in words that follow "while"
 	login   tokens.Login
-	trust   *Trusted      // what stands for a password, if nothing else does
+	trust   *gate.Trusted // what stands for a password, if nothing else does
 	grant   *tokens.Grant // nil until authorized
 
-	provider *lineConn // nil until the client is in
-	relay    *relaying // nil until bytes flow; guarded by Server.mu
-	asked    time.Time // when the login had been heard
+	provider *relay.Conn  // nil until the client is in
+	relay    *relay.Relay // nil until bytes flow; guarded by Server.mu
+	asked    time.Time    // when the login had been heard
 	started  time.Time
 	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
 	peer     netip.AddrPort
-	seat     *Seat       // its place at the gate
+	seat     *gate.Seat  // its place at the gate
 	crowded  atomic.Bool // that place was needed for somebody else
 	judged   func()      // ends its turn at having a password judged; nil: it has none
 	balanced bool        // it comes by way of a load balancer, and begins with a PROXY header
@@ -78,7 +80,7 @@ var (
 // s.provider, which carry does once run has returned. The error is why the
 // session ended before that.
 func (s *session) run(ctx context.Context) error {
-	s.client.trace = s.tracer("to client")
+	s.client.Trace = s.tracer("to client")
 	s.doing = "greeting the client"
 	if err := s.dialect.greet(s); err != nil {
 		return err
@@ -91,7 +93,7 @@ func (s *session) run(ctx context.Context) error {
 			return s.giveUp(err)
 		}
 		s.login, s.grant = login, nil
-		var provider *lineConn
+		var provider *relay.Conn
 		if err == nil {
 			provider, err = s.open(ctx)
 		}
@@ -114,7 +116,7 @@ func (s *session) run(ctx context.Context) error {
 }
 
 // open turns a login into a provider connection that is logged in.
-func (s *session) open(ctx context.Context) (*lineConn, error) {
+func (s *session) open(ctx context.Context) (*relay.Conn, error) {
 	grant, err := s.authorize(ctx)
 	if err != nil {
 		return nil, err
@@ -137,7 +139,7 @@ func (s *session) open(ctx context.Context) (*lineConn, error) {
 }
 
 // enter makes one attempt at logging in to the provider, on a connection of its own.
-func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error) {
+func (s *session) enter(ctx context.Context, g *tokens.Grant) (*relay.Conn, error) {
 	e := s.dialect.endpoint(g.Provider)
 	if e.Host == "" {
 		return nil, &publicError{
@@ -152,10 +154,10 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 	if err != nil {
 		return nil, err
 	}
-	provider.trace, provider.traceIn = s.tracer("to provider"), s.tracer("from provider")
+	provider.Trace, provider.TraceIn = s.tracer("to provider"), s.tracer("from provider")
 	// Reads and writes do not know of ctx: a deadline in the past ends them. It
 	// is set on the wire, since TLS may be put on top of it meanwhile.
-	stop := context.AfterFunc(ctx, func() { provider.wire.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { provider.Wire.SetDeadline(time.Unix(1, 0)) })
 	s.doing = "logging in to the provider"
 	err = s.dialect.enter(s, provider, g)
 	if !stop() && err == nil {
@@ -182,7 +184,7 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*lineConn, error)
 func (s *session) turnAway(ctx context.Context, cause error) error {
 	r := refusalFor(cause)
 	if r.row == rowBadLogin {
-		if err := s.penalize(ctx); errors.Is(err, errTooMany) {
+		if err := s.penalize(ctx); errors.Is(err, gate.ErrTooMany) {
 			r = refusalFor(err)
 		} else if err != nil {
 			return err
@@ -215,7 +217,7 @@ func isAboutLogin(err error) bool {
 }
 
 // needsTLS tells whether the client has to start TLS before it may log in.
-func (s *session) needsTLS() bool { return s.offersTLS() && !s.client.secure }
+func (s *session) needsTLS() bool { return s.offersTLS() && !s.client.Secure }
 
 // offersTLS tells whether a client may start TLS on this listener by a command.
 func (s *session) offersTLS() bool { return s.Security == StartTLS || s.Security == Either }
@@ -226,17 +228,17 @@ func (s *session) readLine(limit int) (line string, err error) {
 	var hello bool
 	first := !s.spoken
 	s.spoken = true
-	if first && !s.client.secure {
-		hello, err = s.client.startsTLS()
+	if first && !s.client.Secure {
+		hello, err = s.client.StartsTLS()
 	}
 	if err == nil && !hello {
-		line, err = s.client.readLine(limit)
+		line, err = s.client.ReadLine(limit)
 	}
 	switch {
 	case hello && s.Security == Either:
 		err = errLateHello
 	case hello:
-		err = errTLSHello
+		err = relay.ErrTLSHello
 	case err == nil && first:
 		s.seat.Spoke()
 		err = s.stranger(line)
@@ -253,7 +255,7 @@ func (s *session) loginBy(user string, password secret.String, client string) to
 
 // answer answers a command that is no login.
 func (s *session) answer(lines ...string) (tokens.Login, error) {
-	if err := s.client.say(lines...); err != nil {
+	if err := s.client.Say(lines...); err != nil {
 		return tokens.Login{}, err
 	}
 	return tokens.Login{}, errNoLogin
@@ -271,14 +273,14 @@ func (s *session) protest(lines ...string) (tokens.Login, error) {
 // handshake came in the clear, from anybody: they end the session.
 func (s *session) upgrade(refuse, proceed string) (tokens.Login, error) {
 	s.doing = "starting TLS with the client"
-	if s.client.early() {
-		s.client.say(refuse)
-		return tokens.Login{}, errEarlyBytes
+	if s.client.Early() {
+		s.client.Say(refuse)
+		return tokens.Login{}, relay.ErrEarlyBytes
 	}
-	if err := s.client.say(proceed); err != nil {
+	if err := s.client.Say(proceed); err != nil {
 		return tokens.Login{}, err
 	}
-	if err := s.client.startTLSServer(s.TLS); err != nil {
+	if err := s.client.StartTLSServer(s.TLS); err != nil {
 		return tokens.Login{}, fmt.Errorf("TLS handshake with the mail program: %w", err)
 	}
 	s.doing = "waiting for a login"

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/internal/printable"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 )
 
@@ -41,11 +42,11 @@ func (s *session) fields() []zap.Field {
 }
 
 // outcome says who ended a session.
-func (e ending) outcome() string {
-	if e.side == "authferry" {
+func outcome(e relay.Ending) string {
+	if e.Side == "authferry" {
 		return "ended by authferry"
 	}
-	return "ended by the " + e.side
+	return "ended by the " + e.Side
 }
 
 // loggable shows a user name that nobody has vouched for. People paste

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/proxy/relay"
 )
 
 // SessionInfo is a live session as an administrator sees it.
@@ -55,8 +57,8 @@ func (s *session) info() (SessionInfo, bool) {
 	info := SessionInfo{
 		ID: s.id, Protocol: s.Protocol, TLS: s.tlsVersion(), Client: s.from(), Name: s.login.Client,
 		Mailbox: s.grant.Mailbox, Password: s.grant.PasswordName, Provider: s.grant.Provider.Name,
-		Since: s.started, Sent: r.up.bytes.Load(), Received: r.down.bytes.Load(),
-		Moved: time.Unix(0, r.moved.Load()),
+		Since: s.started, Sent: r.Up.Bytes.Load(), Received: r.Down.Bytes.Load(),
+		Moved: time.Unix(0, r.Moved.Load()),
 	}
 	return info, true
 }
@@ -75,7 +77,7 @@ func (s *Server) Kick(match func(SessionInfo) bool) int {
 		n++
 		s.Log.Info("ending a session", append(x.fields(), zap.Error(errKicked))...)
 		if s.Protocol == "imap" {
-			x.hangUp(errKicked, func(c *lineConn) error {
+			x.hangUp(errKicked, func(c *relay.Conn) error {
 				return new(imapDialect).farewell(c, "the administrator of authferry has ended this session")
 			})
 		}

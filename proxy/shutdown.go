@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"authferry/proxy/relay"
 )
 
 var (
@@ -28,7 +30,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	defer s.cut()
 
-	tick := time.NewTicker(quietAfter)
+	tick := time.NewTicker(relay.QuietAfter)
 	defer tick.Stop()
 	for {
 		s.dismiss()
@@ -50,7 +52,7 @@ func (s *Server) dismiss() {
 		return
 	}
 	for _, x := range s.sessions() {
-		x.hangUp(errShuttingDown, func(c *lineConn) error {
+		x.hangUp(errShuttingDown, func(c *relay.Conn) error {
 			return new(imapDialect).farewell(c, "authferry is shutting down")
 		})
 	}
@@ -61,7 +63,7 @@ func (s *Server) cutAll(why error) error {
 	s.cut()
 	for _, x := range s.sessions() {
 		x.hangUp(errShuttingDown, nil)
-		x.client.wire.Close() // before login there is nothing to hang up
+		x.client.Wire.Close() // before login there is nothing to hang up
 	}
 	for !s.idle() {
 		<-s.gone
@@ -87,14 +89,14 @@ func (s *Server) sessions() []*session {
 }
 
 // hangUp ends a session from outside; see relaying.hangUp. Before login it does nothing.
-func (s *session) hangUp(why error, say func(*lineConn) error) {
+func (s *session) hangUp(why error, say func(*relay.Conn) error) {
 	if r := s.flowing(); r != nil {
-		r.hangUp(why, say)
+		r.HangUp(why, say)
 	}
 }
 
 // flowing returns the relay of a session, or nil before login.
-func (s *session) flowing() *relaying {
+func (s *session) flowing() *relay.Relay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.relay

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"authferry/internal/printable"
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -33,7 +34,7 @@ func (d *smtpDialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.SMTP
 
 func (d *smtpDialect) greet(s *session) error {
 	d.hostname = s.Hostname
-	return s.client.say("220 " + s.Hostname + " ESMTP authferry")
+	return s.client.Say("220 " + s.Hostname + " ESMTP authferry")
 }
 
 func (d *smtpDialect) hear(s *session) (tokens.Login, error) {
@@ -41,8 +42,8 @@ func (d *smtpDialect) hear(s *session) (tokens.Login, error) {
 	for {
 		var login tokens.Login
 		line, err := s.readLine(maxSMTPLine)
-		if errors.Is(err, errLineTooLong) {
-			s.client.say("500 5.5.2 line too long")
+		if errors.Is(err, relay.ErrLineTooLong) {
+			s.client.Say("500 5.5.2 line too long")
 		}
 		if err == nil {
 			login, err = d.obey(s, line)
@@ -86,7 +87,7 @@ func (d *smtpDialect) obey(s *session, line string) (tokens.Login, error) {
 		return s.answer("214 2.0.0 AUTH PLAIN or LOGIN, then mail")
 	case "QUIT":
 		s.heard(name)
-		s.client.say("221 2.0.0 goodbye")
+		s.client.Say("221 2.0.0 goodbye")
 		return tokens.Login{}, errClientLeft
 	case "EXPN", "ETRN", "TURN", "ATRN":
 		s.heard(name)
@@ -126,7 +127,7 @@ func (d *smtpDialect) startTLS(s *session, arg string) (tokens.Login, error) {
 	switch {
 	case !s.offersTLS():
 		return s.protest("502 5.5.1 STARTTLS is not on offer here")
-	case s.client.secure:
+	case s.client.Secure:
 		return s.protest("503 5.5.1 TLS is on already")
 	case arg != "":
 		return s.protest("501 5.5.4 STARTTLS takes no argument")
@@ -150,7 +151,7 @@ func (d *smtpDialect) authenticate(s *session, args string) (tokens.Login, error
 		initial = &words[1]
 	}
 	user, password, err := hearSASL(words[0], initial, func(challenge string) (string, error) {
-		if err := s.client.say("334 " + challenge); err != nil {
+		if err := s.client.Say("334 " + challenge); err != nil {
 			return "", err
 		}
 		return s.readLine(maxSASLLine)
@@ -162,18 +163,18 @@ func (d *smtpDialect) authenticate(s *session, args string) (tokens.Login, error
 		return s.protest("501 5.7.0 " + err.Error())
 	case errors.Is(err, errSASLEncoding):
 		return s.protest("501 5.5.2 " + err.Error())
-	case errors.Is(err, errLineTooLong):
-		s.client.say("500 5.5.6 response too long")
+	case errors.Is(err, relay.ErrLineTooLong):
+		s.client.Say("500 5.5.6 response too long")
 	}
 	return s.loginBy(user, password, printable.ASCII(d.helo, maxClientName)), err
 }
 
-func (d *smtpDialect) refuse(c *lineConn, r refusal) error {
+func (d *smtpDialect) refuse(c *relay.Conn, r refusal) error {
 	row := refusals[r.row]
 	e := row.enhanced
-	return c.say(fmt.Sprintf("%d %d.%d.%d %s", row.smtp, e[0], e[1], e[2], r.words))
+	return c.Say(fmt.Sprintf("%d %d.%d.%d %s", row.smtp, e[0], e[1], e[2], r.words))
 }
 
-func (d *smtpDialect) farewell(c *lineConn, words string) error {
-	return c.say("421 4.7.0 " + d.hostname + " " + words)
+func (d *smtpDialect) farewell(c *relay.Conn, words string) error {
+	return c.Say("421 4.7.0 " + d.hostname + " " + words)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/proxy/relay"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -28,10 +29,10 @@ type smtpReply struct {
 func (r smtpReply) text() string { return strings.Join(r.lines, " ") }
 
 // readReply reads one reply (RFC 5321 §4.2.1).
-func readReply(p *lineConn) (smtpReply, error) {
+func readReply(p *relay.Conn) (smtpReply, error) {
 	var r smtpReply
 	for range maxProviderLines {
-		line, err := p.readLine(maxProviderLine)
+		line, err := p.ReadLine(maxProviderLine)
 		if err != nil {
 			return r, err
 		}
@@ -55,7 +56,7 @@ func readReply(p *lineConn) (smtpReply, error) {
 	return r, errors.New("too many lines in one reply")
 }
 
-func (d *smtpDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
+func (d *smtpDialect) enter(s *session, p *relay.Conn, g *tokens.Grant) error {
 	greeting, err := readReply(p)
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func (d *smtpDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 		} else if r.code != 220 {
 			return fmt.Errorf("STARTTLS refused: no login without TLS: %d %q", r.code, quotable(r.text()))
 		}
-		if err := p.startTLSClient(providerTLS(g.Provider, e)); err != nil {
+		if err := p.StartTLSClient(providerTLS(g.Provider, e)); err != nil {
 			return tlsError(e, err)
 		}
 		if _, err := d.ehlo(s, p, g); err != nil {
@@ -87,8 +88,8 @@ func (d *smtpDialect) enter(s *session, p *lineConn, g *tokens.Grant) error {
 	return d.enterBySASL(p, g)
 }
 
-func command(p *lineConn, line string) (smtpReply, error) {
-	if err := p.say(line); err != nil {
+func command(p *relay.Conn, line string) (smtpReply, error) {
+	if err := p.Say(line); err != nil {
 		return smtpReply{}, err
 	}
 	return readReply(p)
@@ -96,7 +97,7 @@ func command(p *lineConn, line string) (smtpReply, error) {
 
 // ehlo introduces us by the client's own name, which ends up in the trace
 // fields of its mails, or by ours if the provider does not like that one.
-func (d *smtpDialect) ehlo(s *session, p *lineConn, g *tokens.Grant) (smtpReply, error) {
+func (d *smtpDialect) ehlo(s *session, p *relay.Conn, g *tokens.Grant) (smtpReply, error) {
 	ours := ourName(s.Hostname, p)
 	name := ours
 	if plausibleName(d.helo) {
@@ -143,7 +144,7 @@ func plausibleName(s string) bool {
 
 // ourName is our host name, or the address we connect from where it is none
 // that a stranger could know.
-func ourName(hostname string, p *lineConn) string {
+func ourName(hostname string, p *relay.Conn) string {
 	if strings.Contains(hostname, ".") && plausibleName(hostname) {
 		return hostname
 	}
@@ -159,16 +160,16 @@ func ourName(hostname string, p *lineConn) string {
 
 // enterBySASL logs in. Mechanism names go out in upper case: Exchange has been
 // seen to refuse others.
-func (d *smtpDialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
+func (d *smtpDialect) enterBySASL(p *relay.Conn, g *tokens.Grant) error {
 	line := "AUTH " + g.Provider.Mechanism
 	credentials := g.Credentials(d.endpoint(g.Provider))
 	response := encodeSASL(credentials.Response())
 	inline := len(line+" "+response+"\r\n") <= maxSMTPCommand
 	if inline {
-		if err := p.sayCredential(line+" ", response); err != nil {
+		if err := p.SayCredential(line+" ", response); err != nil {
 			return err
 		}
-	} else if err := p.say(line); err != nil {
+	} else if err := p.Say(line); err != nil {
 		return err
 	}
 	said, challenge := inline, ""
@@ -178,10 +179,10 @@ func (d *smtpDialect) enterBySASL(p *lineConn, g *tokens.Grant) error {
 		case err != nil:
 		case r.code == 334 && !said:
 			said = true
-			err = p.sayCredential("", response)
+			err = p.SayCredential("", response)
 		case r.code == 334:
 			challenge = oauthChallenge(r.text())
-			err = p.say(encodeSASL(credentials.Answer()))
+			err = p.Say(encodeSASL(credentials.Answer()))
 		default:
 			return d.admitted(g, r, said, challenge)
 		}
@@ -241,14 +242,14 @@ func cutEnhanced(line string) (code, text string) {
 	return code, text
 }
 
-func (d *smtpDialect) welcome(c *lineConn) error {
+func (d *smtpDialect) welcome(c *relay.Conn) error {
 	if d.first != "" {
 		return nil // the provider's answer to it is still to come
 	}
 	if code, _ := cutEnhanced(d.accepted); code == "" {
 		d.accepted = "2.7.0 " + d.accepted // ENHANCEDSTATUSCODES was on offer
 	}
-	return c.say("235 " + d.accepted)
+	return c.Say("235 " + d.accepted)
 }
 
 // commonExtensions is what EHLO answers before a login: the account, hence the

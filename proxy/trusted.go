@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"authferry/internal/printable"
+	"authferry/proxy/filter"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 )
 
@@ -14,11 +16,11 @@ var errTrustNeedsTLS = errors.New("the client is in a network of [[gate.trusted]
 
 // trusts tells whether the client may send without logging in, and for whom.
 // Otherwise why is for the log.
-func (s *session) trusts() (t *Trusted, why error) {
-	switch t = s.Gate.trusted(s.from().Addr()); {
+func (s *session) trusts() (t *gate.Trusted, why error) {
+	switch t = s.Gate.Trusted(s.from().Addr()); {
 	case t == nil:
 		return nil, errNoLoginAtAll
-	case s.client.secure, !s.needsTLS() && (t.WithoutTLS || s.from().Addr().IsLoopback()):
+	case s.client.Secure, !s.needsTLS() && (t.WithoutTLS || s.from().Addr().IsLoopback()):
 		return t, nil
 	}
 	return nil, errTrustNeedsTLS
@@ -36,10 +38,10 @@ func (d *smtpDialect) unasked(s *session, name, line string) (tokens.Login, erro
 		d.mailed = why
 		return s.protest("530 5.7.0 Authentication required")
 	case name != "MAIL":
-		return s.answer(noMail) // sent along with a MAIL that was refused, perhaps
+		return s.answer(filter.NoMail) // sent along with a MAIL that was refused, perhaps
 	}
-	if _, ok := mailFrom(line, t.Trust.Mailbox); !ok {
-		return s.protest(badMailFrom)
+	if _, ok := filter.MailFrom(line, t.Trust.Mailbox); !ok {
+		return s.protest(filter.BadMailFrom)
 	}
 	s.trust, d.first = t, line+"\r\n"
 	return s.loginBy(t.Trust.Mailbox, "", printable.ASCII(d.helo, maxClientName)), nil
@@ -56,8 +58,8 @@ func (s *session) authorizeTrusted(ctx context.Context) (*tokens.Grant, error) {
 	place, again := s.Vault.BeginMessage(g)
 	if place == nil {
 		s.grant = g
-		words := tooManyMessages(networkWords, g.Password.MessagesPerHour, again)
-		return nil, &publicError{cause: fmt.Errorf("%w: %s", errTooMany, words), words: words}
+		words := filter.TooManyMessages(filter.NetworkWords, g.Password.MessagesPerHour, again)
+		return nil, &publicError{cause: fmt.Errorf("%w: %s", gate.ErrTooMany, words), words: words}
 	}
 	place.End(false) // the relay takes it, when it hears MAIL
 	return g, nil

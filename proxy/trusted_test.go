@@ -3,6 +3,8 @@ package proxy
 import (
 	"regexp"
 	"testing"
+
+	"authferry/proxy/filter"
 )
 
 const sender = "scanner@example.com"
@@ -28,7 +30,7 @@ func TestMailFrom(t *testing.T) {
 		`MAIL FROM:<"a\` + `">`:                     "",
 		"MAIL FROM:<a@b> SIZE=7 AUTH=<> ORCPT=a;b>": "",
 	} {
-		if got, ok := mailFrom(line, sender); got != want || ok != (want != "") {
+		if got, ok := filter.MailFrom(line, sender); got != want || ok != (want != "") {
 			t.Errorf("%q: %q, %v, want %q", line, got, ok, want)
 		}
 	}
@@ -42,11 +44,11 @@ func FuzzMailFrom(f *testing.F) {
 	}
 	form := regexp.MustCompile(`^MAIL FROM:<` + regexp.QuoteMeta(sender) + `>( [^<>\r\n\x00]*)?$`)
 	f.Fuzz(func(t *testing.T, line string) {
-		got, ok := mailFrom(line, sender)
+		got, ok := filter.MailFrom(line, sender)
 		if ok != form.MatchString(got) {
 			t.Errorf("%q: %q, %v", line, got, ok)
 		}
-		if again, _ := mailFrom(got, sender); ok && again != got {
+		if again, _ := filter.MailFrom(got, sender); ok && again != got {
 			t.Errorf("%q becomes %q, and that %q", line, got, again)
 		}
 	})

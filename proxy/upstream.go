@@ -14,6 +14,7 @@ import (
 	// The roots of an image that has none, such as one made FROM scratch.
 	_ "golang.org/x/crypto/x509roots/fallback"
 
+	"authferry/proxy/relay"
 	"authferry/tokens/oauth"
 )
 
@@ -26,16 +27,16 @@ var dialer = net.Dialer{KeepAliveConfig: keepAlive}
 
 // dial connects to a provider: TCP, and TLS if the endpoint starts with it. The
 // deadline of ctx holds for everything read and written until the relay begins.
-func dial(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*lineConn, error) {
+func dial(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*relay.Conn, error) {
 	w, err := dialWire(ctx, p, e)
 	if err != nil {
 		return nil, err
 	}
-	c := newLineConn(w)
+	c := relay.NewConn(w)
 	if e.StartTLS {
 		return c, nil
 	}
-	if err := c.startTLSClient(providerTLS(p, e)); err != nil {
+	if err := c.StartTLSClient(providerTLS(p, e)); err != nil {
 		c.Close()
 		return nil, tlsError(e, err)
 	}
@@ -44,7 +45,7 @@ func dial(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*lineConn, 
 
 // dialWire makes the connection below TLS, by way of the provider's proxy if it
 // has one.
-func dialWire(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*wire, error) {
+func dialWire(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*relay.Wire, error) {
 	if p.Proxy != nil {
 		return dialThrough(ctx, p, e)
 	}
@@ -55,7 +56,7 @@ func dialWire(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*wire, 
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(deadline)
 	}
-	return newWire(conn), nil
+	return relay.NewWire(conn), nil
 }
 
 // dialError says which part of connecting failed.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"authferry/internal/testport"
+	"authferry/internal/testtls"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -51,7 +52,7 @@ func handshake(cfg *tls.Config) func(net.Conn) {
 }
 
 func TestDialSaysWhatFailed(t *testing.T) {
-	_, pool := loopbackCert()
+	_, pool := testtls.LoopbackCert()
 	closed := listenWith(t, func(net.Conn) {})
 	refused := netip.MustParseAddrPort(testport.Refused(t)).Port()
 	nobody := oauth.Endpoint{Host: "127.0.0.1", Port: int(refused)}
@@ -64,7 +65,7 @@ func TestDialSaysWhatFailed(t *testing.T) {
 	}{
 		{"nobody listens", nobody, pool, "connecting to 127.0.0.1 port"},
 		{"closes", closed, pool, "TLS handshake with 127.0.0.1 port"},
-		{"unknown authority", listenWith(t, handshake(serverTLS())), x509.NewCertPool(), "name it as ca_file of the provider"},
+		{"unknown authority", listenWith(t, handshake(testtls.ServerTLS())), x509.NewCertPool(), "name it as ca_file of the provider"},
 		{"not TLS", listenWith(t, func(c net.Conn) { io.WriteString(c, "* OK ready\r\n"); io.Copy(io.Discard, c) }), pool, "does not speak TLS from the first byte"},
 		{"silence", silent, pool, "no answer in time"},
 	} {
@@ -106,15 +107,15 @@ func TestDialErrors(t *testing.T) {
 // TestResumption: sessions are resumed, but not over another set of roots,
 // since resuming verifies no chain.
 func TestResumption(t *testing.T) {
-	_, pool := loopbackCert()
-	e := listenWith(t, handshake(serverTLS()))
+	_, pool := testtls.LoopbackCert()
+	e := listenWith(t, handshake(testtls.ServerTLS()))
 	connect := func(roots *x509.CertPool) (resumed bool, err error) {
 		c, err := dial(t.Context(), &oauth.Provider{RootCAs: roots}, e)
 		if err != nil {
 			return false, err
 		}
 		defer c.Close()
-		if _, err := c.readLine(100); err != nil { // the ticket comes with the first read
+		if _, err := c.ReadLine(100); err != nil { // the ticket comes with the first read
 			return false, err
 		}
 		return c.Conn.(*tls.Conn).ConnectionState().DidResume, nil
@@ -134,7 +135,7 @@ func TestResumption(t *testing.T) {
 }
 
 func TestTryLogin(t *testing.T) {
-	_, pool := loopbackCert()
+	_, pool := testtls.LoopbackCert()
 	for _, protocol := range protocolNames {
 		p := startProvider(t, &fakeProvider{protocol: protocol, after: func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }})
 		provider := oauth.Builtin()["gmail"]

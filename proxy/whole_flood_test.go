@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.uber.org/zap/zaptest/observer"
+
+	"authferry/proxy/gate"
 )
 
 // flood opens silent connections, from many networks and one very crowded one.
@@ -31,7 +33,7 @@ func (w *whole) flood(connections int) {
 // that say half a word. Everybody gets in all the same: a stranger, one who is
 // known, and one who is logged in stays.
 func TestFlood(t *testing.T) {
-	w, _ := startBalanced(t, GateLimits{Connections: 64, Delay: -1})
+	w, _ := startBalanced(t, gate.Limits{Connections: 64, Delay: -1})
 	r, stays, err := w.dialFrom(home)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +68,7 @@ func TestFlood(t *testing.T) {
 // log names the limit.
 func TestDroppedSessionsSaySo(t *testing.T) {
 	var logs *observer.ObservedLogs
-	w, _ := startBalanced(t, GateLimits{Connections: 2}, func(s *Server) { logs = observed(s) })
+	w, _ := startBalanced(t, gate.Limits{Connections: 2}, func(s *Server) { logs = observed(s) })
 	r, first, err := w.dialFrom(netip.MustParseAddr("192.0.2.1"))
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +94,7 @@ func TestDroppedSessionsSaySo(t *testing.T) {
 
 // BenchmarkFlood is one more silent connection beyond 10,000, at the gate.
 func BenchmarkFlood(b *testing.B) {
-	g := NewGate(GateLimits{})
+	g := gate.New(gate.Limits{})
 	drop := func() {}
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
@@ -105,7 +107,7 @@ func BenchmarkFlood(b *testing.B) {
 // BenchmarkLoginUnderFlood is a login while 10,000 silent connections, or as
 // many as there are descriptors for, are open.
 func BenchmarkLoginUnderFlood(b *testing.B) {
-	w, _ := startBalanced(b, GateLimits{Delay: -1})
+	w, _ := startBalanced(b, gate.Limits{Delay: -1})
 	opened := 0
 	for ; opened < 10_000; opened++ {
 		_, c, err := w.dialFrom(guesser(opened))

@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/testtls"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -32,7 +34,7 @@ func (c *countingStore) Get(ctx context.Context, mailbox string) (*store.Account
 
 // startBalanced is a server behind a balancer, so that a test may come from
 // anywhere, with a store that counts.
-func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*whole, *countingStore) {
+func startBalanced(t testing.TB, limits gate.Limits, with ...func(*Server)) (*whole, *countingStore) {
 	p := startProvider(t, &fakeProvider{protocol: "imap", after: echo})
 	counting := &countingStore{}
 	w := startWhole(t, p, Plain, func(s *Server) {
@@ -47,10 +49,10 @@ func startBalanced(t testing.TB, limits GateLimits, with ...func(*Server)) (*who
 		}
 		counting.Store = files
 		gmail := oauth.Builtin()["gmail"]
-		gmail.IMAP, gmail.RootCAs = p.endpoint(), clientTLS().RootCAs
+		gmail.IMAP, gmail.RootCAs = p.endpoint(), testtls.ClientTLS().RootCAs
 		s.Vault = tokens.NewVault(counting, tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": gmail}}, zap.NewNop())
 		t.Cleanup(func() { s.Vault.Close(context.Background()) })
-		s.ProxyFrom, s.Gate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NewGate(limits)
+		s.ProxyFrom, s.Gate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, gate.New(limits)
 		s.Limits.Sweep = time.Hour // which would ask the store as well
 		for _, f := range with {
 			f(s)
@@ -106,7 +108,7 @@ func (w *whole) tryFrom(from netip.Addr, user, password string) (string, error) 
 // mailbox and at one that is not there. They are answered alike to the letter
 // and cost the store alike, and what is blocked costs it nothing.
 func TestGuessingOverConnections(t *testing.T) {
-	w, store := startBalanced(t, GateLimits{Delay: -1})
+	w, store := startBalanced(t, gate.Limits{Delay: -1})
 	comeIn := func() {
 		t.Helper()
 		if line, err := w.tryFrom(home, owner, w.password); err != nil || !strings.HasPrefix(line, "a OK") {
@@ -132,10 +134,10 @@ func TestGuessingOverConnections(t *testing.T) {
 	if answers[owner] != answers["nobody@example.org"] {
 		t.Error("a mailbox that is not there is answered otherwise")
 	}
-	if n := strings.Count(answers[owner], "[LIMIT]"); n != guesses-10*perMailbox {
+	if n := strings.Count(answers[owner], "[LIMIT]"); n != guesses-10*gate.PerMailbox {
 		t.Errorf("%d of %d guesses are blocked", n, guesses)
 	}
-	if asked[owner] != 10*perMailbox || asked["nobody@example.org"] != 10*perMailbox {
+	if asked[owner] != 10*gate.PerMailbox || asked["nobody@example.org"] != 10*gate.PerMailbox {
 		t.Errorf("the store was asked %v", asked)
 	}
 }

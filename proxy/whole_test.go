@@ -18,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"authferry/internal/testtls"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -112,7 +114,7 @@ func (p *fakeProvider) serve(c net.Conn) {
 	}
 }
 
-var providerConfig = serverTLS()
+var providerConfig = testtls.ServerTLS()
 
 // whole is a server in front of a provider, with one mailbox.
 type whole struct {
@@ -124,11 +126,11 @@ type whole struct {
 
 // startWhole starts a server. limits, gate and the rest may be changed by with.
 func startWhole(t testing.TB, p *fakeProvider, security Security, with ...func(*Server)) *whole {
-	_, pool := loopbackCert()
+	_, pool := testtls.LoopbackCert()
 	vault, password := startVault(t, p.endpoint(), pool)
 	s := &Server{
-		Protocol: p.protocol, Security: security, Hostname: "ferry.example.org", TLS: serverTLS(),
-		Vault: vault, Gate: new(Gate), Metrics: new(Metrics), Log: zap.NewNop(),
+		Protocol: p.protocol, Security: security, Hostname: "ferry.example.org", TLS: testtls.ServerTLS(),
+		Vault: vault, Gate: new(gate.Gate), Metrics: new(Metrics), Log: zap.NewNop(),
 	}
 	for _, f := range with {
 		f(s)
@@ -170,7 +172,7 @@ func (m *mail) Read(p []byte) (int, error) { return m.r.Read(p) }
 // login connects and logs in. early is sent in one piece with the login.
 func (w *whole) login(early string) *mail {
 	w.t.Helper()
-	c, err := logIn(w.addr, w.Protocol, w.Security, clientTLS(), w.password, early)
+	c, err := logIn(w.addr, w.Protocol, w.Security, testtls.ClientTLS(), w.password, early)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/secret"
 	"authferry/internal/server"
-	"authferry/proxy"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 )
 
@@ -35,19 +35,19 @@ func TestOwnersAreRecalled(t *testing.T) {
 	if err := before.Close(ctx); err != nil { // which writes the use down
 		t.Fatal(err)
 	}
-	gate := s.service.Gate
-	gate.Configure(proxy.GateLimits{Failures: 1, Delay: -1})
+	g := s.service.Gate
+	g.Configure(gate.Limits{Failures: 1, Delay: -1})
 	s.service.RecallOwners(ctx)
 	for n := range 5 {
 		guess := tokens.Login{User: demoMailbox, Password: secret.String(fmt.Sprint(n)), From: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}
-		if err := gate.Failed(ctx, guess, func() {}); err != nil {
+		if err := g.Failed(ctx, guess, func() {}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := gate.Blocked(netip.MustParseAddr("192.0.2.1"), demoMailbox); err == nil {
+	if err := g.Blocked(netip.MustParseAddr("192.0.2.1"), demoMailbox); err == nil {
 		t.Error("a stranger may guess on")
 	}
-	if err := gate.Blocked(home, demoMailbox); err != nil {
+	if err := g.Blocked(home, demoMailbox); err != nil {
 		t.Errorf("the owner, at home: %v", err)
 	}
 }

@@ -1,3 +1,5 @@
+// Package buildinfo says which authferry this is: its version, the revision it was
+// built from, and the Go release that built it.
 package buildinfo
 
 import (

@@ -1,3 +1,6 @@
+// Package certs provides the certificate that mail programs see: from files that it
+// follows, from an authority that speaks ACME, or from an authority of its own that
+// it keeps in the state directory.
 package certs
 
 import (

@@ -1,3 +1,6 @@
+// Package config reads the configuration, a TOML file and the environment, as one
+// checked value. [Load] returns it, or every complaint about it at once, each with
+// its key, its line and a hint.
 package config
 
 import (
@@ -23,6 +26,7 @@ import (
 	"authferry/internal/logging"
 	"authferry/internal/secret"
 	"authferry/proxy"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -43,7 +47,7 @@ type Config struct {
 	Drain    time.Duration
 	TLS      certs.Config
 	Settings tokens.Settings
-	Gate     proxy.GateLimits
+	Gate     gate.Limits
 	Limits   proxy.Limits
 	Log      logging.Config
 	Alert    alert.Config

@@ -10,12 +10,13 @@ import (
 	"authferry/internal/address"
 	"authferry/internal/config/document"
 	"authferry/proxy"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 )
 
 // readGate reads who may connect, how many, and how often they may fail.
-func readGate(t *document.Table) proxy.GateLimits {
-	g := proxy.GateLimits{
+func readGate(t *document.Table) gate.Limits {
+	g := gate.Limits{
 		Allow:                 readNetworks(t, "allow").Prefixes(),
 		Connections:           orNone(t.Count("connections", 10_000, 0, 1<<30)),
 		ConnectionsPerAddress: orNone(t.Count("connections_per_address", 500, 0, 1<<30)),
@@ -33,8 +34,8 @@ func readGate(t *document.Table) proxy.GateLimits {
 
 // readTrusted reads one [[gate.trusted]] table. taken are the networks of those
 // before it, by the mailbox they act for.
-func readTrusted(t *document.Table, taken map[netip.Prefix]string) proxy.Trusted {
-	trusted := proxy.Trusted{
+func readTrusted(t *document.Table, taken map[netip.Prefix]string) gate.Trusted {
+	trusted := gate.Trusted{
 		Networks: readNetworks(t, "networks").Prefixes(),
 		Trust: tokens.Trust{
 			Mailbox: strings.ToLower(t.Text("mailbox", "")),

@@ -1,3 +1,5 @@
+// Package logging makes the program's logger: readable on a terminal, JSON
+// elsewhere, with syslog priorities to the journal.
 package logging
 
 import (

@@ -1,3 +1,5 @@
+// Package secret holds values that must not be printed: passwords, tokens and client
+// secrets.
 package secret
 
 import (

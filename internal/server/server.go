@@ -1,3 +1,6 @@
+// Package server is authferry at work: it opens the store and the listeners of a
+// configuration, serves them, takes a new configuration, and drains. The commands
+// serve, demo and service start it.
 package server
 
 import (
@@ -25,6 +28,7 @@ import (
 	"authferry/internal/hint"
 	"authferry/internal/monitor"
 	"authferry/proxy"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -36,7 +40,7 @@ type Server struct {
 	Level  zap.AtomicLevel
 
 	Vault       *tokens.Vault
-	Gate        *proxy.Gate
+	Gate        *gate.Gate
 	metrics     *proxy.Metrics
 	audit       *audit.Log
 	certificate atomic.Pointer[certs.Source]
@@ -78,7 +82,7 @@ func Start(c *config.Config, log *zap.Logger, level zap.AtomicLevel) (_ *Server,
 		}
 	}()
 	s := &Server{
-		Log: log, Level: level, Vault: vault, release: release, Gate: proxy.NewGate(c.Gate), metrics: &proxy.Metrics{},
+		Log: log, Level: level, Vault: vault, release: release, Gate: gate.New(c.Gate), metrics: &proxy.Metrics{},
 		servers: map[config.ServerKind]*proxy.Server{}, listeners: map[config.ListenKey]net.Listener{},
 		Failures: make(chan error, 1), started: time.Now(),
 	}

@@ -1,3 +1,9 @@
+// Package oauth knows how a provider issues tokens, what its failures mean, and what
+// to do about them.
+//
+// A [Provider] is data: addresses, client, flow. Its methods obtain consent
+// ([Provider.NewConsent], device codes), mint and refresh tokens, and revoke them.
+// What goes wrong is an [Error] with a [Cause], and each cause has [Advice].
 package oauth
 
 import (

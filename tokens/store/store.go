@@ -1,3 +1,5 @@
+// Package store keeps accounts at rest: one sealed record a mailbox, in files
+// ([OpenFiles]) or in PostgreSQL ([OpenPostgres]), replaced as a whole and durably.
 package store
 
 import (

@@ -1,3 +1,5 @@
+// Package configtest makes the files that configurations of tests refer to: the
+// keys, certificates and programs by which an application proves itself.
 package configtest
 
 import (

@@ -1,3 +1,7 @@
+// Package document reads a TOML document key by key, with the position of each key
+// and with the environment laid over it. The code that reads a document is its
+// schema: asking for a key makes it known, and a key that was not asked for is an
+// error.
 package document
 
 import (

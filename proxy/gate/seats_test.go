@@ -1,0 +1,132 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+)
+
+// seats admits connections and notes who is dropped.
+type seats struct {
+	*testing.T
+	gate    *Gate
+	dropped []string
+}
+
+func (s *seats) admit(addr string) *Seat {
+	s.Helper()
+	seat, err := s.gate.Admit(netip.MustParseAddr(addr), func() { s.dropped = append(s.dropped, addr) })
+	if err != nil {
+		s.Fatalf("%s: %v", addr, err)
+	}
+	return seat
+}
+
+// wants looks who was dropped since the last time.
+func (s *seats) wants(addrs ...string) {
+	s.Helper()
+	if fmt.Sprint(s.dropped) != fmt.Sprint(addrs) {
+		s.Errorf("dropped %v, want %v", s.dropped, addrs)
+	}
+	s.dropped = nil
+}
+
+// TestWhoMakesRoom: a full half of silent strangers; the next one takes the
+// place of the oldest in the most crowded network.
+func TestWhoMakesRoom(t *testing.T) {
+	s := &seats{T: t, gate: New(Limits{Connections: 12})}
+	s.admit("192.0.2.1")
+	talker := s.admit("198.51.100.1")
+	s.admit("198.51.100.2")
+	s.admit("198.51.100.3")
+	s.admit("2001:db8:1:1::1")
+	s.admit("2001:db8:1:2::1")
+	talker.Spoke()
+	talker.Spoke()
+	s.wants()
+	s.admit("203.0.113.1")
+	s.wants("198.51.100.2") // three in one /24; the oldest of them that is silent
+	s.admit("203.0.113.2")
+	s.wants("2001:db8:1:1::1") // two in each; this /48 was at two first
+	s.admit("203.0.113.3")
+	s.wants("198.51.100.3") // two in each; now this one, whose other has spoken
+	s.admit("203.0.113.4")
+	s.wants("203.0.113.1")
+	talker.LoggedIn()
+	s.admit("203.0.113.5")
+	s.wants()
+	if s.gate.total != 7 || s.gate.strangers.total != 6 {
+		t.Errorf("%d in all, %d strangers that have not logged in", s.gate.total, s.gate.strangers.total)
+	}
+}
+
+// TestOnlyTalkersLeft: those that say a word now and then are dropped as well,
+// when there is nobody silent.
+func TestOnlyTalkersLeft(t *testing.T) {
+	s := &seats{T: t, gate: New(Limits{Connections: 4})}
+	s.admit("192.0.2.1").Spoke()
+	s.admit("198.51.100.1").Spoke()
+	s.admit("203.0.113.1")
+	s.wants("192.0.2.1")
+	s.admit("203.0.114.1")
+	s.wants("203.0.113.1")
+}
+
+// TestPlacesKeptFree: who is known or on this machine gets in when strangers
+// that are logged in have all other places, and takes that of a stranger first.
+func TestPlacesKeptFree(t *testing.T) {
+	s := &seats{T: t, gate: New(Limits{Connections: 32})}
+	s.gate.Succeeded(home, owner)
+	for n := range 29 {
+		s.admit(guesser(n).String()).LoggedIn()
+	}
+	s.admit("192.0.2.0")
+	s.admit("192.0.2.1")
+	s.wants("192.0.2.0") // two places are still free, but not for strangers
+	if _, err := s.gate.Admit(netip.MustParseAddr("127.0.0.1"), nil); err != nil {
+		t.Error(err)
+	}
+	s.admit(home.String())
+	s.wants()
+	s.admit("192.0.2.2") // of the strangers the other one
+	s.wants("192.0.2.1")
+	s.admit(home.String())
+	s.wants("192.0.2.2")
+	if _, err := s.gate.Admit(netip.MustParseAddr("192.0.2.3"), func() {}); !errors.Is(err, ErrTooMany) {
+		t.Errorf("a stranger: %v", err)
+	}
+	s.admit(home.String()) // full: now they drop each other
+	s.wants(home.String())
+}
+
+// TestCrowdsAreCounted: through any order of coming and going nothing is lost.
+func TestCrowdsAreCounted(t *testing.T) {
+	g := New(Limits{Connections: 200, ConnectionsPerAddress: -1})
+	var live []*Seat
+	for n := range 20_000 {
+		seat, err := g.Admit(netip.AddrFrom4([4]byte{10, 0, byte(n * n % 11), byte(n % 7)}), func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		live = append(live, seat)
+		switch i := n * 7919 % len(live); n % 5 {
+		case 0:
+			live[i].Spoke()
+		case 1:
+			live[i].LoggedIn()
+			live[i].Leave()
+		case 2:
+			live[i].Leave()
+		}
+		if n%1000 == 0 {
+			g.Shed()
+		}
+	}
+	for _, seat := range live {
+		seat.Leave()
+	}
+	if g.total != 0 || len(g.open) != 0 || g.strangers.total != 0 || len(g.strangers.by) != 0 || len(g.strangers.bySize) != 0 {
+		t.Errorf("left: %d, %d, %+v", g.total, len(g.open), g.strangers)
+	}
+}

@@ -1,6 +1,0 @@
-package proxy
-
-type (
-	relaySender = Sender
-	relayFilter = Filter
-)
