@@ -1,6 +1,6 @@
 //go:build acme
 
-package authferry
+package main
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 //go:build edge
 
-package authferry
+package main
 
 import (
 	"bufio"

@@ -1,6 +1,6 @@
 //go:build fail2ban
 
-package authferry
+package main
 
 import (
 	"bufio"

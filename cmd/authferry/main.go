@@ -1,6 +1,6 @@
 // Command authferry lets programs that only know a user name and a password
 // use mailboxes that accept only OAuth.
-package authferry
+package main
 
 import (
 	"io"

@@ -1,6 +1,6 @@
 //go:build prometheus
 
-package authferry
+package main
 
 import (
 	"encoding/json"

@@ -1,5 +1,5 @@
 //go:build !race
 
-package authferry
+package main
 
 const slowdown = 1

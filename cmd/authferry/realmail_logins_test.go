@@ -1,6 +1,6 @@
 //go:build realmail
 
-package authferry
+package main
 
 import (
 	"os/exec"

@@ -1,4 +1,4 @@
-package authferry
+package main
 
 import (
 	"context"

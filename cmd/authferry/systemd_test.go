@@ -1,6 +1,6 @@
 //go:build unix
 
-package authferry
+package main
 
 import (
 	"net"

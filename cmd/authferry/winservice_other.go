@@ -1,6 +1,6 @@
 //go:build !windows
 
-package authferry
+package main
 
 import (
 	"errors"
