@@ -117,7 +117,7 @@ func TestNobodyCanConsent(t *testing.T) {
 			}
 			r.wantCalls(1)
 			r.endpoint.Answers(200, `{"access_token":"a1","expires_in":3599}`)
-			r.clock.Advance(mostBackOff)
+			r.clock.Advance(maxBackoff)
 			r.mustAuthorize()
 		})
 	}

@@ -11,7 +11,7 @@ import (
 // proves that it was set.
 func TestSpan(t *testing.T) {
 	now := time.Now()
-	s := span{now, time.Minute}
+	s := window{now, time.Minute}
 	for name, c := range map[string]struct {
 		now   time.Time
 		holds bool
@@ -23,16 +23,16 @@ func TestSpan(t *testing.T) {
 		"the clock was set back":      {now.Round(0).Add(-time.Hour), false},
 		"the clock was set back less": {now.Round(0).Add(30 * time.Second), true},
 	} {
-		if got := s.holds(c.now); got != c.holds {
+		if got := s.contains(c.now); got != c.holds {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if (span{}).holds(now) {
+	if (window{}).contains(now) {
 		t.Error("a while that never began goes on")
 	}
 	// From a store, where there is one clock only.
-	kept := span{now.UTC().Round(0), time.Minute}
-	if !kept.holds(now.Add(time.Second)) || kept.holds(now.Add(2*time.Minute)) || kept.holds(now.Add(-time.Second)) {
+	kept := window{now.UTC().Round(0), time.Minute}
+	if !kept.contains(now.Add(time.Second)) || kept.contains(now.Add(2*time.Minute)) || kept.contains(now.Add(-time.Second)) {
 		t.Error("a while that was kept does not hold as long")
 	}
 }

@@ -60,7 +60,7 @@ func TestEnrol(t *testing.T) {
 	if err != nil || g.AccessToken != "app-CANARY" || g.Provider.Name != "workspace" {
 		t.Fatalf("%v, %v", g, err)
 	}
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(1)
 	// Giving it up tells the provider nothing: there is no grant.
 	if out, err := r.Remove(t.Context(), colleague, Removal{}); err != nil || out.Revoked || out.Left != nil {

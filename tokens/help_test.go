@@ -46,7 +46,7 @@ func newRig(t testing.TB) *rig {
 		Providers: map[string]*oauth.Provider{"fake": r.provider},
 		Aliases:   map[string]string{"Scanner": me},
 	}, zap.New(core))
-	r.Vault.now, r.Vault.tendPause = r.clock.Now, 0
+	r.Vault.now, r.keepAlive.pause = r.clock.Now, 0
 	t.Cleanup(func() {
 		if err := r.Close(context.Background()); err != nil {
 			t.Errorf("Close: %v", err)

@@ -70,7 +70,7 @@ func TestLastUses(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	r.mustAuthorize()
-	if err := r.uses.flush(ctx); err != nil {
+	if err := r.lastUsed.flush(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var told []string

@@ -56,7 +56,7 @@ func newPassword(spec PasswordSpec, now time.Time) (store.Password, secret.Strin
 		p.Networks = append(p.Networks, network.Unmap(n).Masked())
 	}
 	if !spec.Preset.Empty() {
-		p.Argon2 = hashArgon2(spec.Preset)
+		p.Argon2 = HashChosen(spec.Preset)
 		return p, spec.Preset, nil
 	}
 	length := spec.Length

@@ -125,12 +125,12 @@ func TestRefreshAfterLongWait(t *testing.T) {
 	before := r.account().Token.Refresh
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	got, err := r.refreshLocked(ctx, errand{mailbox: me, name: "fake", provider: r.provider, stale: func(oauth.Token) bool {
+	got, err := r.refresher.refreshLocked(ctx, refreshRequest{mailbox: me, providerName: "fake", provider: r.provider, stale: func(oauth.Token) bool {
 		cancel() // the lock is held by now
 		return true
 	}})
-	if err != nil || !got.fresh {
-		t.Fatalf("fresh %v, %v", got.fresh, err)
+	if err != nil || !got.issued {
+		t.Fatalf("issued %v, %v", got.issued, err)
 	}
 	if after := r.account().Token.Refresh; after == before || after != got.token.Refresh {
 		t.Error("the new refresh token is not kept")
@@ -236,14 +236,16 @@ func TestBackOff(t *testing.T) {
 		}
 		r.wantState(store.StateUnreachable)
 		var wait time.Duration
-		r.recall(me, func(m *memory) { wait = m.cooling.wait.from.Add(m.cooling.wait.length).Sub(r.clock.Now()) })
-		if wait > mostBackOff || wait < last/2 {
+		r.refresher.withState(me, func(s *mailboxState) {
+			wait = s.retryAfter.window.from.Add(s.retryAfter.window.length).Sub(r.clock.Now())
+		})
+		if wait > maxBackoff || wait < last/2 {
 			t.Fatalf("step %d waits %s after %s", step, wait, last)
 		}
 		last = wait
 		r.clock.Advance(wait + time.Millisecond)
 	}
-	if last < mostBackOff*7/10 {
+	if last < maxBackoff*7/10 {
 		t.Errorf("after twelve failures it waits %s only", last)
 	}
 	r.endpoint.Does(nil)
@@ -295,7 +297,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	r := newRig(t)
 	old := r.mustAuthorize()
 	r.age(10 * time.Minute)
-	r.Vault.patience = time.Millisecond
+	r.refresher.maxWait = time.Millisecond
 	arrived, release := r.endpoint.Stall()
 	defer release()
 	for range 5 {
@@ -307,7 +309,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	<-arrived
 	r.wantState(store.StateRefreshing)
 	release()
-	r.working.Wait()
+	r.refresher.running.Wait()
 	g := r.mustAuthorize()
 	if g.AccessToken == old.AccessToken || g.Minted {
 		t.Error("the refresh did not complete behind the login")
@@ -392,7 +394,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 	if _, err := r.Remove(context.Background(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.token(context.Background(), r.provider, a); !errors.Is(err, oauth.ErrUnavailable) {
+	if _, err := r.refresher.token(context.Background(), r.provider, a); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	r.wantCalls(0)

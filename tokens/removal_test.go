@@ -119,8 +119,8 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 			r.provider.RevokeURL = r.endpoint.URL
 			r.endpoint.Answers(401, `{"error":"invalid_client"}`)
 		}, "invalid_client"},
-		"no such provider":  {func(r *rig) { r.Configure(Settings{}) }, "not configured"},
-		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.Path("you@gmail.com", store.SealedSuffix), []byte("x"), 0o600) }, "another mailbox may live by it"},
+		"no such provider":  {func(r *rig) { r.Configure(Settings{}) }, "no longer configured"},
+		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.Path("you@gmail.com", store.SealedSuffix), []byte("x"), 0o600) }, "another mailbox may use it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -255,7 +255,7 @@ func TestRemoveOnAFullDisk(t *testing.T) {
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "took the grant") {
+	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "revoked the grant") {
 		t.Errorf("%v", err)
 	}
 	if a := r.account(); a.Provider == "" {
@@ -276,7 +276,7 @@ func TestRemoveTakesTheNewestToken(t *testing.T) {
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(oauth.ErrUnavailable, "no space left")
 	var newest secret.String
-	r.recall(me, func(m *memory) { newest = m.unwritten.token.Refresh })
+	r.refresher.withState(me, func(s *mailboxState) { newest = s.unsaved.token.Refresh })
 	atomicfile.Disk = whole
 	told := r.revocations()
 	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {

@@ -25,7 +25,7 @@ func TestRenew(t *testing.T) {
 	r.want(oauth.ErrUnavailable, "503")
 	r.wantCalls(2)
 	r.endpoint.Does(nil)
-	r.clock.Advance(mostBackOff)
+	r.clock.Advance(maxBackoff)
 	g := r.mustAuthorize()
 	if g.AccessToken == cached.AccessToken || !g.Minted {
 		t.Error("a token that the provider refused is handed out again")

@@ -41,7 +41,7 @@ func TestTendRefreshesWhatNobodyUses(t *testing.T) {
 		r.unused(c.age)
 		before := r.endpoint.Asked()
 		for range 3 {
-			r.tendAll(t.Context())
+			r.keepAlive.checkAll(t.Context())
 		}
 		if n := r.endpoint.Asked() - before; n != c.calls {
 			t.Errorf("unused for %s: %d calls, want %d", c.age, n, c.calls)
@@ -50,7 +50,7 @@ func TestTendRefreshesWhatNobodyUses(t *testing.T) {
 	r.provider.KeepAlive = 2 * day
 	r.unused(2 * day)
 	before := r.endpoint.Asked()
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	if r.endpoint.Asked() != before+1 || !r.endpoint.Use(r.account().Token.Access) {
 		t.Error("the time of the configuration does not count")
 	}
@@ -60,8 +60,8 @@ func TestKeepAliveIsSpread(t *testing.T) {
 	p, seen := &oauth.Provider{KeepAlive: 100 * day}, map[time.Duration]bool{}
 	for i := range 100 {
 		mailbox := fmt.Sprintf("m%d@example.org", i)
-		d := keepAlive(p, mailbox)
-		if d != keepAlive(p, mailbox) || d > 100*day || d < 90*day {
+		d := keepAliveAfter(p, mailbox)
+		if d != keepAliveAfter(p, mailbox) || d > 100*day || d < 90*day {
 			t.Fatalf("%s", d)
 		}
 		seen[d] = true
@@ -69,7 +69,7 @@ func TestKeepAliveIsSpread(t *testing.T) {
 	if len(seen) < 50 {
 		t.Errorf("only %d different times", len(seen))
 	}
-	if d := keepAlive(&oauth.Provider{}, me); d > oauth.DefaultKeepAlive || d < oauth.DefaultKeepAlive*9/10 {
+	if d := keepAliveAfter(&oauth.Provider{}, me); d > oauth.DefaultKeepAlive || d < oauth.DefaultKeepAlive*9/10 {
 		t.Errorf("by default %s", d)
 	}
 }
@@ -80,18 +80,18 @@ func TestTendDeadGrants(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
 	r.want(oauth.ErrNeedsConsent, "")
-	r.tendAll(t.Context())
-	r.clock.Advance(tendDead / 2)
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
+	r.clock.Advance(keepAliveDead / 2)
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(1)
-	r.clock.Advance(tendDead)
-	r.tendAll(t.Context())
-	r.tendAll(t.Context())
+	r.clock.Advance(keepAliveDead)
+	r.keepAlive.checkAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(2)
 	r.wantState(store.StateNeedsConsent)
 	r.endpoint.Does(nil)
-	r.clock.Advance(tendDead)
-	r.tendAll(t.Context())
+	r.clock.Advance(keepAliveDead)
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(3)
 	r.wantState(store.StateFresh)
 }
@@ -104,8 +104,8 @@ func TestTendThroughTrouble(t *testing.T) {
 	r.unused(40 * day)
 	r.endpoint.Answers(503, "")
 	for range 12 { // two hours
-		r.tendAll(t.Context())
-		r.clock.Advance(tendEvery)
+		r.keepAlive.checkAll(t.Context())
+		r.clock.Advance(keepAliveEvery)
 	}
 	if n := r.endpoint.Asked(); n < 2 || n > 3 {
 		t.Errorf("%d calls in two hours", n)
@@ -121,15 +121,15 @@ func TestTendLeavesAlone(t *testing.T) {
 	r := newRig(t)
 	r.unused(40 * day)
 	r.provider.Flow = oauth.FlowServiceAccount
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.provider.Flow = oauth.FlowConsent
 	r.Configure(Settings{})
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.Configure(Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}})
 	if _, err := r.Remove(t.Context(), me, Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
 		t.Fatal(err)
 	}
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(0)
 }
 
@@ -150,7 +150,7 @@ func TestTendOneAtATime(t *testing.T) {
 		defer under.Add(-1)
 		return false
 	})
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(3)
 	if most.Load() != 1 {
 		t.Errorf("%d at a time", most.Load())
@@ -163,11 +163,11 @@ func TestTwoTend(t *testing.T) {
 	r.endpoint.Rotate = true
 	r.unused(40 * day)
 	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
-	other.tendPause = 0
+	other.keepAlive.pause = 0
 	defer other.Close(t.Context())
 	var both sync.WaitGroup
-	both.Go(func() { r.tendAll(t.Context()) })
-	both.Go(func() { other.tendAll(t.Context()) })
+	both.Go(func() { r.keepAlive.checkAll(t.Context()) })
+	both.Go(func() { other.keepAlive.checkAll(t.Context()) })
 	both.Wait()
 	r.wantCalls(1)
 }
@@ -192,7 +192,7 @@ func TestTendLooksByTheWallClock(t *testing.T) {
 		v.now = wall.Now
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { v.Tend(ctx); close(done) }()
+		go func() { v.KeepAlive(ctx); close(done) }()
 		looks := func(after time.Duration, want int32) {
 			t.Helper()
 			time.Sleep(after)
@@ -201,15 +201,15 @@ func TestTendLooksByTheWallClock(t *testing.T) {
 				t.Errorf("%d looks, want %d", n, want)
 			}
 		}
-		looks(tendTick, 1)
-		looks(tendEvery-tendTick, 1)
-		looks(tendTick, 2)
+		looks(keepAliveTick, 1)
+		looks(keepAliveEvery-keepAliveTick, 1)
+		looks(keepAliveTick, 2)
 		wall.SetBy(8 * time.Hour)
-		looks(tendTick, 3)
+		looks(keepAliveTick, 3)
 		wall.SetBy(-20 * time.Hour)
-		looks(tendTick, 4)
-		looks(tendEvery-tendTick, 4)
-		looks(tendTick, 5)
+		looks(keepAliveTick, 4)
+		looks(keepAliveEvery-keepAliveTick, 4)
+		looks(keepAliveTick, 5)
 		cancel()
 		<-done
 		looks(time.Hour, 5)

@@ -55,8 +55,8 @@ func TestMessagesSlide(t *testing.T) {
 	now = now.Add(time.Hour)
 	late := begin()
 	late.End(false)
-	if len(v.hourly.log) != 1 { // the one of the other password
-		t.Errorf("%d logs left", len(v.hourly.log))
+	if len(v.limits.log) != 1 { // the one of the other password
+		t.Errorf("%d logs left", len(v.limits.log))
 	}
 	late.End(true) // it was sent after all
 	begin().End(true)

@@ -12,19 +12,20 @@ import (
 )
 
 const (
-	// flushEvery is how often the uses of a mailbox's passwords are written at
-	// most.
+	// flushEvery is how often the last uses of a mailbox's passwords are written
+	// at most.
 	flushEvery = time.Minute
-	// flushTime bounds the writing of one mailbox.
-	flushTime = 30 * time.Second
-	// mostClient is how much of a program's name for itself is kept.
-	mostClient = 80
+	// flushTimeout bounds the writing of one mailbox.
+	flushTimeout = 30 * time.Second
+	// maxClientName is how many bytes of a program's name for itself are kept.
+	maxClientName = 80
 )
 
-// uses notes when passwords were used, in memory, and writes it down now and
-// then: a login neither waits for the disk nor wears it out.
-type uses struct {
-	vault *Vault
+// lastUsed notes when passwords were used, in memory, and writes it to the store
+// in intervals: a login neither waits for the disk nor wears it out.
+type lastUsed struct {
+	store store.Store
+	log   *zap.Logger
 
 	mu      sync.Mutex
 	noted   map[string]map[string]store.Use // by mailbox and password ID
@@ -34,12 +35,12 @@ type uses struct {
 	done    chan struct{}
 }
 
-func newUses(v *Vault) *uses {
-	return &uses{vault: v, noted: map[string]map[string]store.Use{}, stop: make(chan struct{}), done: make(chan struct{})}
+func newLastUsed(s store.Store, log *zap.Logger) *lastUsed {
+	return &lastUsed{store: s, log: log, noted: map[string]map[string]store.Use{}, stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // note remembers a use; the first one starts the writer.
-func (u *uses) note(mailbox, id string, use store.Use) {
+func (u *lastUsed) note(mailbox, id string, use store.Use) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.noted[mailbox] == nil {
@@ -52,8 +53,7 @@ func (u *uses) note(mailbox, id string, use store.Use) {
 	}
 }
 
-// write flushes until it is told to stop.
-func (u *uses) write() {
+func (u *lastUsed) write() {
 	defer close(u.done)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -61,7 +61,7 @@ func (u *uses) write() {
 		select {
 		case <-tick.C:
 			if err := u.flush(context.Background()); err != nil {
-				u.vault.log.Warn("the use of passwords could not be written down", zap.Error(err))
+				u.log.Warn("the use of passwords could not be written down", zap.Error(err))
 			}
 		case <-u.stop:
 			return
@@ -69,9 +69,9 @@ func (u *uses) write() {
 	}
 }
 
-// flush writes down what was noted. What cannot be written is dropped: the next
-// use tells more than the last one.
-func (u *uses) flush(ctx context.Context) error {
+// flush writes the noted uses. Those that cannot be written are dropped: the next
+// use replaces them.
+func (u *lastUsed) flush(ctx context.Context) error {
 	u.mu.Lock()
 	noted := u.noted
 	u.noted = map[string]map[string]store.Use{}
@@ -85,31 +85,28 @@ func (u *uses) flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (u *uses) flushMailbox(ctx context.Context, mailbox string, byID map[string]store.Use) error {
-	ctx, cancel := context.WithTimeout(ctx, flushTime)
+func (u *lastUsed) flushMailbox(ctx context.Context, mailbox string, byID map[string]store.Use) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	err := u.vault.store.Update(ctx, mailbox, func(a *store.Account) error {
+	err := u.store.Update(ctx, mailbox, func(a *store.Account) error {
 		changed := false
 		for i := range a.Passwords {
 			p := &a.Passwords[i]
-			// Another process may have seen a later one.
+			// Another process may have written a later one.
 			if use, ok := byID[p.ID]; ok && use.At.After(p.LastUsed.At) {
 				p.LastUsed, changed = use, true
 			}
 		}
-		if !changed {
-			return errAsIs
-		}
-		return nil
+		return skipWrite(!changed)
 	})
-	if errors.Is(err, errAsIs) {
+	if errors.Is(err, errUnchanged) {
 		return nil
 	}
 	return err
 }
 
 // close stops the writer and writes what is left.
-func (u *uses) close(ctx context.Context) error {
+func (u *lastUsed) close(ctx context.Context) error {
 	u.mu.Lock()
 	running := u.started && !u.closed
 	u.closed = true

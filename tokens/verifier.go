@@ -188,7 +188,7 @@ func (c *verifier) argon2(ctx context.Context, phc, given secret.String) (bool, 
 	case <-ctx.Done():
 		return false, fmt.Errorf("%w: too many passwords to verify at once: %w", oauth.ErrUnavailable, ctx.Err())
 	}
-	return matchArgon2(phc, given)
+	return MatchChosen(phc, given)
 }
 
 var (
@@ -196,8 +196,9 @@ var (
 	dummyArgon2 = phc(secret.RandomBytes(argonSaltLen), secret.RandomBytes(argonKeyLen))
 )
 
-// hashArgon2 makes the PHC string of a password.
-func hashArgon2(password secret.String) secret.String {
+// HashChosen returns what to keep of a password that a person chose: argon2id as
+// a PHC string. It takes tens of megabytes and some milliseconds.
+func HashChosen(password secret.String) secret.String {
 	salt := secret.RandomBytes(argonSaltLen)
 	return phc(salt, argon2.IDKey([]byte(password.Reveal()), salt, argonTime, argonMemory, argonThreads, argonKeyLen))
 }
@@ -208,9 +209,10 @@ func phc(salt, hash []byte) secret.String {
 		argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(hash)))
 }
 
-// matchArgon2 verifies a password against a PHC string. A string that cannot be
-// read is a fault of ours, not a wrong password.
-func matchArgon2(phc, given secret.String) (bool, error) {
+// MatchChosen reports whether a password is the one that HashChosen made phc of, at
+// the same cost: bound how many calls run at a time. An error means that phc is
+// damaged, and says nothing about the password.
+func MatchChosen(phc, given secret.String) (bool, error) {
 	var version int
 	var memory, passes uint32
 	var threads uint8

@@ -29,7 +29,7 @@ func TestLastUsed(t *testing.T) {
 		t.Error("a login waited for the disk")
 	}
 	token := r.account().Token
-	if err := r.uses.flush(context.Background()); err != nil {
+	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	used := r.account().Passwords[0].LastUsed
@@ -40,17 +40,17 @@ func TestLastUsed(t *testing.T) {
 		t.Error("the token changed")
 	}
 	info := mustStat(t, r.files.Path(me, store.SealedSuffix))
-	if err := r.uses.flush(context.Background()); err != nil {
+	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if again := mustStat(t, r.files.Path(me, store.SealedSuffix)); !again.ModTime().Equal(info.ModTime()) {
 		t.Error("written again without a use")
 	}
 	// An older use, noted by a slower process, does not replace a newer one.
-	r.uses.note(me, r.account().Passwords[0].ID, store.Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
+	r.lastUsed.note(me, r.account().Passwords[0].ID, store.Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
 	// Nor does a use bring back what is gone.
-	r.uses.note("gone@gmail.com", "1", store.Use{At: used.At})
-	if err := r.uses.flush(context.Background()); err != nil {
+	r.lastUsed.note("gone@gmail.com", "1", store.Use{At: used.At})
+	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.account().Passwords[0].LastUsed; got.Protocol != "imap" {
