@@ -22,24 +22,24 @@ const (
 )
 
 // lastUsed notes when passwords were used, in memory, and writes it to the store
-// in intervals: a login neither waits for the disk nor wears it out.
+// later: a login neither waits for the disk nor wears it out.
 type lastUsed struct {
 	store store.Store
 	log   *zap.Logger
 
-	mu      sync.Mutex
-	noted   map[string]map[string]store.Use // by mailbox and password ID
-	started bool
-	closed  bool
-	stop    chan struct{}
-	done    chan struct{}
+	mu     sync.Mutex
+	noted  map[string]map[string]store.Use // by mailbox and password ID
+	timer  *time.Timer                     // of the next flush, if there is anything to write
+	closed bool
+
+	flushing sync.Mutex
 }
 
 func newLastUsed(s store.Store, log *zap.Logger) *lastUsed {
-	return &lastUsed{store: s, log: log, noted: map[string]map[string]store.Use{}, stop: make(chan struct{}), done: make(chan struct{})}
+	return &lastUsed{store: s, log: log, noted: map[string]map[string]store.Use{}}
 }
 
-// note remembers a use; the first one starts the writer.
+// note remembers a use.
 func (u *lastUsed) note(mailbox, id string, use store.Use) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -47,34 +47,27 @@ func (u *lastUsed) note(mailbox, id string, use store.Use) {
 		u.noted[mailbox] = map[string]store.Use{}
 	}
 	u.noted[mailbox][id] = use
-	if !u.started && !u.closed {
-		u.started = true
-		go u.write()
-	}
-}
-
-func (u *lastUsed) write() {
-	defer close(u.done)
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
+	if u.timer == nil && !u.closed {
+		u.timer = time.AfterFunc(flushEvery, func() {
 			if err := u.flush(context.Background()); err != nil {
 				u.log.Warn("the use of passwords could not be written down", zap.Error(err))
 			}
-		case <-u.stop:
-			return
-		}
+		})
 	}
 }
 
 // flush writes the noted uses. Those that cannot be written are dropped: the next
 // use replaces them.
 func (u *lastUsed) flush(ctx context.Context) error {
+	u.flushing.Lock()
+	defer u.flushing.Unlock()
 	u.mu.Lock()
 	noted := u.noted
 	u.noted = map[string]map[string]store.Use{}
+	if u.timer != nil {
+		u.timer.Stop()
+		u.timer = nil
+	}
 	u.mu.Unlock()
 	var errs []error
 	for mailbox, byID := range noted {
@@ -105,15 +98,10 @@ func (u *lastUsed) flushMailbox(ctx context.Context, mailbox string, byID map[st
 	return err
 }
 
-// close stops the writer and writes what is left.
+// close writes what is left, after a flush under way. Later uses are not written.
 func (u *lastUsed) close(ctx context.Context) error {
 	u.mu.Lock()
-	running := u.started && !u.closed
 	u.closed = true
 	u.mu.Unlock()
-	if running {
-		close(u.stop)
-		<-u.done
-	}
 	return u.flush(ctx)
 }

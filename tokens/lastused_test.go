@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"authferry/tokens/store"
@@ -59,6 +60,43 @@ func TestLastUsed(t *testing.T) {
 	if _, err := r.files.Get(context.Background(), "gone@gmail.com"); !errors.Is(err, store.ErrNoMailbox) {
 		t.Error(err)
 	}
+}
+
+// updatedStore sends the mailbox of each Update.
+type updatedStore struct {
+	store.Store
+	updated chan string
+}
+
+func (s *updatedStore) Update(_ context.Context, mailbox string, _ func(*store.Account) error) error {
+	s.updated <- mailbox
+	return nil
+}
+
+// TestLastUsedIsWrittenByTheMinute: uses are written a minute after the first of
+// them, and none is written after the vault was closed.
+func TestLastUsedIsWrittenByTheMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &updatedStore{updated: make(chan string, 9)}
+		v := NewVault(s, Settings{}, nil)
+		for range 2 {
+			began := time.Now()
+			v.lastUsed.note(me, "1", store.Use{})
+			v.lastUsed.note(me, "2", store.Use{})
+			if mailbox := <-s.updated; mailbox != me || time.Since(began) != flushEvery {
+				t.Errorf("%s is written after %s", mailbox, time.Since(began))
+			}
+		}
+		v.lastUsed.note(me, "3", store.Use{})
+		if err := v.Close(t.Context()); err != nil || len(s.updated) != 1 {
+			t.Errorf("%d writes at the end, %v", len(s.updated), err)
+		}
+		v.lastUsed.note(me, "4", store.Use{})
+		time.Sleep(time.Hour)
+		if len(s.updated) != 1 {
+			t.Error("a use is written after the end")
+		}
+	})
 }
 
 func TestLastUsedIsWrittenAtClose(t *testing.T) {
