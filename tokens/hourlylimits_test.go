@@ -107,12 +107,12 @@ func TestRules(t *testing.T) {
 		{PasswordSpec{ReadOnly: true, Protocols: []string{"smtp"}}, "imap or pop3"},
 		{PasswordSpec{ReadOnly: true, Recipients: 1}, "sends nothing"},
 		{PasswordSpec{ReadOnly: true, MessagesPerHour: 1}, "sends nothing"},
-		{PasswordSpec{MessagesPerHour: 1, Recipients: mostRecipients}, ""},
+		{PasswordSpec{MessagesPerHour: 1, Recipients: maxRecipients}, ""},
 		{PasswordSpec{MessagesPerHour: -1}, "-1 messages an hour"},
-		{PasswordSpec{MessagesPerHour: mostMessages + 1}, "1 to 10000"},
+		{PasswordSpec{MessagesPerHour: maxMessages + 1}, "1 to 10000"},
 		{PasswordSpec{Recipients: -1}, "-1 recipients"},
-		{PasswordSpec{Recipients: mostRecipients + 1}, "1 to 10000"},
-		{PasswordSpec{Recipients: 1, Protocols: []string{"imap"}}, "good for smtp"},
+		{PasswordSpec{Recipients: maxRecipients + 1}, "1 to 10000"},
+		{PasswordSpec{Recipients: 1, Protocols: []string{"imap"}}, "must allow smtp"},
 	} {
 		test.spec.Name = "x"
 		p, _, err := newPassword(test.spec, time.Now())

@@ -25,10 +25,10 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newVerifier()
-	// With every turn taken, what must verify cannot, and says so.
-	c.wait = time.Millisecond
-	for range cap(c.turns) {
-		c.turns <- struct{}{}
+	// With every slot taken, what must verify cannot, and says so.
+	c.timeout = time.Millisecond
+	for range cap(c.slots) {
+		c.slots <- struct{}{}
 	}
 	try := func(a *store.Account, given secret.String, protocol string) error {
 		_, err := c.verify(context.Background(), a, Login{Password: given, Protocol: protocol}, time.Now())
@@ -54,8 +54,8 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	if err := try(cheap, shown, "imap"); err != nil {
 		t.Errorf("a right generated password waits for others: %v", err)
 	}
-	<-c.turns
-	c.wait = argonWait
+	<-c.slots
+	c.timeout = argonTimeout
 	for name, want := range map[*store.Account]string{unknown: "there is no mailbox", cheap: "wrong password", costly: "wrong password"} {
 		if err := try(name, "x", "imap"); !errors.Is(err, ErrBadLogin) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)
@@ -64,8 +64,8 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	if err := try(costly, "a chosen password", "imap"); err != nil {
 		t.Error(err)
 	}
-	c.turns <- struct{}{}
-	c.wait = time.Millisecond
+	c.slots <- struct{}{}
+	c.timeout = time.Millisecond
 	if err := try(costly, "a chosen password", "imap"); err != nil {
 		t.Errorf("a password that was right is verified again: %v", err)
 	}
@@ -74,13 +74,13 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 func TestVerifierRemembersBoundedly(t *testing.T) {
 	c := newVerifier()
 	p := &store.Password{ID: "1", Argon2: dummyArgon2}
-	for i := range mostRemembered + 100 {
+	for i := range maxRemembered + 100 {
 		c.remember(p, secret.String(fmt.Sprint(i)))
 	}
-	if n := len(c.remembered); n != mostRemembered {
+	if n := len(c.remembered); n != maxRemembered {
 		t.Errorf("%d remembered", n)
 	}
-	if !c.remembers(p, secret.String(fmt.Sprint(mostRemembered+99))) {
+	if !c.remembers(p, secret.String(fmt.Sprint(maxRemembered+99))) {
 		t.Error("the last one is not remembered")
 	}
 }
