@@ -7,9 +7,9 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestSpan: a while ends when either clock says so, or when the wall clock
-// proves that it was set.
-func TestSpan(t *testing.T) {
+// TestWindow: a window ends when either clock says so, or when the wall clock
+// shows that it was set back.
+func TestWindow(t *testing.T) {
 	now := time.Now()
 	s := window{now, time.Minute}
 	for name, c := range map[string]struct {
@@ -28,17 +28,17 @@ func TestSpan(t *testing.T) {
 		}
 	}
 	if (window{}).contains(now) {
-		t.Error("a while that never began goes on")
+		t.Error("a window that never began contains now")
 	}
-	// From a store, where there is one clock only.
+	// A time from a store has the wall clock only.
 	kept := window{now.UTC().Round(0), time.Minute}
 	if !kept.contains(now.Add(time.Second)) || kept.contains(now.Add(2*time.Minute)) || kept.contains(now.Add(-time.Second)) {
-		t.Error("a while that was kept does not hold as long")
+		t.Error("a stored window does not last as long")
 	}
 }
 
-// TestClockSetBack: whatever was going on when the clock was set back, nothing
-// blocks a login for the hours that come twice.
+// TestClockSetBack: no state from before the clock was set back blocks a login for
+// the hours that come twice.
 func TestClockSetBack(t *testing.T) {
 	const hours = 5 * time.Hour
 	for name, begin := range map[string]func(r *rig){
@@ -68,7 +68,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestClockSetForward: a token that seems to have run out is replaced, once.
+// TestClockSetForward: a token that seems to have expired is replaced once.
 func TestClockSetForward(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()

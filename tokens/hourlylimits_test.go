@@ -10,8 +10,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestMessagesSlide: the hour is any 60 minutes, messages under way count, and
-// those that came to nothing do not.
+// TestMessagesSlide: the limit applies to any 60 minutes; messages in progress
+// count, those that were not sent do not.
 func TestMessagesSlide(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	v := NewVault(nil, Settings{}, nil)
@@ -125,8 +125,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestReadOnlyIsNotForSending: the log is told why, the peer what it is told of
-// any protocol that a password is not for.
+// TestReadOnlyIsNotForSending: a read-only password does not allow SMTP, and the log
+// says why.
 func TestReadOnlyIsNotForSending(t *testing.T) {
 	p := store.Password{Name: "x", ReadOnly: true}
 	for protocol, want := range map[string]bool{"imap": true, "pop3": true, "smtp": false} {

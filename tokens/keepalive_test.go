@@ -19,7 +19,7 @@ import (
 
 const day = 24 * time.Hour
 
-// unused makes the grant one that nobody has used for so long.
+// unused sets how long the grant has been unused.
 func (r *rig) unused(age time.Duration) {
 	r.t.Helper()
 	err := r.files.Update(r.t.Context(), me, func(a *store.Account) error {
@@ -32,7 +32,7 @@ func (r *rig) unused(age time.Duration) {
 	}
 }
 
-func TestTendRefreshesWhatNobodyUses(t *testing.T) {
+func TestKeepAliveRefreshesUnusedGrants(t *testing.T) {
 	r := newRig(t)
 	for _, c := range []struct {
 		age   time.Duration
@@ -74,9 +74,9 @@ func TestKeepAliveIsSpread(t *testing.T) {
 	}
 }
 
-// TestTendDeadGrants: a dead grant is tried again rarely, and lives when the
-// provider takes its answer back.
-func TestTendDeadGrants(t *testing.T) {
+// TestKeepAliveDeadGrants: a dead grant is tried again rarely, and revived when the
+// provider reverses its answer.
+func TestKeepAliveDeadGrants(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
 	r.want(oauth.ErrNeedsConsent, "")
@@ -96,9 +96,9 @@ func TestTendDeadGrants(t *testing.T) {
 	r.wantState(store.StateFresh)
 }
 
-// TestTendThroughTrouble: an endpoint that is down is not asked at every look,
-// and the grant is none the worse.
-func TestTendThroughTrouble(t *testing.T) {
+// TestKeepAliveThroughTrouble: an endpoint that is down is not called at every
+// check, and the grant stays as it was.
+func TestKeepAliveThroughTrouble(t *testing.T) {
 	r := newRig(t)
 	refresh := r.account().Token.Refresh
 	r.unused(40 * day)
@@ -115,9 +115,9 @@ func TestTendThroughTrouble(t *testing.T) {
 	}
 }
 
-// TestTendLeavesAlone: what has no refresh token, is disconnected or belongs to
-// a provider that is gone.
-func TestTendLeavesAlone(t *testing.T) {
+// TestKeepAliveSkips: mailboxes without a refresh token, disconnected ones, and
+// those of a provider that is gone.
+func TestKeepAliveSkips(t *testing.T) {
 	r := newRig(t)
 	r.unused(40 * day)
 	r.provider.Flow = oauth.FlowServiceAccount
@@ -133,8 +133,8 @@ func TestTendLeavesAlone(t *testing.T) {
 	r.wantCalls(0)
 }
 
-// TestTendOneAtATime: the mailboxes of one provider wait for each other.
-func TestTendOneAtATime(t *testing.T) {
+// TestKeepAliveOneAtATime: the mailboxes of one provider wait for each other.
+func TestKeepAliveOneAtATime(t *testing.T) {
 	r := newRig(t)
 	for i := range 3 {
 		err := r.Connect(t.Context(), Connection{Mailbox: fmt.Sprintf("m%d@gmail.com", i), Provider: "fake", Token: &oauth.Token{
@@ -157,8 +157,8 @@ func TestTendOneAtATime(t *testing.T) {
 	}
 }
 
-// TestTwoTend: two servers over one store refresh a grant once between them.
-func TestTwoTend(t *testing.T) {
+// TestKeepAliveTwice: of two servers over one store, one refreshes a grant.
+func TestKeepAliveTwice(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
 	r.unused(40 * day)
@@ -172,7 +172,7 @@ func TestTwoTend(t *testing.T) {
 	r.wantCalls(1)
 }
 
-// countingStore counts the looks at the list of mailboxes.
+// countingStore counts how often the mailboxes are listed.
 type countingStore struct {
 	store.Store
 	looks atomic.Int32
@@ -183,9 +183,9 @@ func (s *countingStore) Mailboxes(context.Context) ([]string, error) {
 	return nil, nil
 }
 
-// TestTendLooksByTheWallClock: every ten minutes, at once after the machine has
-// slept or its clock was set, and not once more when it is told to stop.
-func TestTendLooksByTheWallClock(t *testing.T) {
+// TestKeepAliveByTheWallClock: the mailboxes are checked every ten minutes, at once
+// after the machine slept or its clock was set, and not again after the end.
+func TestKeepAliveByTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, wall := &countingStore{}, &oauthtest.Clock{}
 		v := NewVault(store, Settings{}, zap.NewNop())

@@ -13,8 +13,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestLastUsed: the use of a password is written behind the logins, and once
-// for many.
+// TestLastUsed: the use of a password is written after the logins, once for many of
+// them.
 func TestLastUsed(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()
@@ -49,7 +49,7 @@ func TestLastUsed(t *testing.T) {
 	}
 	// An older use, noted by a slower process, does not replace a newer one.
 	r.lastUsed.note(me, r.account().Passwords[0].ID, store.Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
-	// Nor does a use bring back what is gone.
+	// A use does not restore a mailbox that was removed.
 	r.lastUsed.note("gone@gmail.com", "1", store.Use{At: used.At})
 	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestLastUsedIsWrittenAtClose(t *testing.T) {
 	}
 }
 
-// TestCloseWaits: a refresh under way is waited for, as long as may be.
+// TestCloseWaits: Close waits for a refresh under way until its context ends.
 func TestCloseWaits(t *testing.T) {
 	r := newRig(t)
 	arrived, release := r.endpoint.Stall()

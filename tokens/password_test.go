@@ -33,7 +33,7 @@ func TestGeneratedPassword(t *testing.T) {
 	}
 	delete(seen, ' ')
 	for _, r := range letters {
-		// 8,000 letters: 348 of each, 18 of standard deviation.
+		// 8,000 letters: 348 of each, with a standard deviation of 18.
 		if seen[r] < 348-8*18 || seen[r] > 348+8*18 {
 			t.Errorf("%c was drawn %d times of about 348", r, seen[r])
 		}

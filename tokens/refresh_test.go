@@ -12,7 +12,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// want asks for an Authorize that fails in one way.
+// want checks that Authorize fails with an error of one kind.
 func (r *rig) want(kind error, says string) {
 	r.t.Helper()
 	_, err := r.authorize()
@@ -59,7 +59,7 @@ func TestRefreshAhead(t *testing.T) {
 	}
 }
 
-// TestRefreshAfterClockJump: times that make no sense are no reason to trust a token.
+// TestRefreshAfterClockJump: a token with impossible times is stale.
 func TestRefreshAfterClockJump(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
@@ -86,8 +86,8 @@ func TestRefreshAfterClockJump(t *testing.T) {
 	}
 }
 
-// TestRefreshKeepsWhatAnswersLeaveOut: an answer without a refresh token, or
-// with an empty one, does not take the stored one away.
+// TestRefreshKeepsWhatAnswersLeaveOut: an answer without a refresh token, or with an
+// empty one, does not remove the stored one.
 func TestRefreshKeepsWhatAnswersLeaveOut(t *testing.T) {
 	r := newRig(t)
 	before := r.account().Token.Refresh
@@ -117,8 +117,8 @@ func TestRefreshRotates(t *testing.T) {
 	}
 }
 
-// TestRefreshAfterLongWait: a refresh that had to wait for its turn until its time
-// was over still hears the answer, which has the one good refresh token in it.
+// TestRefreshAfterLongWait: a refresh that waited for the lock until its time was
+// over still reads the answer, which has the only valid refresh token.
 func TestRefreshAfterLongWait(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -147,7 +147,7 @@ func TestDeadGrant(t *testing.T) {
 		t.Fatalf("%+v", a.Dead)
 	}
 	r.wantState(store.StateNeedsConsent)
-	// Many logins, in this process or after a restart, do not ask again so soon.
+	// Logins in this process or after a restart do not call again so soon.
 	other := NewVault(r.files, Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
 	other.now = r.clock.Now
 	defer other.Close(context.Background())
@@ -164,11 +164,11 @@ func TestDeadGrant(t *testing.T) {
 	if d := r.account().Dead; d.Count != 2 || !d.Since.Equal(a.Dead.Since) || !d.At.After(d.Since) {
 		t.Errorf("%+v", d)
 	}
-	// An outage does not make it less dead to those who log in.
+	// Logins get the same error after an outage.
 	r.clock.Advance(deadRetry + time.Second)
 	r.endpoint.Answers(503, "")
 	r.want(oauth.ErrNeedsConsent, "")
-	// The provider takes it back.
+	// The provider reverses its answer.
 	r.clock.Advance(deadRetry + time.Second)
 	r.endpoint.Does(nil)
 	r.mustAuthorize()
@@ -178,8 +178,7 @@ func TestDeadGrant(t *testing.T) {
 	r.wantState(store.StateFresh)
 }
 
-// TestDeadGrantUntilConnected: a new consent, given through another process,
-// is all it takes.
+// TestDeadGrantUntilConnected: a new consent through another process is enough.
 func TestDeadGrantUntilConnected(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
@@ -207,7 +206,7 @@ func TestRefusedByTheEndpoint(t *testing.T) {
 	if a := r.account(); a.Dead != nil || a.Trouble == nil {
 		t.Errorf("dead %+v, trouble %+v", a.Dead, a.Trouble)
 	}
-	// A configuration that was mended counts at once.
+	// A repaired configuration counts at once.
 	r.endpoint.Does(nil)
 	r.Configure(*r.settings.Load())
 	r.mustAuthorize()
@@ -219,8 +218,8 @@ func TestProviderNotConfigured(t *testing.T) {
 	r.want(oauth.ErrRefused, "[provider.fake]")
 }
 
-// TestBackOff: a failing endpoint is asked ever more rarely, and each failure
-// is written down once.
+// TestBackOff: a failing endpoint is called more and more rarely, and each failure is
+// written once.
 func TestBackOff(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(503, "down")
@@ -267,8 +266,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	r.wantCalls(2)
 }
 
-// TestCachedTokenServesThroughTrouble: while the cached token lives, no answer
-// of the endpoint fails a login.
+// TestCachedTokenServesThroughTrouble: while the cached token is valid, no answer of
+// the endpoint fails a login.
 func TestCachedTokenServesThroughTrouble(t *testing.T) {
 	for _, answer := range []struct {
 		status int
@@ -291,8 +290,8 @@ func TestCachedTokenServesThroughTrouble(t *testing.T) {
 	}
 }
 
-// TestSlowRefreshDoesNotHoldLogins: with a cached token that has minutes left a
-// login goes on, and the refresh completes behind it.
+// TestSlowRefreshDoesNotHoldLogins: a login with a cached token that has minutes left
+// goes on, and the refresh completes after it.
 func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	r := newRig(t)
 	old := r.mustAuthorize()
@@ -317,7 +316,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	r.wantCalls(2)
 }
 
-// TestOneWaiterLeaves: a client that hangs up takes nobody with it.
+// TestOneWaiterLeaves: a client that hangs up does not end the wait of others.
 func TestOneWaiterLeaves(t *testing.T) {
 	r := newRig(t)
 	arrived, release := r.endpoint.Stall()
@@ -344,7 +343,7 @@ func TestOneWaiterLeaves(t *testing.T) {
 	r.wantCalls(1)
 }
 
-// TestAnotherProcessRefreshed: what another process wrote meanwhile is used.
+// TestAnotherProcessRefreshed: a token that another process wrote is used.
 func TestAnotherProcessRefreshed(t *testing.T) {
 	r := newRig(t)
 	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
@@ -387,7 +386,7 @@ func TestStoreUnavailable(t *testing.T) {
 	r.Close(context.Background())
 }
 
-// TestRemovedMeanwhile: a mailbox that goes during its refresh does not come back.
+// TestRemovedMeanwhile: a mailbox removed during its refresh does not return.
 func TestRemovedMeanwhile(t *testing.T) {
 	r := newRig(t)
 	a := r.account()

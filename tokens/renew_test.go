@@ -9,8 +9,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestRenew: a cached token that the provider refuses is replaced, and not
-// trusted again although it should live.
+// TestRenew: a cached token that the provider rejects is replaced, and not used
+// again although it has life left.
 func TestRenew(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()
@@ -42,8 +42,8 @@ func TestRenew(t *testing.T) {
 	r.want(oauth.ErrNeedsConsent, "")
 }
 
-// TestRefused: while a provider refuses new tokens too, logins do not force a
-// refresh each; the time doubles, and a new token is tried at once.
+// TestRefused: while a provider rejects new tokens too, logins do not refresh; the
+// time doubles, and a new token is tried at once.
 func TestRefused(t *testing.T) {
 	r := newRig(t)
 	g := r.mustAuthorize()

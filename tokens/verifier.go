@@ -44,7 +44,7 @@ type verifier struct {
 	timeout time.Duration
 	// costly is the highest number of chosen passwords that an account seen so far
 	// has. Every refusal costs as many verifications; otherwise its duration would
-	// tell whether a mailbox exists and how many it has.
+	// reveal whether a mailbox exists and how many it has.
 	costly   atomic.Int32
 	verified atomic.Int64 // verifications so far
 

@@ -13,8 +13,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen,
-// every refusal costs one verification, that of a mailbox that is not there too.
+// TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen, every
+// refusal costs one verification, also for a mailbox that does not exist.
 func TestVerifierRefusesAtOneCost(t *testing.T) {
 	generated, shown, err := newPassword(PasswordSpec{Name: "g", Protocols: []string{"imap"}}, time.Now())
 	if err != nil {
@@ -25,7 +25,7 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newVerifier()
-	// With every slot taken, what must verify cannot, and says so.
+	// With every slot taken, a verification fails and says why.
 	c.timeout = time.Millisecond
 	for range cap(c.slots) {
 		c.slots <- struct{}{}
