@@ -97,8 +97,8 @@ func newRefresher(s store.Store, log *zap.Logger, now func() time.Time) *refresh
 }
 
 // mailboxState is what this process knows of a mailbox beyond the store. Every
-// field names the token or grant that it is about, so that a grant which another
-// process connects is not held to the failures of its predecessor.
+// failure in it names its token or grant, so that a grant which another process
+// connects is not held to the failures of its predecessor.
 type mailboxState struct {
 	refreshing int // refreshes under way
 	unsaved    *unsavedToken
