@@ -319,7 +319,7 @@ func (r *refresher) end(mailbox string) {
 // held the lock and refreshed the token, so everything is checked again.
 func (r *refresher) refreshLocked(ctx context.Context, req refreshRequest) (refreshResult, error) {
 	var result refreshResult
-	var failure error // not an error of the edit: what failed writes is to be kept
+	var failure error // not an error of the edit, so that the store keeps it
 	err := r.store.Update(ctx, req.mailbox, func(a *store.Account) error {
 		if a.Provider != req.providerName {
 			return fmt.Errorf("%s was removed, or connected to another provider, during the refresh", req.mailbox)
