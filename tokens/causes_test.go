@@ -11,7 +11,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestCauses: what each kind of answer is put down to, and what it does.
+// TestCauses: each kind of answer has its cause and its effect.
 func TestCauses(t *testing.T) {
 	microsoft := func(code, number string) string {
 		return `{"error":"` + code + `","error_description":"AADSTS` + number + `: Some words. Trace ID: 0 Correlation ID: 1","error_codes":[` + number + `]}`
@@ -87,8 +87,8 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestNobodyCanConsent: where no person signs in nothing is ever said to need
-// consent, and a failure is tried again by itself.
+// TestNobodyCanConsent: a flow without a person never needs consent, and a failure
+// is tried again without one.
 func TestNobodyCanConsent(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
@@ -117,14 +117,14 @@ func TestNobodyCanConsent(t *testing.T) {
 			}
 			r.wantCalls(1)
 			r.endpoint.Answers(200, `{"access_token":"a1","expires_in":3599}`)
-			r.clock.Advance(mostBackOff)
+			r.clock.Advance(maxBackoff)
 			r.mustAuthorize()
 		})
 	}
 }
 
-// TestTestingEnded: a grant that ends on the day the provider named is not
-// said to have been withdrawn.
+// TestTestingEnded: a grant that ends on the day the provider named is not called
+// revoked.
 func TestTestingEnded(t *testing.T) {
 	dead := `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`
 	for name, c := range map[string]struct {
@@ -172,8 +172,8 @@ func TestCauseWithoutRefreshToken(t *testing.T) {
 	r.wantCalls(0)
 }
 
-// TestUnreachableNamesTheTokenService: people whose mail provider works look in
-// the wrong place otherwise.
+// TestUnreachableNamesTheTokenService: otherwise people whose mail provider works
+// look in the wrong place.
 func TestUnreachableNamesTheTokenService(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Does(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })

@@ -7,11 +7,11 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestSpan: a while ends when either clock says so, or when the wall clock
-// proves that it was set.
-func TestSpan(t *testing.T) {
+// TestWindow: a window ends when either clock says so, or when the wall clock
+// shows that it was set back.
+func TestWindow(t *testing.T) {
 	now := time.Now()
-	s := span{now, time.Minute}
+	s := window{now, time.Minute}
 	for name, c := range map[string]struct {
 		now   time.Time
 		holds bool
@@ -23,22 +23,22 @@ func TestSpan(t *testing.T) {
 		"the clock was set back":      {now.Round(0).Add(-time.Hour), false},
 		"the clock was set back less": {now.Round(0).Add(30 * time.Second), true},
 	} {
-		if got := s.holds(c.now); got != c.holds {
+		if got := s.contains(c.now); got != c.holds {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if (span{}).holds(now) {
-		t.Error("a while that never began goes on")
+	if (window{}).contains(now) {
+		t.Error("a window that never began contains now")
 	}
-	// From a store, where there is one clock only.
-	kept := span{now.UTC().Round(0), time.Minute}
-	if !kept.holds(now.Add(time.Second)) || kept.holds(now.Add(2*time.Minute)) || kept.holds(now.Add(-time.Second)) {
-		t.Error("a while that was kept does not hold as long")
+	// A time from a store has the wall clock only.
+	kept := window{now.UTC().Round(0), time.Minute}
+	if !kept.contains(now.Add(time.Second)) || kept.contains(now.Add(2*time.Minute)) || kept.contains(now.Add(-time.Second)) {
+		t.Error("a stored window does not last as long")
 	}
 }
 
-// TestClockSetBack: whatever was going on when the clock was set back, nothing
-// blocks a login for the hours that come twice.
+// TestClockSetBack: no state from before the clock was set back blocks a login for
+// the hours that come twice.
 func TestClockSetBack(t *testing.T) {
 	const hours = 5 * time.Hour
 	for name, begin := range map[string]func(r *rig){
@@ -68,7 +68,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestClockSetForward: a token that seems to have run out is replaced, once.
+// TestClockSetForward: a token that seems to have expired is replaced once.
 func TestClockSetForward(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()

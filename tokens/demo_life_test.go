@@ -63,8 +63,8 @@ func (r *demoRig) authorize(mailbox string, password secret.String) (*Grant, err
 	return r.Authorize(r.t.Context(), Login{User: mailbox, Password: password, Protocol: "imap", From: here})
 }
 
-// TestCausesAgainstDemo: what the simulated Gmail says in its own words is
-// understood, and none of it harms the grant.
+// TestCausesAgainstDemo: the answers of the simulated Gmail have the right causes,
+// and none of them harms the grant.
 func TestCausesAgainstDemo(t *testing.T) {
 	r := newDemoRig(t)
 	r.consent(me)
@@ -115,8 +115,8 @@ func TestCausesAgainstDemo(t *testing.T) {
 	}
 }
 
-// TestRemovalAgainstDemo: a removed mailbox's grant is worth nothing at the
-// provider; another's is untouched.
+// TestRemovalAgainstDemo: the provider no longer accepts the grant of a removed
+// mailbox, and still accepts another's.
 func TestRemovalAgainstDemo(t *testing.T) {
 	r := newDemoRig(t)
 	r.consent(me)
@@ -134,15 +134,15 @@ func TestRemovalAgainstDemo(t *testing.T) {
 	if _, err := r.Refresh(t.Context(), "you@gmail.com"); err != nil {
 		t.Errorf("another mailbox: %v", err)
 	}
-	// What is gone there already is no failure.
+	// A grant that is already gone there is no failure.
 	r.gmail.RevokeGrants("you@gmail.com")
 	if out, err := r.Remove(t.Context(), "you@gmail.com", Removal{}); err != nil || !out.Revoked || out.Left != nil {
 		t.Errorf("%+v, %v", out, err)
 	}
 }
 
-// TestDomainAgainstDemo: a mailbox of a domain, from its first password on, by
-// a service account.
+// TestDomainAgainstDemo: a service account opens a mailbox of a domain from its
+// first password on.
 func TestDomainAgainstDemo(t *testing.T) {
 	r := newDemoRig(t)
 	account, err := oauth.LoadServiceAccount(r.gmail.ServiceAccountJSON())
@@ -160,7 +160,7 @@ func TestDomainAgainstDemo(t *testing.T) {
 	if err != nil || tokenInfo(t, r.gmail.TokenInfoURL, g.AccessToken) != me {
 		t.Fatalf("%v, %v", g, err)
 	}
-	// One that nobody has there: refused for what it is, with its own words.
+	// A mailbox that does not exist there is refused with a cause of its own.
 	ghost, err := r.AddPassword(t.Context(), "ghost@gmail.com", PasswordSpec{Name: "CRM"})
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestDomainAgainstDemo(t *testing.T) {
 	} else if _, ok := oauth.AdviceOf(err); !ok {
 		t.Errorf("no advice: %v", err)
 	}
-	// A clock that is an hour off makes assertions nobody takes.
+	// The provider rejects the assertions of a clock that is hours off.
 	r.clock.SetBy(-3 * time.Hour)
 	if _, err := r.Refresh(t.Context(), me); oauth.CauseOf(err) != oauth.CauseClock {
 		t.Errorf("put down to %q: %v", oauth.CauseOf(err), err)

@@ -17,8 +17,8 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestAgainstDemo takes a mailbox through its life at the simulated Gmail,
-// whose OAuth knows nothing of ours.
+// TestAgainstDemo takes a mailbox through its life at the simulated Gmail, whose
+// OAuth shares no code with this package.
 func TestAgainstDemo(t *testing.T) {
 	ctx := context.Background()
 	gmail, err := demo.Start(demo.Options{Mailboxes: []string{me, "you@gmail.com"}, GrantLife: 604799 * time.Second})
@@ -107,7 +107,7 @@ func TestAgainstDemo(t *testing.T) {
 	works("connecting again")
 }
 
-// tokenInfo is whose an access token is.
+// tokenInfo returns whose access token it is.
 func tokenInfo(t *testing.T, endpoint string, access secret.String) string {
 	t.Helper()
 	resp, err := http.Get(endpoint + "?access_token=" + url.QueryEscape(access.Reveal()))

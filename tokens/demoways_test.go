@@ -12,10 +12,10 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestWaysAgainstDemo goes every way to a token that the simulated provider
-// knows: its judgement of assertions, device codes and clients is not ours.
+// TestWaysAgainstDemo gets a token by every flow of the simulated provider, which
+// checks assertions, device codes and clients with code of its own.
 func TestWaysAgainstDemo(t *testing.T) {
-	// Nobody really pauses here, which an interval worth the name would forbid.
+	// A longer interval would have the test wait.
 	gmail, err := demo.Start(demo.Options{Mailboxes: []string{me}, DeviceInterval: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)

@@ -33,8 +33,8 @@ func answersApplications(w http.ResponseWriter, q *http.Request) bool {
 	return true
 }
 
-// TestEnrol: an administrator's password enrols a mailbox of a domain; a login
-// never does, and asks nobody for a token.
+// TestEnrol: a password that an administrator adds enrols a mailbox of a domain; a
+// login never does, and makes no call for a token.
 func TestEnrol(t *testing.T) {
 	r := newRig(t)
 	r.workspace()
@@ -60,9 +60,9 @@ func TestEnrol(t *testing.T) {
 	if err != nil || g.AccessToken != "app-CANARY" || g.Provider.Name != "workspace" {
 		t.Fatalf("%v, %v", g, err)
 	}
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(1)
-	// Giving it up tells the provider nothing: there is no grant.
+	// Its removal makes no call: there is no grant to revoke.
 	if out, err := r.Remove(t.Context(), colleague, Removal{}); err != nil || out.Revoked || out.Left != nil {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -88,8 +88,8 @@ func TestEnrolRefuses(t *testing.T) {
 	}
 }
 
-// TestDomainTakenOut: a mailbox that lives by its domain's table does not
-// outlive it; one that was connected by itself does.
+// TestDomainTakenOut: without its domain's table an enrolled mailbox cannot be
+// used; one that was connected by itself can.
 func TestDomainTakenOut(t *testing.T) {
 	r := newRig(t)
 	p := r.workspace()
@@ -123,7 +123,7 @@ func TestDomainTakenOut(t *testing.T) {
 	}
 }
 
-// TestConnectWithoutAGrant: only where nobody has to sign in.
+// TestConnectWithoutAGrant: only a flow without a person allows it.
 func TestConnectWithoutAGrant(t *testing.T) {
 	r := newRig(t)
 	r.workspace()
@@ -145,8 +145,8 @@ func TestConnectWithoutAGrant(t *testing.T) {
 	}
 }
 
-// TestConnectedElsewhereCountsAtOnce: where there is no refresh token to tell
-// grants by, the back-off of the old one is not held against the new one.
+// TestConnectedElsewhereCountsAtOnce: the back-off of an old grant does not apply to
+// a new one, even without refresh tokens to distinguish them.
 func TestConnectedElsewhereCountsAtOnce(t *testing.T) {
 	r := newRig(t)
 	p := r.workspace()

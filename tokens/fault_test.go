@@ -18,7 +18,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// transientFaults are the ways an endpoint can fail that say nothing of a grant.
+// transientFaults are the failures of an endpoint that say nothing about a grant.
 var transientFaults = map[string]struct {
 	why   oauth.Cause
 	begin func(t *testing.T, r *rig)
@@ -70,8 +70,8 @@ func answering(status int, body string, headers ...string) func(*testing.T, *rig
 	return func(_ *testing.T, r *rig) { r.endpoint.Answers(status, body, headers...) }
 }
 
-// TestTransientFaults: whatever the fault and whatever the state before, the
-// grant stays as it was, nobody is asked for consent, and it passes by itself.
+// TestTransientFaults: after every fault in every state the grant is as it was, no
+// consent is demanded, and the fault passes by itself.
 func TestTransientFaults(t *testing.T) {
 	for fault, f := range transientFaults {
 		for _, before := range []store.State{store.StateFresh, store.StateStale, store.StateNeedsConsent} {
@@ -134,8 +134,8 @@ func (r *rig) bring(s store.State) {
 	r.wantState(s)
 }
 
-// TestRefreshForAPerson: it is done now, whatever the token's age and the
-// back-off, except where the provider itself named a time.
+// TestRefreshForAPerson: the refresh happens now, whatever the token's age and the
+// back-off, unless the provider named a time to wait.
 func TestRefreshForAPerson(t *testing.T) {
 	r := newRig(t)
 	old := r.mustAuthorize()

@@ -16,7 +16,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// fakeProvider is a Provider that asks this endpoint.
+// fakeProvider returns a provider with this endpoint.
 func fakeProvider(f *oauthtest.Endpoint) *oauth.Provider {
 	return &oauth.Provider{
 		Name: "fake", AuthURL: f.URL + "/auth", TokenURL: f.URL + "/token", ClientID: "client", ClientSecret: "secret-CANARY-client",
@@ -24,7 +24,7 @@ func fakeProvider(f *oauthtest.Endpoint) *oauth.Provider {
 	}
 }
 
-// googleApp is a Provider whose service account this endpoint knows.
+// googleApp returns a provider with a service account that this endpoint knows.
 func googleApp(j *oauthtest.AppEndpoint) *oauth.Provider {
 	return &oauth.Provider{
 		Name: "workspace", Flow: oauth.FlowServiceAccount, TokenURL: j.URL + "/token", Scopes: []string{oauthtest.MailIs},
@@ -35,7 +35,7 @@ func googleApp(j *oauthtest.AppEndpoint) *oauth.Provider {
 // redirectTo is where consent pages send the browser.
 const redirectTo = "http://127.0.0.1:34567"
 
-// wantFailure checks a failure of one kind, in words that hold no secret.
+// wantFailure checks a failure of one kind, whose text has no secret.
 func wantFailure(t *testing.T, err, kind error, says string) {
 	t.Helper()
 	if err == nil || !errors.Is(err, kind) || !strings.Contains(err.Error(), says) {

@@ -21,8 +21,8 @@ const me = "me@gmail.com"
 
 var here = netip.MustParseAddr("192.0.2.1")
 
-// rig is a vault over a fresh file store and a fake token endpoint, with one
-// mailbox connected and one password.
+// rig is a vault over a new file store and a fake token endpoint, with one connected
+// mailbox and one password.
 type rig struct {
 	*Vault
 	t        testing.TB
@@ -46,7 +46,7 @@ func newRig(t testing.TB) *rig {
 		Providers: map[string]*oauth.Provider{"fake": r.provider},
 		Aliases:   map[string]string{"Scanner": me},
 	}, zap.New(core))
-	r.Vault.now, r.Vault.tendPause = r.clock.Now, 0
+	r.Vault.now, r.keepAlive.pause = r.clock.Now, 0
 	t.Cleanup(func() {
 		if err := r.Close(context.Background()); err != nil {
 			t.Errorf("Close: %v", err)
@@ -75,7 +75,7 @@ func openStore(t testing.TB, dir string) *store.Files {
 	return s
 }
 
-// connect gives the mailbox a grant whose access token has just run out.
+// connect gives the mailbox a grant whose access token has just expired.
 func (r *rig) connect() {
 	r.t.Helper()
 	now := time.Now()
@@ -87,7 +87,7 @@ func (r *rig) connect() {
 	}
 }
 
-// age gives the stored access token so much life left of an hour.
+// age sets how much of its hour the stored access token has left.
 func (r *rig) age(left time.Duration) {
 	r.t.Helper()
 	err := r.files.Update(context.Background(), me, func(a *store.Account) error {
@@ -112,8 +112,8 @@ func (r *rig) authorize() (*Grant, error) {
 	return g, err
 }
 
-// checkText fails the test if text of ours tells a secret. All that the fake
-// endpoint issues and is told has the word in it.
+// checkText fails the test if our text reveals a secret. All secrets of the fake
+// endpoint contain the word CANARY.
 func (r *rig) checkText(what, text string) {
 	r.t.Helper()
 	if strings.Contains(text, "CANARY") || strings.Contains(text, r.password.Reveal()) {
@@ -121,7 +121,7 @@ func (r *rig) checkText(what, text string) {
 	}
 }
 
-// checkLogs does it for all that was logged.
+// checkLogs does the same for the log.
 func (r *rig) checkLogs() {
 	r.t.Helper()
 	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "message"})
@@ -145,7 +145,7 @@ func (r *rig) mustAuthorize() *Grant {
 	return g
 }
 
-// account is what the store holds of the mailbox.
+// account returns the mailbox as stored.
 func (r *rig) account() *store.Account {
 	r.t.Helper()
 	a, _, err := r.files.Read(me)

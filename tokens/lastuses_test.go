@@ -13,8 +13,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestRefusalsCostTheSame: whatever a mailbox has, or whether there is one, a
-// wrong password is verified as often, and answered alike.
+// TestRefusalsCostTheSame: a wrong password takes as many verifications and gets the
+// same answer for every mailbox, also for one that does not exist.
 func TestRefusalsCostTheSame(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
@@ -70,7 +70,7 @@ func TestLastUses(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	r.mustAuthorize()
-	if err := r.uses.flush(ctx); err != nil {
+	if err := r.lastUsed.flush(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var told []string

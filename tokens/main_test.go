@@ -7,8 +7,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets the test binary play a second process: tests of what two of
-// them do to one store run it again with childEnv naming the part.
+// TestMain lets the test binary play a second process over one store: tests run it
+// with childEnv set to its part.
 func TestMain(m *testing.M) {
 	if part := os.Getenv(childEnv); part != "" {
 		os.Exit(child(part))

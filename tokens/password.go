@@ -19,7 +19,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// PasswordSpec describes a local password to be made.
+// PasswordSpec describes a new local password.
 type PasswordSpec struct {
 	Name      string
 	Preset    secret.String // taken exactly as given; empty: one is generated
@@ -28,21 +28,22 @@ type PasswordSpec struct {
 	Networks  []netip.Prefix
 	Expires   time.Time
 
-	ReadOnly        bool // looks at everything, changes nothing, sends nothing
+	ReadOnly        bool // reads everything, changes nothing, sends nothing
 	MessagesPerHour int  // that may be sent; 0: any number
 	Recipients      int  // of one message; 0: any number
 }
 
 const (
-	// letters of generated passwords: lower case, without i, l and o, which
-	// people and printers' displays confuse with 1 and 0.
+	// letters of generated passwords are lower case, without i, l and o, which
+	// people confuse with 1 and 0, and so do displays of printers.
 	letters = "abcdefghjkmnpqrstuvwxyz"
-	// defaultLength gives 72 bits, and looks like the app passwords that
-	// programs' manuals describe.
+	// defaultLength gives 72 bits, and the look of the app passwords in the manuals
+	// of mail programs.
 	defaultLength = 16
 )
 
-// newPassword makes a password and returns what is kept of it and what is shown.
+// newPassword makes a password. It returns what the store keeps and what is shown
+// once.
 func newPassword(spec PasswordSpec, now time.Time) (store.Password, secret.String, error) {
 	if err := spec.Check(now); err != nil {
 		return store.Password{}, "", err
@@ -56,7 +57,7 @@ func newPassword(spec PasswordSpec, now time.Time) (store.Password, secret.Strin
 		p.Networks = append(p.Networks, network.Unmap(n).Masked())
 	}
 	if !spec.Preset.Empty() {
-		p.Argon2 = hashArgon2(spec.Preset)
+		p.Argon2 = HashChosen(spec.Preset)
 		return p, spec.Preset, nil
 	}
 	length := spec.Length
@@ -69,7 +70,7 @@ func newPassword(spec PasswordSpec, now time.Time) (store.Password, secret.Strin
 	return p, shown, nil
 }
 
-// generate makes a password of so many letters, in groups of four.
+// generate returns a random password of length letters, in groups of four.
 func generate(length int) secret.String {
 	var b strings.Builder
 	for i := range length {
@@ -78,16 +79,15 @@ func generate(length int) secret.String {
 		}
 		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(letters))))
 		if err != nil {
-			panic(err) // does not happen: crypto/rand ends the program first
+			panic(err) // cannot happen: crypto/rand ends the program first
 		}
 		b.WriteByte(letters[n.Int64()])
 	}
 	return secret.String(b.String())
 }
 
-// foldGenerated makes what people make of a generated password when they copy
-// it equal: groups apart or not, spaces of any width, a line end pasted along,
-// capitals at the start.
+// foldGenerated removes the differences that people make when they copy a
+// generated password: no spaces, spaces of any width, a line end, capitals.
 func foldGenerated(s secret.String) secret.String {
 	var b strings.Builder
 	b.Grow(len(s))
@@ -112,8 +112,8 @@ func expired(p *store.Password, now time.Time) bool {
 	return !p.Expires.IsZero() && !now.Before(p.Expires)
 }
 
-// forbids tells why a password does not serve a login, in words that follow
-// its name; empty if it does.
+// forbids returns why a password does not allow a login, in words that follow its
+// name; empty if it does.
 func forbids(p *store.Password, l Login, now time.Time) string {
 	from := l.From.Unmap().WithZone("")
 	switch {

@@ -33,7 +33,7 @@ func TestGeneratedPassword(t *testing.T) {
 	}
 	delete(seen, ' ')
 	for _, r := range letters {
-		// 8,000 letters: 348 of each, 18 of standard deviation.
+		// 8,000 letters: 348 of each, with a standard deviation of 18.
 		if seen[r] < 348-8*18 || seen[r] > 348+8*18 {
 			t.Errorf("%c was drawn %d times of about 348", r, seen[r])
 		}
@@ -113,18 +113,18 @@ func TestPasswordSpecs(t *testing.T) {
 	r := newRig(t)
 	good := PasswordSpec{Name: "x"}
 	for says, change := range map[string]func(*PasswordSpec){
-		"needs a name":              func(s *PasswordSpec) { s.Name = " " },
-		"name is too long":          func(s *PasswordSpec) { s.Name = strings.Repeat("x", 65) },
-		"cannot be printed":         func(s *PasswordSpec) { s.Name = "a\x1bb" },
-		"can be guessed":            func(s *PasswordSpec) { s.Length = 11 },
-		"letters is too long":       func(s *PasswordSpec) { s.Length = 129 },
-		"too short":                 func(s *PasswordSpec) { s.Preset = "elevenchars" },
-		"at most 255 bytes":         func(s *PasswordSpec) { s.Preset = secret.String(strings.Repeat("x", 256)) },
-		"line break":                func(s *PasswordSpec) { s.Preset = "twelve chars\n" },
-		`the protocol "IMAP"`:       func(s *PasswordSpec) { s.Protocols = []string{"IMAP"} },
-		"a network is not valid":    func(s *PasswordSpec) { s.Networks = []netip.Prefix{{}} },
-		"expired already":           func(s *PasswordSpec) { s.Expires = time.Now() },
-		`named "livespace" already`: func(s *PasswordSpec) { s.Name = "livespace" },
+		"needs a name":                     func(s *PasswordSpec) { s.Name = " " },
+		"name is too long":                 func(s *PasswordSpec) { s.Name = strings.Repeat("x", 65) },
+		"cannot be printed":                func(s *PasswordSpec) { s.Name = "a\x1bb" },
+		"can be guessed":                   func(s *PasswordSpec) { s.Length = 11 },
+		"letters is too long":              func(s *PasswordSpec) { s.Length = 129 },
+		"too short":                        func(s *PasswordSpec) { s.Preset = "elevenchars" },
+		"at most 255 bytes":                func(s *PasswordSpec) { s.Preset = secret.String(strings.Repeat("x", 256)) },
+		"line break":                       func(s *PasswordSpec) { s.Preset = "twelve chars\n" },
+		`the protocol "IMAP"`:              func(s *PasswordSpec) { s.Protocols = []string{"IMAP"} },
+		"a network is not valid":           func(s *PasswordSpec) { s.Networks = []netip.Prefix{{}} },
+		"expired already":                  func(s *PasswordSpec) { s.Expires = time.Now() },
+		`has a password named "livespace"`: func(s *PasswordSpec) { s.Name = "livespace" },
 	} {
 		spec := good
 		change(&spec)

@@ -28,8 +28,8 @@ const (
 	childSecret = "AUTHFERRY_TEST_PASSWORD"
 )
 
-// child is what a second process does: it logs in once for each line it reads,
-// or for ever, uses the token, and writes it down.
+// child is the second process: it logs in once for each line that it reads, or for
+// ever, uses the token, and prints it.
 func child(part string) int {
 	dir, endpoint := os.Getenv(childDir), os.Getenv(childURL)
 	seal, err := store.LoadSeal("", dir)
@@ -64,8 +64,8 @@ func child(part string) int {
 }
 
 // childThroughChanges logs in until its standard input ends, while another
-// process connects, disconnects and changes the mailbox. That it is not there
-// for a moment is no failure; that its grant is dead is.
+// process connects, disconnects and changes the mailbox. A mailbox that is missing
+// for a moment is no failure; a dead grant is.
 func childThroughChanges(v *Vault, password secret.String) int {
 	over := make(chan struct{})
 	go func() {
@@ -91,7 +91,7 @@ func childThroughChanges(v *Vault, password secret.String) int {
 	}
 }
 
-// useFromAfar is fakeEndpoint.use from another process.
+// useFromAfar is Endpoint.Use from another process.
 func useFromAfar(endpoint string, access secret.String) error {
 	resp, err := http.Get(endpoint + "/use?token=" + url.QueryEscape(access.Reveal()))
 	if err != nil {
@@ -124,8 +124,8 @@ func (r *rig) start(part string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 	return cmd, in, bufio.NewScanner(out)
 }
 
-// TestTwoProcesses: two servers over one store refresh once between them, each
-// time, and both have the token.
+// TestTwoProcesses: of two servers over one store, one refreshes each time, and both
+// have the token.
 func TestTwoProcesses(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -214,8 +214,8 @@ func TestKilledInRefresh(t *testing.T) {
 	}
 }
 
-// TestCommandLineBesideServer: a server that refreshes at every login and a
-// command line that changes the mailbox lose nothing of each other's.
+// TestCommandLineBesideServer: a server that refreshes at every login and a command
+// line that changes the mailbox lose none of each other's changes.
 func TestCommandLineBesideServer(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -274,7 +274,7 @@ func TestCommandLineBesideServer(t *testing.T) {
 	if g := r.mustAuthorize(); !r.endpoint.Use(g.AccessToken) {
 		t.Error("the grant was lost")
 	}
-	// Removed for good, it stays so.
+	// A mailbox that was removed does not return.
 	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,8 @@ func TestRedeem(t *testing.T) {
 	}
 }
 
-// A grant that nobody has tried is kept without asking anybody, and serves the
-// first login.
+// TestConnectUntried: a grant that was not tried is written without a call, and
+// serves the first login.
 func TestConnectUntried(t *testing.T) {
 	ctx := context.Background()
 	f := oauthtest.NewEndpoint(t)

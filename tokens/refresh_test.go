@@ -12,7 +12,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// want asks for an Authorize that fails in one way.
+// want checks that Authorize fails with an error of one kind.
 func (r *rig) want(kind error, says string) {
 	r.t.Helper()
 	_, err := r.authorize()
@@ -59,7 +59,7 @@ func TestRefreshAhead(t *testing.T) {
 	}
 }
 
-// TestRefreshAfterClockJump: times that make no sense are no reason to trust a token.
+// TestRefreshAfterClockJump: a token with impossible times is stale.
 func TestRefreshAfterClockJump(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
@@ -86,8 +86,8 @@ func TestRefreshAfterClockJump(t *testing.T) {
 	}
 }
 
-// TestRefreshKeepsWhatAnswersLeaveOut: an answer without a refresh token, or
-// with an empty one, does not take the stored one away.
+// TestRefreshKeepsWhatAnswersLeaveOut: an answer without a refresh token, or with an
+// empty one, does not remove the stored one.
 func TestRefreshKeepsWhatAnswersLeaveOut(t *testing.T) {
 	r := newRig(t)
 	before := r.account().Token.Refresh
@@ -117,20 +117,20 @@ func TestRefreshRotates(t *testing.T) {
 	}
 }
 
-// TestRefreshAfterLongWait: a refresh that had to wait for its turn until its time
-// was over still hears the answer, which has the one good refresh token in it.
+// TestRefreshAfterLongWait: a refresh that waited for the lock until its time was
+// over still reads the answer, which has the only valid refresh token.
 func TestRefreshAfterLongWait(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
 	before := r.account().Token.Refresh
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	got, err := r.refreshLocked(ctx, errand{mailbox: me, name: "fake", provider: r.provider, stale: func(oauth.Token) bool {
+	got, err := r.refresher.refreshLocked(ctx, refreshRequest{mailbox: me, providerName: "fake", provider: r.provider, stale: func(oauth.Token) bool {
 		cancel() // the lock is held by now
 		return true
 	}})
-	if err != nil || !got.fresh {
-		t.Fatalf("fresh %v, %v", got.fresh, err)
+	if err != nil || !got.issued {
+		t.Fatalf("issued %v, %v", got.issued, err)
 	}
 	if after := r.account().Token.Refresh; after == before || after != got.token.Refresh {
 		t.Error("the new refresh token is not kept")
@@ -147,7 +147,7 @@ func TestDeadGrant(t *testing.T) {
 		t.Fatalf("%+v", a.Dead)
 	}
 	r.wantState(store.StateNeedsConsent)
-	// Many logins, in this process or after a restart, do not ask again so soon.
+	// Logins in this process or after a restart do not call again so soon.
 	other := NewVault(r.files, Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
 	other.now = r.clock.Now
 	defer other.Close(context.Background())
@@ -164,11 +164,11 @@ func TestDeadGrant(t *testing.T) {
 	if d := r.account().Dead; d.Count != 2 || !d.Since.Equal(a.Dead.Since) || !d.At.After(d.Since) {
 		t.Errorf("%+v", d)
 	}
-	// An outage does not make it less dead to those who log in.
+	// Logins get the same error after an outage.
 	r.clock.Advance(deadRetry + time.Second)
 	r.endpoint.Answers(503, "")
 	r.want(oauth.ErrNeedsConsent, "")
-	// The provider takes it back.
+	// The provider reverses its answer.
 	r.clock.Advance(deadRetry + time.Second)
 	r.endpoint.Does(nil)
 	r.mustAuthorize()
@@ -178,8 +178,7 @@ func TestDeadGrant(t *testing.T) {
 	r.wantState(store.StateFresh)
 }
 
-// TestDeadGrantUntilConnected: a new consent, given through another process,
-// is all it takes.
+// TestDeadGrantUntilConnected: a new consent through another process is enough.
 func TestDeadGrantUntilConnected(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
@@ -207,7 +206,7 @@ func TestRefusedByTheEndpoint(t *testing.T) {
 	if a := r.account(); a.Dead != nil || a.Trouble == nil {
 		t.Errorf("dead %+v, trouble %+v", a.Dead, a.Trouble)
 	}
-	// A configuration that was mended counts at once.
+	// A repaired configuration counts at once.
 	r.endpoint.Does(nil)
 	r.Configure(*r.settings.Load())
 	r.mustAuthorize()
@@ -219,8 +218,8 @@ func TestProviderNotConfigured(t *testing.T) {
 	r.want(oauth.ErrRefused, "[provider.fake]")
 }
 
-// TestBackOff: a failing endpoint is asked ever more rarely, and each failure
-// is written down once.
+// TestBackOff: a failing endpoint is called more and more rarely, and each failure is
+// written once.
 func TestBackOff(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(503, "down")
@@ -236,14 +235,16 @@ func TestBackOff(t *testing.T) {
 		}
 		r.wantState(store.StateUnreachable)
 		var wait time.Duration
-		r.recall(me, func(m *memory) { wait = m.cooling.wait.from.Add(m.cooling.wait.length).Sub(r.clock.Now()) })
-		if wait > mostBackOff || wait < last/2 {
+		r.refresher.withState(me, func(s *mailboxState) {
+			wait = s.retryAfter.window.from.Add(s.retryAfter.window.length).Sub(r.clock.Now())
+		})
+		if wait > maxBackoff || wait < last/2 {
 			t.Fatalf("step %d waits %s after %s", step, wait, last)
 		}
 		last = wait
 		r.clock.Advance(wait + time.Millisecond)
 	}
-	if last < mostBackOff*7/10 {
+	if last < maxBackoff*7/10 {
 		t.Errorf("after twelve failures it waits %s only", last)
 	}
 	r.endpoint.Does(nil)
@@ -265,8 +266,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	r.wantCalls(2)
 }
 
-// TestCachedTokenServesThroughTrouble: while the cached token lives, no answer
-// of the endpoint fails a login.
+// TestCachedTokenServesThroughTrouble: while the cached token is valid, no answer of
+// the endpoint fails a login.
 func TestCachedTokenServesThroughTrouble(t *testing.T) {
 	for _, answer := range []struct {
 		status int
@@ -289,13 +290,13 @@ func TestCachedTokenServesThroughTrouble(t *testing.T) {
 	}
 }
 
-// TestSlowRefreshDoesNotHoldLogins: with a cached token that has minutes left a
-// login goes on, and the refresh completes behind it.
+// TestSlowRefreshDoesNotHoldLogins: a login with a cached token that has minutes left
+// goes on, and the refresh completes after it.
 func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	r := newRig(t)
 	old := r.mustAuthorize()
 	r.age(10 * time.Minute)
-	r.Vault.patience = time.Millisecond
+	r.refresher.maxWait = time.Millisecond
 	arrived, release := r.endpoint.Stall()
 	defer release()
 	for range 5 {
@@ -307,7 +308,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	<-arrived
 	r.wantState(store.StateRefreshing)
 	release()
-	r.working.Wait()
+	r.refresher.running.Wait()
 	g := r.mustAuthorize()
 	if g.AccessToken == old.AccessToken || g.Minted {
 		t.Error("the refresh did not complete behind the login")
@@ -315,7 +316,7 @@ func TestSlowRefreshDoesNotHoldLogins(t *testing.T) {
 	r.wantCalls(2)
 }
 
-// TestOneWaiterLeaves: a client that hangs up takes nobody with it.
+// TestOneWaiterLeaves: a client that hangs up does not end the wait of others.
 func TestOneWaiterLeaves(t *testing.T) {
 	r := newRig(t)
 	arrived, release := r.endpoint.Stall()
@@ -342,7 +343,7 @@ func TestOneWaiterLeaves(t *testing.T) {
 	r.wantCalls(1)
 }
 
-// TestAnotherProcessRefreshed: what another process wrote meanwhile is used.
+// TestAnotherProcessRefreshed: a token that another process wrote is used.
 func TestAnotherProcessRefreshed(t *testing.T) {
 	r := newRig(t)
 	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
@@ -385,14 +386,14 @@ func TestStoreUnavailable(t *testing.T) {
 	r.Close(context.Background())
 }
 
-// TestRemovedMeanwhile: a mailbox that goes during its refresh does not come back.
+// TestRemovedMeanwhile: a mailbox removed during its refresh does not return.
 func TestRemovedMeanwhile(t *testing.T) {
 	r := newRig(t)
 	a := r.account()
 	if _, err := r.Remove(context.Background(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.token(context.Background(), r.provider, a); !errors.Is(err, oauth.ErrUnavailable) {
+	if _, err := r.refresher.token(context.Background(), r.provider, a); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	r.wantCalls(0)

@@ -17,7 +17,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// revocations makes the endpoint take grants back, and notes whose.
+// revocations makes the endpoint revoke grants, and notes which.
 func (r *rig) revocations() func() []string {
 	r.provider.RevokeURL = r.endpoint.URL + "/revoke"
 	var mu sync.Mutex
@@ -39,7 +39,7 @@ func (r *rig) revocations() func() []string {
 	}
 }
 
-func TestRemoveGivesTheGrantBack(t *testing.T) {
+func TestRemoveRevokesTheGrant(t *testing.T) {
 	r := newRig(t)
 	told := r.revocations()
 	refresh := r.account().Token.Refresh
@@ -56,8 +56,8 @@ func TestRemoveGivesTheGrantBack(t *testing.T) {
 	}
 }
 
-// TestRemoveAndConnectedAgain: who connects a mailbox while it is being removed
-// comes after that, and what they were told is kept is.
+// TestRemoveAndConnectedAgain: a connection during a removal comes after it, and is
+// kept.
 func TestRemoveAndConnectedAgain(t *testing.T) {
 	r := newRig(t)
 	connected := make(chan error, 1)
@@ -105,8 +105,8 @@ func TestRemoveKeepsTheGrant(t *testing.T) {
 	}
 }
 
-// TestRemoveWithoutTheProvider: the mailbox goes all the same, and what is left
-// at the provider is said.
+// TestRemoveWithoutTheProvider: the mailbox is removed all the same, with a note
+// about what is left at the provider.
 func TestRemoveWithoutTheProvider(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(r *rig)
@@ -119,8 +119,8 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 			r.provider.RevokeURL = r.endpoint.URL
 			r.endpoint.Answers(401, `{"error":"invalid_client"}`)
 		}, "invalid_client"},
-		"no such provider":  {func(r *rig) { r.Configure(Settings{}) }, "not configured"},
-		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.Path("you@gmail.com", store.SealedSuffix), []byte("x"), 0o600) }, "another mailbox may live by it"},
+		"no such provider":  {func(r *rig) { r.Configure(Settings{}) }, "no longer configured"},
+		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.Path("you@gmail.com", store.SealedSuffix), []byte("x"), 0o600) }, "another mailbox may use it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -138,8 +138,8 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 	}
 }
 
-// TestRemoveDoesNotTakeAnothersGrant: a grant that another mailbox lives by, or
-// that the provider would take back along with it, stays.
+// TestRemoveDoesNotTakeAnothersGrant: a grant is not revoked if another mailbox uses
+// it, or would lose its own with it.
 func TestRemoveDoesNotTakeAnothersGrant(t *testing.T) {
 	for name, c := range map[string]struct {
 		other Connection
@@ -176,7 +176,7 @@ func TestRemoveDoesNotTakeAnothersGrant(t *testing.T) {
 }
 
 // TestRemoveKeepsPasswords: the right password is never called wrong, sessions
-// end, and connecting again is all it takes.
+// end, and connecting again is enough.
 func TestRemoveKeepsPasswords(t *testing.T) {
 	r := newRig(t)
 	r.revocations()
@@ -219,7 +219,7 @@ func TestRemoveKeepsPasswords(t *testing.T) {
 	r.want(ErrBadLogin, "wrong password")
 	r.password = second
 	r.mustAuthorize()
-	// Nothing to keep is nothing kept; and a disconnected one can be removed.
+	// Without passwords nothing is kept, and a disconnected mailbox can be removed.
 	r.RevokePassword(t.Context(), me, "second")
 	if out, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); err != nil || out.Passwords != 0 {
 		t.Errorf("%+v, %v", out, err)
@@ -247,15 +247,15 @@ func TestRemoveDamaged(t *testing.T) {
 	}
 }
 
-// TestRemoveOnAFullDisk: removing makes room and needs none; what cannot be
-// done is said, together with what has been.
+// TestRemoveOnAFullDisk: a removal needs no room; an error says what was done and
+// what was not.
 func TestRemoveOnAFullDisk(t *testing.T) {
 	r := newRig(t)
 	r.revocations()
 	whole := atomicfile.Disk
 	defer func() { atomicfile.Disk = whole }()
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
-	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "took the grant") {
+	if _, err := r.Remove(t.Context(), me, Removal{KeepPasswords: true}); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "revoked the grant") {
 		t.Errorf("%v", err)
 	}
 	if a := r.account(); a.Provider == "" {
@@ -266,8 +266,8 @@ func TestRemoveOnAFullDisk(t *testing.T) {
 	}
 }
 
-// TestRemoveTakesTheNewestToken: one that the store did not take is the one
-// that is given back.
+// TestRemoveTakesTheNewestToken: a token that the store did not take is the one that
+// is revoked.
 func TestRemoveTakesTheNewestToken(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -276,19 +276,18 @@ func TestRemoveTakesTheNewestToken(t *testing.T) {
 	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
 	r.want(oauth.ErrUnavailable, "no space left")
 	var newest secret.String
-	r.recall(me, func(m *memory) { newest = m.unwritten.token.Refresh })
+	r.refresher.withState(me, func(s *mailboxState) { newest = s.unsaved.token.Refresh })
 	atomicfile.Disk = whole
 	told := r.revocations()
 	if _, err := r.Remove(t.Context(), me, Removal{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := told(); len(got) != 1 || got[0] != newest.Reveal() {
-		t.Error("an old token was given back")
+		t.Error("an old token was revoked")
 	}
 }
 
-// TestProject: Google takes back what was granted to a project, whichever of
-// its clients asked.
+// TestProject: Google revokes what was granted to a project, by any of its clients.
 func TestProject(t *testing.T) {
 	if project("123-a.apps.googleusercontent.com") != project("123-b.apps.googleusercontent.com") || project("1-a") == project("1-b") {
 		t.Error("projects are not told apart")

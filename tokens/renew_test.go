@@ -9,8 +9,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestRenew: a cached token that the provider refuses is replaced, and not
-// trusted again although it should live.
+// TestRenew: a cached token that the provider rejects is replaced, and not used
+// again although it has life left.
 func TestRenew(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()
@@ -25,7 +25,7 @@ func TestRenew(t *testing.T) {
 	r.want(oauth.ErrUnavailable, "503")
 	r.wantCalls(2)
 	r.endpoint.Does(nil)
-	r.clock.Advance(mostBackOff)
+	r.clock.Advance(maxBackoff)
 	g := r.mustAuthorize()
 	if g.AccessToken == cached.AccessToken || !g.Minted {
 		t.Error("a token that the provider refused is handed out again")
@@ -42,8 +42,8 @@ func TestRenew(t *testing.T) {
 	r.want(oauth.ErrNeedsConsent, "")
 }
 
-// TestRefused: while a provider refuses new tokens too, logins do not force a
-// refresh each; the time doubles, and a new token is tried at once.
+// TestRefused: while a provider rejects new tokens too, logins do not refresh; the
+// time doubles, and a new token is tried at once.
 func TestRefused(t *testing.T) {
 	r := newRig(t)
 	g := r.mustAuthorize()

@@ -19,8 +19,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestNothingPrintsSecrets: whatever is printed, encoded or logged by mistake,
-// in any way there is, tells nothing.
+// TestNothingPrintsSecrets: a value that is printed, encoded or logged by mistake
+// reveals no secret.
 func TestNothingPrintsSecrets(t *testing.T) {
 	const word = "CANARY"
 	f := oauthtest.NewEndpoint(t)
@@ -63,8 +63,8 @@ func check(t *testing.T, what, text string) {
 	}
 }
 
-// TestEndpointRepeatsSecrets: an endpoint that says what it was told, as it is
-// or escaped, does not bring it into errors, logs or the store.
+// TestEndpointRepeatsSecrets: what an endpoint repeats of a request, as it is or
+// escaped, does not get into errors, logs or the store.
 func TestEndpointRepeatsSecrets(t *testing.T) {
 	for _, status := range []int{200, 400, 401, 429, 500} {
 		for _, code := range []string{"invalid_grant", "invalid_client", "odd", ""} {
@@ -84,7 +84,7 @@ func TestEndpointRepeatsSecrets(t *testing.T) {
 			r.clock.Advance(time.Hour)
 			r.authorize()
 			r.account()
-			// The wrong password and the wrong user are not repeated either.
+			// A wrong password is not repeated either.
 			l := r.login()
 			l.Password = "CANARY"
 			if _, err := r.Authorize(t.Context(), l); err != nil {

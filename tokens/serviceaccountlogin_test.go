@@ -9,8 +9,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestServiceAccountLogin: a mailbox that an administrator enrolled has no grant
-// and serves logins.
+// TestServiceAccountLogin: an enrolled mailbox has no grant and serves logins.
 func TestServiceAccountLogin(t *testing.T) {
 	r, j := newRig(t), oauthtest.NewAppEndpoint(t)
 	p := googleApp(j)
@@ -29,7 +28,7 @@ func TestServiceAccountLogin(t *testing.T) {
 	if renewed, err := r.Renew(t.Context(), first); err != nil || renewed.AccessToken == first.AccessToken {
 		t.Errorf("Renew: %v", err)
 	}
-	// A refusal ends nothing: there is no consent that a person could give again.
+	// A refusal ends no grant: there is no consent that a person could repeat.
 	j.Mailboxes = nil
 	r.clock.Advance(50 * time.Minute)
 	j.Ahead = 50 * time.Minute

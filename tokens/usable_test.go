@@ -14,8 +14,8 @@ import (
 	"authferry/internal/atomicfile"
 )
 
-// TestUsable: a store that takes nothing more is told from one that does, and
-// the trial leaves nothing behind.
+// TestUsable: a store that cannot be written is found, and the check leaves nothing
+// behind.
 func TestUsable(t *testing.T) {
 	r := newRig(t)
 	if err := r.Usable(t.Context()); err != nil {
@@ -43,7 +43,7 @@ func TestUsable(t *testing.T) {
 	}
 }
 
-// TestRefreshesAreCounted: by what became of them.
+// TestRefreshesAreCounted: they are counted by their results.
 func TestRefreshesAreCounted(t *testing.T) {
 	r := newRig(t)
 	if got := r.Refreshes(); len(got) > 0 {

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/singleflight"
 
 	"authferry/internal/printable"
 	"authferry/internal/secret"
@@ -21,10 +19,10 @@ import (
 )
 
 // ErrBadLogin: unknown mailbox; wrong, revoked or expired password; wrong network;
-// protocol not allowed. Deliberately one error for all of them: its text tells
-// which, for the log, and is not for the peer. The other errors of [Vault] match
-// ErrNeedsConsent, ErrRefused or ErrUnavailable; what matches none of the four is
-// to be treated as ErrUnavailable.
+// protocol not allowed. It is deliberately one error for all of them: its text
+// names the reason for the log, and must not be sent to the client. The other
+// errors of [Vault] match ErrNeedsConsent, ErrRefused or ErrUnavailable of package
+// oauth; treat an error that matches none of the four as ErrUnavailable.
 var ErrBadLogin = errors.New("user name or password not accepted")
 
 // Login is what a mail program offered.
@@ -35,28 +33,40 @@ type Login struct {
 	Password secret.String
 	Protocol string // "imap", "pop3" or "smtp"
 	From     netip.Addr
-	Client   string // how the program named itself, if it did
+	Client   string // the program's name for itself, if it sent one
+}
+
+func (l Login) Format(f fmt.State, _ rune) { io.WriteString(f, "login of "+printable.Quote(l.User)) }
+
+// Trust is the right to send as a mailbox without a password, which an
+// administrator grants to networks with devices that cannot log in.
+type Trust struct {
+	Mailbox string
+	Name    string // takes the place of a password's in logs; may be empty
+	Rules   PasswordRules
 }
 
 // Grant is the right to act for a mailbox on one connection to its provider.
 type Grant struct {
 	Mailbox string // canonical
-	// User is the name to give the provider: Mailbox, with "recent:" put back
-	// where a POP3 login had it.
+	// User is the user name for the provider: Mailbox, with "recent:" in front if
+	// a POP3 login had it.
 	User         string
 	PasswordID   string
 	PasswordName string
 	Password     PasswordRules
-	Trusted      bool // it came without a password: see [Vault.AuthorizeTrusted]
+	Trusted      bool // without a password: see [Vault.AuthorizeTrusted]
 	Provider     *oauth.Provider
 	AccessToken  secret.String
-	// Minted tells a cached token from one that this very login had refreshed:
-	// a cached one that the provider refuses is worth one Renew.
+	// Minted reports whether the token was issued for this login. If the provider
+	// rejects a cached one, that is worth one [Vault.Renew].
 	Minted bool
 	Expiry time.Time
 }
 
-// Credentials are what a login to a mail server of the provider sends.
+func (g Grant) Format(f fmt.State, _ rune) { io.WriteString(f, "grant for "+g.Mailbox) }
+
+// Credentials returns what a login to a mail server of the provider sends.
 func (g *Grant) Credentials(e oauth.Endpoint) xoauth2.Credentials {
 	return xoauth2.Credentials{Mechanism: g.Provider.Mechanism, User: g.User, Token: g.AccessToken, Host: e.Host, Port: e.Port}
 }
@@ -68,80 +78,56 @@ type PasswordRules struct {
 	Recipients      int // of one message; 0: any number
 }
 
-// Vault answers for a store of mailboxes. Create it with [NewVault].
+// Vault decides which clients may act for which mailboxes, and keeps the
+// mailboxes' grants. Create it with [NewVault].
 type Vault struct {
-	store    store.Store
-	settings atomic.Pointer[Settings]
-	log      *zap.Logger
-	verifier *verifier
-	uses     *uses
-	hourly   hourly
-	flights  singleflight.Group
-
-	refreshes tally
-
-	mu       sync.Mutex
-	memories map[string]*memory
-	closed   bool
-	working  sync.WaitGroup // refreshes under way
-
+	store     store.Store
+	settings  atomic.Pointer[Settings]
+	log       *zap.Logger
 	now       func() time.Time
-	patience  time.Duration
-	tendPause time.Duration
+	verifier  *verifier
+	refresher *refresher
+	keepAlive *keepAlive
+	lastUsed  *lastUsed
+	limits    *hourlyLimits
 }
 
-// Settings are what a configuration may change while the vault is in use.
-type Settings struct {
-	Providers map[string]*oauth.Provider // by name
-	// Aliases are short user names for devices, each standing for a mailbox.
-	Aliases map[string]string
-	// Domains names, by domain, the provider that opens all its mailboxes
-	// without a person (see [Flow.NeedsPerson]). A mailbox of such a domain is
-	// enrolled when an administrator gives it a local password.
-	Domains map[string]string
-}
-
-// NewVault returns a vault over a store. Close it to write down what it has
-// noted about the use of passwords.
-func NewVault(store store.Store, s Settings, log *zap.Logger) *Vault {
+// NewVault returns a vault over a store. Close it, so that it writes what is in
+// memory only.
+func NewVault(s store.Store, settings Settings, log *zap.Logger) *Vault {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	v := &Vault{
-		store: store, log: log, verifier: newVerifier(), memories: map[string]*memory{},
-		now: time.Now, patience: patience, tendPause: tendPause,
-	}
-	v.uses = newUses(v)
-	v.settings.Store(s.withFoldedAliases())
+	v := &Vault{store: s, log: log, now: time.Now, verifier: newVerifier(), lastUsed: newLastUsed(s, log)}
+	clock := func() time.Time { return v.now() } // tests replace v.now
+	v.refresher = newRefresher(s, log, clock)
+	v.keepAlive = &keepAlive{store: s, settings: &v.settings, refresher: v.refresher, log: log, now: clock, pause: keepAlivePause}
+	v.limits = &hourlyLimits{now: clock}
+	v.settings.Store(settings.withFoldedAliases())
 	return v
 }
 
-// Configure replaces the settings; logins under way keep the old ones. What
-// failed with the old settings is tried again at the next login.
+// Configure replaces the settings; logins under way keep the old ones. The next
+// login tries again what failed with the old settings.
 func (v *Vault) Configure(s Settings) {
 	v.settings.Store(s.withFoldedAliases())
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, m := range v.memories {
-		m.cooling = coolDown{}
-	}
+	v.refresher.reconfigured()
 }
 
-// Canonical maps a user name as programs send it (any case, user%40host, an
-// alias, POP3's "recent:" in front) to the mailbox it stands for and the name
-// to give the provider.
+// Canonical maps a user name as programs send it (in any case, as user%40host, an
+// alias, with POP3's "recent:" in front) to its mailbox and to the user name for
+// the provider.
 func (v *Vault) Canonical(user string) (mailbox, providerUser string) {
 	return v.settings.Load().canonical(user)
 }
 
-// Authorize answers the one question: may this program act for this mailbox,
-// and with which token? See the package errors for the ways it says no.
+// Authorize reports whether a program may act for a mailbox, and with which
+// token. [ErrBadLogin] describes its errors.
 func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 	s := v.settings.Load()
 	mailbox, user := s.canonical(l.User)
 	if l.Protocol != "pop3" {
-		// Programs that take the POP3 user name for SMTP too.
-		user = mailbox
+		user = mailbox // some programs send the POP3 user name over SMTP too
 	}
 	a, err := v.store.Get(ctx, mailbox)
 	if errors.Is(err, store.ErrNoMailbox) {
@@ -157,45 +143,76 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.uses.note(mailbox, password.ID, store.Use{At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: printable.Prefix(l.Client, mostClient)})
+	v.lastUsed.note(mailbox, password.ID, store.Use{
+		At: v.now().UTC().Round(0), From: l.From.Unmap(), Protocol: l.Protocol, Client: printable.Prefix(l.Client, maxClientName),
+	})
+	return v.withToken(ctx, s, a, Grant{
+		Mailbox: mailbox, User: user, PasswordID: password.ID, PasswordName: password.Name,
+		Password: PasswordRules{password.ReadOnly, password.MessagesPerHour, password.Recipients},
+	})
+}
+
+// verifyLatest verifies again before a login is refused: another machine may have
+// added the password a moment ago. While the store cannot tell, no password is
+// called wrong.
+func (v *Vault) verifyLatest(ctx context.Context, a *store.Account, l Login, refused error) (*store.Account, *store.Password, error) {
+	f, ok := v.store.(follower)
+	if !ok || !a.Held() {
+		return a, nil, refused
+	}
+	latest, err := f.Latest(ctx, a)
+	switch {
+	case errors.Is(err, store.ErrNoMailbox) || err == nil && latest == nil:
+		return a, nil, refused
+	case err != nil:
+		return a, nil, fmt.Errorf("%w: checking a login that seems wrong: %w", oauth.ErrUnavailable, err)
+	}
+	p, err := v.verifier.verify(ctx, latest, l, v.now())
+	return latest, p, err
+}
+
+// trustedNetwork takes the place of a password's name.
+const trustedNetwork = "(trusted network)"
+
+// AuthorizeTrusted is [Vault.Authorize] for a program in a network that the caller
+// has found to be trusted. There is no password that could be wrong: a mailbox
+// that is not connected is ErrNeedsConsent.
+func (v *Vault) AuthorizeTrusted(ctx context.Context, trust Trust) (*Grant, error) {
+	mailbox, _ := v.Canonical(trust.Mailbox)
+	a, err := v.store.Get(ctx, mailbox)
+	switch {
+	case errors.Is(err, store.ErrNoMailbox):
+		return nil, oauth.NewError(oauth.ErrNeedsConsent, mailbox, nil, oauth.CauseNoGrant, "there is no mailbox "+printable.Quote(mailbox))
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
+	}
+	name := trustedNetwork
+	if trust.Name != "" {
+		name = trust.Name + " " + trustedNetwork
+	}
+	return v.withToken(ctx, v.settings.Load(), a, Grant{
+		Mailbox: mailbox, User: mailbox, Trusted: true,
+		// The hourly limit is counted by it. IDs of passwords have no spaces.
+		PasswordID: "trusted " + mailbox + " " + trust.Name, PasswordName: name, Password: trust.Rules,
+	})
+}
+
+// withToken completes the grant of an allowed login.
+func (v *Vault) withToken(ctx context.Context, s *Settings, a *store.Account, g Grant) (*Grant, error) {
 	p, err := s.provider(a)
 	if err != nil {
 		return nil, err
 	}
-	t, fresh, err := v.token(ctx, p, a)
+	result, err := v.refresher.token(ctx, p, a)
 	if err != nil {
 		return nil, err
 	}
-	return &Grant{
-		Mailbox: mailbox, User: user, PasswordID: password.ID, PasswordName: password.Name,
-		Password: PasswordRules{password.ReadOnly, password.MessagesPerHour, password.Recipients},
-		Provider: p, AccessToken: t.Access, Minted: fresh, Expiry: t.Expiry,
-	}, nil
+	g.Provider, g.AccessToken, g.Minted, g.Expiry = p, result.token.Access, result.issued, result.token.Expiry
+	return &g, nil
 }
 
-// provider is the one an account lives at.
-func (s *Settings) provider(a *store.Account) (*oauth.Provider, error) {
-	p := s.Providers[a.Provider]
-	if a.Provider == "" {
-		return nil, oauth.NewError(oauth.ErrNeedsConsent, a.Mailbox, nil, oauth.CauseNoGrant, a.Mailbox+" was removed, with its passwords kept")
-	}
-	if p == nil {
-		return nil, &oauth.Error{
-			Kind: oauth.ErrRefused, Reason: fmt.Sprintf("%s is connected to the provider %s, which is not configured", a.Mailbox, printable.Quote(a.Provider)),
-			Advice: oauth.Advice{
-				Words: "the mailbox's provider is no longer in authferry's configuration",
-				Fix:   fmt.Sprintf("add a table [provider.%s], or connect the mailbox to another one", a.Provider),
-			},
-		}
-	}
-	if err := s.vouches(a); err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-// Renew replaces a cached access token that the provider refused. If another
-// login has replaced it already, that one is returned without a call.
+// Renew replaces a cached access token that the provider rejected. If another
+// login has replaced it already, Renew returns that token without a call.
 func (v *Vault) Renew(ctx context.Context, g *Grant) (*Grant, error) {
 	a, err := v.store.Get(ctx, g.Mailbox)
 	if err != nil {
@@ -205,44 +222,22 @@ func (v *Vault) Renew(ctx context.Context, g *Grant) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	unusable := func(t oauth.Token) bool {
-		return t.Access == g.AccessToken || t.Left(v.now()) < leastLife
-	}
-	t := a.Token
-	if unusable(t) {
-		if t, err = v.replace(ctx, g, p, a, unusable); err != nil {
-			return nil, err
-		}
+	t, err := v.refresher.renew(ctx, p, a, g.AccessToken)
+	if err != nil {
+		return nil, err
 	}
 	renewed := *g
 	renewed.Provider, renewed.AccessToken, renewed.Expiry, renewed.Minted = p, t.Access, t.Expiry, true
 	return &renewed, nil
 }
 
-// replace waits for a refresh made because the provider refused the token of g.
-func (v *Vault) replace(ctx context.Context, g *Grant, p *oauth.Provider, a *store.Account, unusable func(oauth.Token) bool) (oauth.Token, error) {
-	var cooling error
-	v.recall(g.Mailbox, func(m *memory) {
-		m.distrusted = g.AccessToken
-		if m.unwritten == nil {
-			cooling = m.coolingError(a, v.now())
-		}
-	})
-	if cooling != nil {
-		return oauth.Token{}, cooling
-	}
-	select {
-	case r := <-v.refresh(g.Mailbox+" "+g.AccessToken.Reveal(), errand{g.Mailbox, a.Provider, p, false, unusable}):
-		got, _ := r.Val.(minted)
-		return got.token, r.Err
-	case <-ctx.Done():
-		return oauth.Token{}, leftWaiting(ctx, g.Mailbox)
-	}
-}
+// Refused notes that the provider rejected even a token that was just issued. For
+// a while logins then get the cached token as if it were new, so that each of
+// them does not force a refresh.
+func (v *Vault) Refused(g *Grant) { v.refresher.rejectedNew(g.Mailbox, g.AccessToken) }
 
-// Revoked tells whether the password behind a live session's grant has been
-// revoked or has expired since, or its mailbox removed. A store that cannot be
-// read revokes nothing.
+// Revoked reports whether, since the login, the password of a session was revoked
+// or expired, or its mailbox was removed. An error of the store revokes nothing.
 func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
 	a, err := v.store.Get(ctx, g.Mailbox)
 	if err != nil {
@@ -262,6 +257,63 @@ func (v *Vault) Revoked(ctx context.Context, g *Grant) bool {
 	return true
 }
 
-func (l Login) Format(f fmt.State, _ rune) { io.WriteString(f, "login of "+printable.Quote(l.User)) }
+// BeginMessage takes a place in the hourly limit of a session's password for a
+// message that is about to be sent. If none is left, it returns nil and when to
+// try again.
+func (v *Vault) BeginMessage(g *Grant) (m *Message, again time.Duration) {
+	return v.limits.begin(g.PasswordID, g.Password.MessagesPerHour)
+}
 
-func (g Grant) Format(f fmt.State, _ rune) { io.WriteString(f, "grant for "+g.Mailbox) }
+// KeepAlive refreshes unused grants until ctx is done: providers drop a grant
+// that is unused for months (see [oauth.Provider.KeepAlive]), and a mailbox kept
+// for emergencies would fail in one. Any number of processes may do this for one
+// store: the first one refreshes, the others find the grant refreshed.
+func (v *Vault) KeepAlive(ctx context.Context) { v.keepAlive.run(ctx) }
+
+// follower is a store that several machines write to.
+type follower interface {
+	// Follow watches the store until ctx is done. It calls well when the store
+	// answers after an outage, and in intervals while it answers, and changed when
+	// another machine has changed an account. Both return at once.
+	Follow(ctx context.Context, well, changed func())
+	// Latest returns an account as last written, nil if a is that.
+	Latest(ctx context.Context, a *store.Account) (*store.Account, error)
+}
+
+// followPause is the least time between two calls for changes: every refresh of a
+// token is a change.
+const followPause = 500 * time.Millisecond
+
+// Follow watches what other machines write to the store until ctx is done; it
+// returns at once for a store of one machine. It calls changed soon after another
+// machine changed something. After an outage of the store it saves the tokens
+// that could not be written, so that the other machines have them.
+func (v *Vault) Follow(ctx context.Context, changed func()) {
+	f, ok := v.store.(follower)
+	if !ok {
+		return
+	}
+	well, wellDone := store.Worker(ctx, followPause, func() {
+		if err := v.refresher.saveAll(ctx); err != nil && ctx.Err() == nil {
+			v.log.Error("tokens could not be written down", zap.Error(err))
+		}
+	})
+	tell, tellDone := store.Worker(ctx, followPause, changed)
+	f.Follow(ctx, well, tell)
+	wellDone()
+	tellDone()
+}
+
+// Close waits for refreshes under way, tries once more to save the tokens that
+// the store did not take, writes when passwords were last used, and closes a
+// store that has connections.
+func (v *Vault) Close(ctx context.Context) error {
+	if err := v.refresher.close(ctx); err != nil {
+		return err
+	}
+	err := errors.Join(v.refresher.saveAll(ctx), v.lastUsed.close(ctx))
+	if c, ok := v.store.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}

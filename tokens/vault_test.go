@@ -67,8 +67,8 @@ func TestRenewRefreshesOnceForAThousandSessions(t *testing.T) {
 	}
 }
 
-// TestAuthorizeNames: whatever a program calls the mailbox, it is that mailbox,
-// and POP3's prefix reaches the provider on POP3 alone.
+// TestAuthorizeNames: every user name of a mailbox leads to it, and POP3's prefix
+// reaches the provider over POP3 only.
 func TestAuthorizeNames(t *testing.T) {
 	r := newRig(t)
 	for _, c := range []struct{ user, protocol, provider string }{
@@ -135,8 +135,8 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestStoreOutOfPlace: where the directory of the store is gone, no password is
-// wrong and no session ends.
+// TestStoreOutOfPlace: while the directory of the store is missing, no password is
+// called wrong and no session ends.
 func TestStoreOutOfPlace(t *testing.T) {
 	r := newRig(t)
 	g := r.mustAuthorize()
@@ -159,7 +159,7 @@ func TestStoreOutOfPlace(t *testing.T) {
 	r.mustAuthorize()
 }
 
-// TestConfigureKeepsLoginsGoing: settings change under way.
+// TestConfigureKeepsLoginsGoing: settings may change during logins.
 func TestConfigureKeepsLoginsGoing(t *testing.T) {
 	r := newRig(t)
 	var all sync.WaitGroup

@@ -27,12 +27,6 @@ const causeNotConfigured oauth.Cause = "not-configured"
 // but somebody may be changing things in the provider's console right now.
 const refusedAfter = 5 * time.Minute
 
-// transient are the causes that pass without anybody's doing.
-var transient = map[oauth.Cause]bool{
-	oauth.CauseUnknown: true, oauth.CauseThrottled: true, oauth.CauseOutage: true,
-	oauth.CauseUnreachable: true,
-}
-
 // Look tells the condition of a mailbox at the provider p, which is nil if it
 // is not configured. person and certain are [tokens.Vault.NeedsPerson]'s.
 func (c Config) Look(a *store.Account, p *oauth.Provider, person time.Time, certain bool, now time.Time) Condition {
@@ -52,7 +46,7 @@ func (c Config) Look(a *store.Account, p *oauth.Provider, person time.Time, cert
 	case a.Dead != nil:
 		is.Event, is.Cause, is.Since, is.Reason = GrantEnded, a.Dead.Cause, a.Dead.Since, a.Dead.Reason
 		is.At = a.Dead.Since
-	case t != nil && !transient[t.Cause] && now.Sub(t.Since) >= min(refusedAfter, c.After):
+	case t != nil && t.Cause.Lasts() && now.Sub(t.Since) >= min(refusedAfter, c.After):
 		is.Event, is.Cause, is.Since, is.Reason = Refused, t.Cause, t.Since, t.Reason
 	case over:
 		is.Event, is.Cause, is.Since, is.At = GrantEnded, endCause(a), person, person

@@ -108,7 +108,7 @@ func Start(c *config.Config, log *zap.Logger, level zap.AtomicLevel) (_ *Server,
 		return nil, errors.Join(err, vault.Close(context.Background()))
 	}
 	s.tendCertificate()
-	s.rest = inBackground(vault.Tend, s.RecallOwners, s.Watcher.Run, func(ctx context.Context) { vault.Follow(ctx, s.sweep) })
+	s.rest = inBackground(vault.KeepAlive, s.RecallOwners, s.Watcher.Run, func(ctx context.Context) { vault.Follow(ctx, s.sweep) })
 	return s, nil
 }
 

@@ -10,8 +10,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestMessagesSlide: the hour is any 60 minutes, messages under way count, and
-// those that came to nothing do not.
+// TestMessagesSlide: the limit applies to any 60 minutes; messages in progress
+// count, those that were not sent do not.
 func TestMessagesSlide(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	v := NewVault(nil, Settings{}, nil)
@@ -55,8 +55,8 @@ func TestMessagesSlide(t *testing.T) {
 	now = now.Add(time.Hour)
 	late := begin()
 	late.End(false)
-	if len(v.hourly.log) != 1 { // the one of the other password
-		t.Errorf("%d logs left", len(v.hourly.log))
+	if len(v.limits.log) != 1 { // the one of the other password
+		t.Errorf("%d logs left", len(v.limits.log))
 	}
 	late.End(true) // it was sent after all
 	begin().End(true)
@@ -107,12 +107,12 @@ func TestRules(t *testing.T) {
 		{PasswordSpec{ReadOnly: true, Protocols: []string{"smtp"}}, "imap or pop3"},
 		{PasswordSpec{ReadOnly: true, Recipients: 1}, "sends nothing"},
 		{PasswordSpec{ReadOnly: true, MessagesPerHour: 1}, "sends nothing"},
-		{PasswordSpec{MessagesPerHour: 1, Recipients: mostRecipients}, ""},
+		{PasswordSpec{MessagesPerHour: 1, Recipients: maxRecipients}, ""},
 		{PasswordSpec{MessagesPerHour: -1}, "-1 messages an hour"},
-		{PasswordSpec{MessagesPerHour: mostMessages + 1}, "1 to 10000"},
+		{PasswordSpec{MessagesPerHour: maxMessages + 1}, "1 to 10000"},
 		{PasswordSpec{Recipients: -1}, "-1 recipients"},
-		{PasswordSpec{Recipients: mostRecipients + 1}, "1 to 10000"},
-		{PasswordSpec{Recipients: 1, Protocols: []string{"imap"}}, "good for smtp"},
+		{PasswordSpec{Recipients: maxRecipients + 1}, "1 to 10000"},
+		{PasswordSpec{Recipients: 1, Protocols: []string{"imap"}}, "must allow smtp"},
 	} {
 		test.spec.Name = "x"
 		p, _, err := newPassword(test.spec, time.Now())
@@ -125,8 +125,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestReadOnlyIsNotForSending: the log is told why, the peer what it is told of
-// any protocol that a password is not for.
+// TestReadOnlyIsNotForSending: a read-only password does not allow SMTP, and the log
+// says why.
 func TestReadOnlyIsNotForSending(t *testing.T) {
 	p := store.Password{Name: "x", ReadOnly: true}
 	for protocol, want := range map[string]bool{"imap": true, "pop3": true, "smtp": false} {

@@ -11,8 +11,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestFullDisk: a token that was refreshed and cannot be written is neither
-// used nor lost, and is written before anything else once there is room.
+// TestFullDisk: a new token that cannot be written is neither used nor lost, and is
+// written before anything else once there is room.
 func TestFullDisk(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -39,8 +39,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullDiskForLong: the token runs out before there is room; its refresh
-// token is what the next refresh goes by.
+// TestFullDiskForLong: if the token expires before there is room, the next refresh
+// uses its refresh token.
 func TestFullDiskForLong(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -60,7 +60,7 @@ func TestFullDiskForLong(t *testing.T) {
 	}
 }
 
-// TestFullDiskUntilClose: stopping the program writes what could not be written.
+// TestFullDiskUntilClose: Close writes the token that could not be written.
 func TestFullDiskUntilClose(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
@@ -80,8 +80,8 @@ func TestFullDiskUntilClose(t *testing.T) {
 	r.want(oauth.ErrUnavailable, "shutting down")
 }
 
-// TestFullDiskAndConnectedAgain: what a new consent brought is not overwritten
-// by the token that could not be written.
+// TestFullDiskAndConnectedAgain: the token that could not be written does not
+// overwrite a new grant.
 func TestFullDiskAndConnectedAgain(t *testing.T) {
 	r := newRig(t)
 	whole := atomicfile.Disk
@@ -101,8 +101,8 @@ func TestFullDiskAndConnectedAgain(t *testing.T) {
 	}
 }
 
-// TestFullDiskAndAnotherProvider: where there is no grant to tell tokens by, one
-// that could not be written is not taken for another provider's.
+// TestFullDiskAndAnotherProvider: a token that could not be written is not used for
+// another provider, even without refresh tokens to distinguish grants.
 func TestFullDiskAndAnotherProvider(t *testing.T) {
 	r := newRig(t)
 	p := r.workspace()

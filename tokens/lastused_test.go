@@ -7,13 +7,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"authferry/tokens/store"
 )
 
-// TestLastUsed: the use of a password is written behind the logins, and once
-// for many.
+// TestLastUsed: the use of a password is written after the logins, once for many of
+// them.
 func TestLastUsed(t *testing.T) {
 	r := newRig(t)
 	r.mustAuthorize()
@@ -29,7 +30,7 @@ func TestLastUsed(t *testing.T) {
 		t.Error("a login waited for the disk")
 	}
 	token := r.account().Token
-	if err := r.uses.flush(context.Background()); err != nil {
+	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	used := r.account().Passwords[0].LastUsed
@@ -40,17 +41,17 @@ func TestLastUsed(t *testing.T) {
 		t.Error("the token changed")
 	}
 	info := mustStat(t, r.files.Path(me, store.SealedSuffix))
-	if err := r.uses.flush(context.Background()); err != nil {
+	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if again := mustStat(t, r.files.Path(me, store.SealedSuffix)); !again.ModTime().Equal(info.ModTime()) {
 		t.Error("written again without a use")
 	}
 	// An older use, noted by a slower process, does not replace a newer one.
-	r.uses.note(me, r.account().Passwords[0].ID, store.Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
-	// Nor does a use bring back what is gone.
-	r.uses.note("gone@gmail.com", "1", store.Use{At: used.At})
-	if err := r.uses.flush(context.Background()); err != nil {
+	r.lastUsed.note(me, r.account().Passwords[0].ID, store.Use{At: used.At.Add(-time.Hour), Protocol: "pop3"})
+	// A use does not restore a mailbox that was removed.
+	r.lastUsed.note("gone@gmail.com", "1", store.Use{At: used.At})
+	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.account().Passwords[0].LastUsed; got.Protocol != "imap" {
@@ -59,6 +60,43 @@ func TestLastUsed(t *testing.T) {
 	if _, err := r.files.Get(context.Background(), "gone@gmail.com"); !errors.Is(err, store.ErrNoMailbox) {
 		t.Error(err)
 	}
+}
+
+// updatedStore sends the mailbox of each Update.
+type updatedStore struct {
+	store.Store
+	updated chan string
+}
+
+func (s *updatedStore) Update(_ context.Context, mailbox string, _ func(*store.Account) error) error {
+	s.updated <- mailbox
+	return nil
+}
+
+// TestLastUsedIsWrittenByTheMinute: uses are written a minute after the first of
+// them, and none is written after the vault was closed.
+func TestLastUsedIsWrittenByTheMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &updatedStore{updated: make(chan string, 9)}
+		v := NewVault(s, Settings{}, nil)
+		for range 2 {
+			began := time.Now()
+			v.lastUsed.note(me, "1", store.Use{})
+			v.lastUsed.note(me, "2", store.Use{})
+			if mailbox := <-s.updated; mailbox != me || time.Since(began) != flushEvery {
+				t.Errorf("%s is written after %s", mailbox, time.Since(began))
+			}
+		}
+		v.lastUsed.note(me, "3", store.Use{})
+		if err := v.Close(t.Context()); err != nil || len(s.updated) != 1 {
+			t.Errorf("%d writes at the end, %v", len(s.updated), err)
+		}
+		v.lastUsed.note(me, "4", store.Use{})
+		time.Sleep(time.Hour)
+		if len(s.updated) != 1 {
+			t.Error("a use is written after the end")
+		}
+	})
 }
 
 func TestLastUsedIsWrittenAtClose(t *testing.T) {
@@ -75,7 +113,7 @@ func TestLastUsedIsWrittenAtClose(t *testing.T) {
 	}
 }
 
-// TestCloseWaits: a refresh under way is waited for, as long as may be.
+// TestCloseWaits: Close waits for a refresh under way until its context ends.
 func TestCloseWaits(t *testing.T) {
 	r := newRig(t)
 	arrived, release := r.endpoint.Stall()

@@ -19,7 +19,7 @@ import (
 
 const day = 24 * time.Hour
 
-// unused makes the grant one that nobody has used for so long.
+// unused sets how long the grant has been unused.
 func (r *rig) unused(age time.Duration) {
 	r.t.Helper()
 	err := r.files.Update(r.t.Context(), me, func(a *store.Account) error {
@@ -32,7 +32,7 @@ func (r *rig) unused(age time.Duration) {
 	}
 }
 
-func TestTendRefreshesWhatNobodyUses(t *testing.T) {
+func TestKeepAliveRefreshesUnusedGrants(t *testing.T) {
 	r := newRig(t)
 	for _, c := range []struct {
 		age   time.Duration
@@ -41,7 +41,7 @@ func TestTendRefreshesWhatNobodyUses(t *testing.T) {
 		r.unused(c.age)
 		before := r.endpoint.Asked()
 		for range 3 {
-			r.tendAll(t.Context())
+			r.keepAlive.checkAll(t.Context())
 		}
 		if n := r.endpoint.Asked() - before; n != c.calls {
 			t.Errorf("unused for %s: %d calls, want %d", c.age, n, c.calls)
@@ -50,7 +50,7 @@ func TestTendRefreshesWhatNobodyUses(t *testing.T) {
 	r.provider.KeepAlive = 2 * day
 	r.unused(2 * day)
 	before := r.endpoint.Asked()
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	if r.endpoint.Asked() != before+1 || !r.endpoint.Use(r.account().Token.Access) {
 		t.Error("the time of the configuration does not count")
 	}
@@ -60,8 +60,8 @@ func TestKeepAliveIsSpread(t *testing.T) {
 	p, seen := &oauth.Provider{KeepAlive: 100 * day}, map[time.Duration]bool{}
 	for i := range 100 {
 		mailbox := fmt.Sprintf("m%d@example.org", i)
-		d := keepAlive(p, mailbox)
-		if d != keepAlive(p, mailbox) || d > 100*day || d < 90*day {
+		d := keepAliveAfter(p, mailbox)
+		if d != keepAliveAfter(p, mailbox) || d > 100*day || d < 90*day {
 			t.Fatalf("%s", d)
 		}
 		seen[d] = true
@@ -69,43 +69,43 @@ func TestKeepAliveIsSpread(t *testing.T) {
 	if len(seen) < 50 {
 		t.Errorf("only %d different times", len(seen))
 	}
-	if d := keepAlive(&oauth.Provider{}, me); d > oauth.DefaultKeepAlive || d < oauth.DefaultKeepAlive*9/10 {
+	if d := keepAliveAfter(&oauth.Provider{}, me); d > oauth.DefaultKeepAlive || d < oauth.DefaultKeepAlive*9/10 {
 		t.Errorf("by default %s", d)
 	}
 }
 
-// TestTendDeadGrants: a dead grant is tried again rarely, and lives when the
-// provider takes its answer back.
-func TestTendDeadGrants(t *testing.T) {
+// TestKeepAliveDeadGrants: a dead grant is tried again rarely, and revived when the
+// provider reverses its answer.
+func TestKeepAliveDeadGrants(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Answers(400, `{"error":"invalid_grant"}`)
 	r.want(oauth.ErrNeedsConsent, "")
-	r.tendAll(t.Context())
-	r.clock.Advance(tendDead / 2)
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
+	r.clock.Advance(keepAliveDead / 2)
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(1)
-	r.clock.Advance(tendDead)
-	r.tendAll(t.Context())
-	r.tendAll(t.Context())
+	r.clock.Advance(keepAliveDead)
+	r.keepAlive.checkAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(2)
 	r.wantState(store.StateNeedsConsent)
 	r.endpoint.Does(nil)
-	r.clock.Advance(tendDead)
-	r.tendAll(t.Context())
+	r.clock.Advance(keepAliveDead)
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(3)
 	r.wantState(store.StateFresh)
 }
 
-// TestTendThroughTrouble: an endpoint that is down is not asked at every look,
-// and the grant is none the worse.
-func TestTendThroughTrouble(t *testing.T) {
+// TestKeepAliveThroughTrouble: an endpoint that is down is not called at every
+// check, and the grant stays as it was.
+func TestKeepAliveThroughTrouble(t *testing.T) {
 	r := newRig(t)
 	refresh := r.account().Token.Refresh
 	r.unused(40 * day)
 	r.endpoint.Answers(503, "")
 	for range 12 { // two hours
-		r.tendAll(t.Context())
-		r.clock.Advance(tendEvery)
+		r.keepAlive.checkAll(t.Context())
+		r.clock.Advance(keepAliveEvery)
 	}
 	if n := r.endpoint.Asked(); n < 2 || n > 3 {
 		t.Errorf("%d calls in two hours", n)
@@ -115,26 +115,26 @@ func TestTendThroughTrouble(t *testing.T) {
 	}
 }
 
-// TestTendLeavesAlone: what has no refresh token, is disconnected or belongs to
-// a provider that is gone.
-func TestTendLeavesAlone(t *testing.T) {
+// TestKeepAliveSkips: mailboxes without a refresh token, disconnected ones, and
+// those of a provider that is gone.
+func TestKeepAliveSkips(t *testing.T) {
 	r := newRig(t)
 	r.unused(40 * day)
 	r.provider.Flow = oauth.FlowServiceAccount
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.provider.Flow = oauth.FlowConsent
 	r.Configure(Settings{})
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.Configure(Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}})
 	if _, err := r.Remove(t.Context(), me, Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
 		t.Fatal(err)
 	}
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(0)
 }
 
-// TestTendOneAtATime: the mailboxes of one provider wait for each other.
-func TestTendOneAtATime(t *testing.T) {
+// TestKeepAliveOneAtATime: the mailboxes of one provider wait for each other.
+func TestKeepAliveOneAtATime(t *testing.T) {
 	r := newRig(t)
 	for i := range 3 {
 		err := r.Connect(t.Context(), Connection{Mailbox: fmt.Sprintf("m%d@gmail.com", i), Provider: "fake", Token: &oauth.Token{
@@ -150,29 +150,29 @@ func TestTendOneAtATime(t *testing.T) {
 		defer under.Add(-1)
 		return false
 	})
-	r.tendAll(t.Context())
+	r.keepAlive.checkAll(t.Context())
 	r.wantCalls(3)
 	if most.Load() != 1 {
 		t.Errorf("%d at a time", most.Load())
 	}
 }
 
-// TestTwoTend: two servers over one store refresh a grant once between them.
-func TestTwoTend(t *testing.T) {
+// TestKeepAliveTwice: of two servers over one store, one refreshes a grant.
+func TestKeepAliveTwice(t *testing.T) {
 	r := newRig(t)
 	r.endpoint.Rotate = true
 	r.unused(40 * day)
 	other := NewVault(openStore(t, r.dir), Settings{Providers: map[string]*oauth.Provider{"fake": r.provider}}, nil)
-	other.tendPause = 0
+	other.keepAlive.pause = 0
 	defer other.Close(t.Context())
 	var both sync.WaitGroup
-	both.Go(func() { r.tendAll(t.Context()) })
-	both.Go(func() { other.tendAll(t.Context()) })
+	both.Go(func() { r.keepAlive.checkAll(t.Context()) })
+	both.Go(func() { other.keepAlive.checkAll(t.Context()) })
 	both.Wait()
 	r.wantCalls(1)
 }
 
-// countingStore counts the looks at the list of mailboxes.
+// countingStore counts how often the mailboxes are listed.
 type countingStore struct {
 	store.Store
 	looks atomic.Int32
@@ -183,16 +183,16 @@ func (s *countingStore) Mailboxes(context.Context) ([]string, error) {
 	return nil, nil
 }
 
-// TestTendLooksByTheWallClock: every ten minutes, at once after the machine has
-// slept or its clock was set, and not once more when it is told to stop.
-func TestTendLooksByTheWallClock(t *testing.T) {
+// TestKeepAliveByTheWallClock: the mailboxes are checked every ten minutes, at once
+// after the machine slept or its clock was set, and not again after the end.
+func TestKeepAliveByTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, wall := &countingStore{}, &oauthtest.Clock{}
 		v := NewVault(store, Settings{}, zap.NewNop())
 		v.now = wall.Now
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { v.Tend(ctx); close(done) }()
+		go func() { v.KeepAlive(ctx); close(done) }()
 		looks := func(after time.Duration, want int32) {
 			t.Helper()
 			time.Sleep(after)
@@ -201,15 +201,15 @@ func TestTendLooksByTheWallClock(t *testing.T) {
 				t.Errorf("%d looks, want %d", n, want)
 			}
 		}
-		looks(tendTick, 1)
-		looks(tendEvery-tendTick, 1)
-		looks(tendTick, 2)
+		looks(keepAliveTick, 1)
+		looks(keepAliveEvery-keepAliveTick, 1)
+		looks(keepAliveTick, 2)
 		wall.SetBy(8 * time.Hour)
-		looks(tendTick, 3)
+		looks(keepAliveTick, 3)
 		wall.SetBy(-20 * time.Hour)
-		looks(tendTick, 4)
-		looks(tendEvery-tendTick, 4)
-		looks(tendTick, 5)
+		looks(keepAliveTick, 4)
+		looks(keepAliveEvery-keepAliveTick, 4)
+		looks(keepAliveTick, 5)
 		cancel()
 		<-done
 		looks(time.Hour, 5)

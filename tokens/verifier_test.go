@@ -13,8 +13,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen,
-// every refusal costs one verification, that of a mailbox that is not there too.
+// TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen, every
+// refusal costs one verification, also for a mailbox that does not exist.
 func TestVerifierRefusesAtOneCost(t *testing.T) {
 	generated, shown, err := newPassword(PasswordSpec{Name: "g", Protocols: []string{"imap"}}, time.Now())
 	if err != nil {
@@ -25,10 +25,10 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newVerifier()
-	// With every turn taken, what must verify cannot, and says so.
-	c.wait = time.Millisecond
-	for range cap(c.turns) {
-		c.turns <- struct{}{}
+	// With every slot taken, a verification fails and says why.
+	c.timeout = time.Millisecond
+	for range cap(c.slots) {
+		c.slots <- struct{}{}
 	}
 	try := func(a *store.Account, given secret.String, protocol string) error {
 		_, err := c.verify(context.Background(), a, Login{Password: given, Protocol: protocol}, time.Now())
@@ -54,8 +54,8 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	if err := try(cheap, shown, "imap"); err != nil {
 		t.Errorf("a right generated password waits for others: %v", err)
 	}
-	<-c.turns
-	c.wait = argonWait
+	<-c.slots
+	c.timeout = argonTimeout
 	for name, want := range map[*store.Account]string{unknown: "there is no mailbox", cheap: "wrong password", costly: "wrong password"} {
 		if err := try(name, "x", "imap"); !errors.Is(err, ErrBadLogin) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)
@@ -64,8 +64,8 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	if err := try(costly, "a chosen password", "imap"); err != nil {
 		t.Error(err)
 	}
-	c.turns <- struct{}{}
-	c.wait = time.Millisecond
+	c.slots <- struct{}{}
+	c.timeout = time.Millisecond
 	if err := try(costly, "a chosen password", "imap"); err != nil {
 		t.Errorf("a password that was right is verified again: %v", err)
 	}
@@ -74,22 +74,22 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 func TestVerifierRemembersBoundedly(t *testing.T) {
 	c := newVerifier()
 	p := &store.Password{ID: "1", Argon2: dummyArgon2}
-	for i := range mostRemembered + 100 {
+	for i := range maxRemembered + 100 {
 		c.remember(p, secret.String(fmt.Sprint(i)))
 	}
-	if n := len(c.remembered); n != mostRemembered {
+	if n := len(c.remembered); n != maxRemembered {
 		t.Errorf("%d remembered", n)
 	}
-	if !c.remembers(p, secret.String(fmt.Sprint(mostRemembered+99))) {
+	if !c.remembers(p, secret.String(fmt.Sprint(maxRemembered+99))) {
 		t.Error("the last one is not remembered")
 	}
 }
 
-func TestMatchArgon2(t *testing.T) {
+func TestMatchChosen(t *testing.T) {
 	// From the tests of the reference implementation,
 	// https://github.com/P-H-C/phc-winner-argon2/blob/master/src/test.c
 	const known = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
-	if right, err := matchArgon2(known, "password"); err != nil || !right {
+	if right, err := MatchChosen(known, "password"); err != nil || !right {
 		t.Errorf("a known hash: %v, %v", right, err)
 	}
 	for _, damaged := range []secret.String{
@@ -101,7 +101,7 @@ func TestMatchArgon2(t *testing.T) {
 		"$argon2id$v=19$m=65536,t=2,p=1$!$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$!",
 	} {
-		if right, err := matchArgon2(damaged, "password"); right || !errors.Is(err, oauth.ErrUnavailable) {
+		if right, err := MatchChosen(damaged, "password"); right || !errors.Is(err, oauth.ErrUnavailable) {
 			t.Errorf("%s: %v, %v", damaged.Reveal(), right, err)
 		}
 	}

@@ -18,8 +18,9 @@ import (
 	"authferry/tokens/store"
 )
 
-// Cost of argon2id: OWASP's second choice for servers (19 MiB, two passes). What
-// it guards is a sealed file; what it must not do is fill a small machine.
+// The cost of argon2id is the second choice of OWASP for servers, 19 MiB and two
+// passes: the hashes are in a sealed store, and small machines have little memory.
+// https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
 const (
 	argonMemory  = 19 << 10 // KiB
 	argonTime    = 2
@@ -29,21 +30,21 @@ const (
 )
 
 const (
-	// mostRemembered bounds the passwords known to be right.
-	mostRemembered = 4096
-	// argonWait is how long a login waits for its turn.
-	argonWait = 10 * time.Second
+	// maxRemembered bounds the chosen passwords remembered as right.
+	maxRemembered = 4096
+	// argonTimeout bounds the wait of a login for a free slot.
+	argonTimeout = 10 * time.Second
 )
 
 // verifier checks local passwords.
 type verifier struct {
-	key secret.String // made at start: what is remembered is worth nothing elsewhere
-	// turns bounds the verifications in flight, each of which takes argonMemory.
-	turns chan struct{}
-	wait  time.Duration
-	// costly is the most chosen passwords that an account seen so far has. Every
-	// refusal costs as many verifications, or its duration would tell a mailbox
-	// that has them from a mailbox that is not there.
+	key secret.String // made at start, so that remembered is useless elsewhere
+	// slots bounds the verifications in progress, each of which takes argonMemory.
+	slots   chan struct{}
+	timeout time.Duration
+	// costly is the highest number of chosen passwords that an account seen so far
+	// has. Every refusal costs as many verifications; otherwise its duration would
+	// reveal whether a mailbox exists and how many it has.
 	costly   atomic.Int32
 	verified atomic.Int64 // verifications so far
 
@@ -53,14 +54,13 @@ type verifier struct {
 
 func newVerifier() *verifier {
 	return &verifier{
-		key: secret.String(secret.RandomBytes(32)), turns: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: argonWait,
+		key: secret.String(secret.RandomBytes(32)), slots: make(chan struct{}, runtime.GOMAXPROCS(0)), timeout: argonTimeout,
 		remembered: map[secret.String]struct{}{},
 	}
 }
 
-// verify finds the password of an account that a login may use. An account
-// without passwords, such as one that does not exist, costs as much as one
-// with a password that is not the one given.
+// verify returns the password of an account that allows a login. A refusal costs
+// the same for every account, also for one that does not exist.
 func (c *verifier) verify(ctx context.Context, a *store.Account, l Login, now time.Time) (*store.Password, error) {
 	refusal := ""
 	consider := func(p *store.Password) bool {
@@ -91,8 +91,8 @@ func (c *verifier) verify(ctx context.Context, a *store.Account, l Login, now ti
 	return nil, fmt.Errorf("%w: %s", ErrBadLogin, refusal)
 }
 
-// matchGenerated finds the first generated password that is the given one and
-// may be used.
+// matchGenerated returns the first generated password that is the given one and
+// that consider accepts.
 func matchGenerated(a *store.Account, given secret.String, consider func(*store.Password) bool) (found *store.Password) {
 	folded, compared := foldGenerated(given), false
 	for i := range a.Passwords {
@@ -123,8 +123,8 @@ func (c *verifier) seen(a *store.Account) {
 	}
 }
 
-// matchChosen does the same for chosen passwords. spent is how many argon2
-// verifications it cost.
+// matchChosen does the same for chosen passwords. spent is the number of argon2
+// verifications.
 func (c *verifier) matchChosen(ctx context.Context, a *store.Account, given secret.String, consider func(*store.Password) bool) (found *store.Password, spent int, err error) {
 	c.seen(a)
 	for i := range a.Passwords {
@@ -149,8 +149,8 @@ func (c *verifier) matchChosen(ctx context.Context, a *store.Account, given secr
 	return nil, spent, nil
 }
 
-// mark is what is remembered of a password that was right. It covers what the
-// account keeps of it, so a password that was changed is not remembered.
+// mark returns what is remembered of a password that was right. It covers the
+// stored hash, so that a password which was changed is not remembered.
 func (c *verifier) mark(p *store.Password, given secret.String) secret.String {
 	return keyedHash(c.key, secret.String(p.ID+"\x00")+p.Argon2+"\x00"+given)
 }
@@ -168,27 +168,27 @@ func (c *verifier) remember(p *store.Password, given secret.String) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for old := range c.remembered {
-		if len(c.remembered) < mostRemembered {
+		if len(c.remembered) < maxRemembered {
 			break
 		}
-		delete(c.remembered, old) // any will do: it costs one verification
+		delete(c.remembered, old) // any one: it costs one verification
 	}
 	c.remembered[mark] = struct{}{}
 }
 
-// argon2 verifies a password when its turn comes. That it does not come in time
-// says nothing of the password.
+// argon2 verifies a password in a free slot. If there is none in time, the password
+// is neither right nor wrong: the error is ErrUnavailable.
 func (c *verifier) argon2(ctx context.Context, phc, given secret.String) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.wait)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
 		c.verified.Add(1)
 	case <-ctx.Done():
 		return false, fmt.Errorf("%w: too many passwords to verify at once: %w", oauth.ErrUnavailable, ctx.Err())
 	}
-	return matchArgon2(phc, given)
+	return MatchChosen(phc, given)
 }
 
 var (
@@ -196,8 +196,9 @@ var (
 	dummyArgon2 = phc(secret.RandomBytes(argonSaltLen), secret.RandomBytes(argonKeyLen))
 )
 
-// hashArgon2 makes the PHC string of a password.
-func hashArgon2(password secret.String) secret.String {
+// HashChosen returns what to keep of a password that a person chose: argon2id as
+// a PHC string. It takes tens of megabytes and some milliseconds.
+func HashChosen(password secret.String) secret.String {
 	salt := secret.RandomBytes(argonSaltLen)
 	return phc(salt, argon2.IDKey([]byte(password.Reveal()), salt, argonTime, argonMemory, argonThreads, argonKeyLen))
 }
@@ -208,9 +209,10 @@ func phc(salt, hash []byte) secret.String {
 		argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(hash)))
 }
 
-// matchArgon2 verifies a password against a PHC string. A string that cannot be
-// read is a fault of ours, not a wrong password.
-func matchArgon2(phc, given secret.String) (bool, error) {
+// MatchChosen reports whether a password is the one that HashChosen made phc of, at
+// the same cost: bound how many calls run at a time. An error means that phc is
+// damaged, and says nothing about the password.
+func MatchChosen(phc, given secret.String) (bool, error) {
 	var version int
 	var memory, passes uint32
 	var threads uint8

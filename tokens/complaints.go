@@ -13,7 +13,7 @@ import (
 	"authferry/internal/printable"
 )
 
-// The fields of a [PasswordSpec], as complaints name them.
+// The fields of a [PasswordSpec] in a [Complaint].
 const (
 	FieldName       = "name"
 	FieldPreset     = "password"
@@ -26,34 +26,34 @@ const (
 	FieldRecipients = "recipients"
 )
 
-// protocols are what a password may be good for.
+// protocols are those that a password may be limited to.
 var protocols = []string{"imap", "pop3", "smtp"}
 
 const (
-	leastLength = 12
-	// mostPreset bounds a chosen password: PLAIN promises no more than 255
-	// octets (RFC 4616 §2).
-	mostPreset = 255
-	mostName   = 64
-	mostLength = 128
-	// mostMessages bounds the messages per hour, each of which is remembered for
-	// that long, and mostRecipients those of one message. No provider takes
-	// nearly as many.
-	mostMessages   = 10_000
-	mostRecipients = 10_000
+	minLength = 12
+	// maxPreset bounds a chosen password: servers of PLAIN need not accept more
+	// than 255 octets (RFC 4616 §2).
+	maxPreset = 255
+	maxName   = 64
+	maxLength = 128
+	// maxMessages bounds the messages per hour, each of which takes memory for that
+	// hour, and maxRecipients the recipients of one message. Providers accept far
+	// fewer.
+	maxMessages   = 10_000
+	maxRecipients = 10_000
 )
 
-// numberRanges are the numbers that a field takes.
+// numberRanges are the least and the most that a field takes.
 var numberRanges = map[string][2]int{
-	FieldLength: {leastLength, mostLength}, FieldMessages: {1, mostMessages}, FieldRecipients: {1, mostRecipients},
+	FieldLength: {minLength, maxLength}, FieldMessages: {1, maxMessages}, FieldRecipients: {1, maxRecipients},
 }
 
-// Complaint is a rule of local passwords that a [PasswordSpec] breaks.
+// Complaint names a rule of local passwords that a [PasswordSpec] breaks.
 type Complaint struct {
 	Field       string
 	Rule        string // the key of the console's text
 	Least, Most int    // for rules with a range
-	What, Hint  string // in English
+	What, Hint  string // what is wrong and what to do, in English
 }
 
 // Complaints are all rules that a [PasswordSpec] breaks, in the order of its fields.
@@ -104,8 +104,8 @@ func (s *PasswordSpec) Check(now time.Time) error {
 	return hint.New(all, "%s", all[0].Hint)
 }
 
-// CheckNumber complains of a number that was given for a field. In a
-// [PasswordSpec], 0 means that none was given.
+// CheckNumber returns a complaint about a number given for a field, nil if it is in
+// the field's range. In a [PasswordSpec], 0 means that none was given.
 func CheckNumber(field string, n int) *Complaint {
 	least, most := numberRanges[field][0], numberRanges[field][1]
 	if n >= least && n <= most {
@@ -119,9 +119,9 @@ func CheckNumber(field string, n int) *Complaint {
 	case field == FieldLength:
 		c.What, without = fmt.Sprintf("a password of %d letters is too long", n), strconv.Itoa(defaultLength)
 	case n < least:
-		c.What = what + " would let nothing through"
+		c.What = what + " would allow nothing"
 	default:
-		c.What = what + " are more than any provider takes"
+		c.What = what + " are more than any provider accepts"
 	}
 	c.Hint = fmt.Sprintf("write a whole number from %d to %d, or leave it out for %s", least, most, without)
 	return c
@@ -130,13 +130,13 @@ func CheckNumber(field string, n int) *Complaint {
 var numberWords = map[string]string{FieldMessages: "messages an hour", FieldRecipients: "recipients of a message"}
 
 func (s *PasswordSpec) checkName() *Complaint {
-	c := &Complaint{Field: FieldName, Most: mostName}
+	c := &Complaint{Field: FieldName, Most: maxName}
 	switch {
 	case strings.TrimSpace(s.Name) == "":
 		c.Rule, c.What, c.Hint = "noname", "the password needs a name", "such as that of the program it is for"
-	case len(s.Name) > mostName:
+	case len(s.Name) > maxName:
 		c.Rule, c.What = "longname", fmt.Sprintf("the password's name is too long: %d bytes", len(s.Name))
-		c.Hint = fmt.Sprintf("choose one of at most %d bytes", mostName)
+		c.Hint = fmt.Sprintf("choose one of at most %d bytes", maxName)
 	case !utf8.ValidString(s.Name) || strings.ContainsFunc(s.Name, unicode.IsControl):
 		c.Rule, c.What, c.Hint = "badname", "the password's name has characters that cannot be printed", "choose another name"
 	default:
@@ -146,15 +146,15 @@ func (s *PasswordSpec) checkName() *Complaint {
 }
 
 func (s *PasswordSpec) checkPreset() *Complaint {
-	c := &Complaint{Field: FieldPreset, Least: leastLength, Most: mostPreset}
+	c := &Complaint{Field: FieldPreset, Least: minLength, Most: maxPreset}
 	preset := s.Preset.Reveal()
 	switch {
 	case preset == "":
 		return nil
-	case utf8.RuneCountInString(preset) < leastLength:
-		c.Rule, c.What, c.Hint = "shortpreset", fmt.Sprintf("the password is too short: %d characters at least", leastLength), "choose a longer one"
-	case len(preset) > mostPreset:
-		c.Rule, c.What, c.Hint = "longpreset", fmt.Sprintf("the password is too long: mail programs send at most %d bytes", mostPreset), "choose a shorter one"
+	case utf8.RuneCountInString(preset) < minLength:
+		c.Rule, c.What, c.Hint = "shortpreset", fmt.Sprintf("the password is too short: %d characters at least", minLength), "choose a longer one"
+	case len(preset) > maxPreset:
+		c.Rule, c.What, c.Hint = "longpreset", fmt.Sprintf("the password is too long: mail programs send at most %d bytes", maxPreset), "choose a shorter one"
 	case strings.ContainsAny(preset, "\x00\r\n"):
 		c.Rule, c.What, c.Hint = "badpreset", "the password has a line break or a NUL in it", "mail programs cannot send them"
 	default:
@@ -173,20 +173,20 @@ func (s *PasswordSpec) checkProtocols() *Complaint {
 	return nil
 }
 
-// checkSending complains of rules about something that the password could not do
-// anyway.
+// checkSending returns a complaint about limits on sending for a password that
+// cannot send.
 func (s *PasswordSpec) checkSending() *Complaint {
 	sends := len(s.Protocols) == 0 || slices.Contains(s.Protocols, "smtp")
 	limited := s.MessagesPerHour != 0 || s.Recipients != 0
 	switch {
 	case s.ReadOnly && limited:
 		return &Complaint{Field: FieldReadOnly, Rule: "sends", What: "a read-only password sends nothing",
-			Hint: "leave out the limits to what it sends, or make another password for sending"}
+			Hint: "leave out the limits on sending, or make another password for sending"}
 	case s.ReadOnly && len(s.Protocols) == 1 && sends:
 		return &Complaint{Field: FieldReadOnly, Rule: "sends", What: "a read-only password sends nothing, and smtp is for sending",
 			Hint: "choose imap or pop3"}
 	case limited && !sends:
-		return &Complaint{Field: FieldProtocols, Rule: "nosmtp", What: "a password with limits to what it sends must be good for smtp",
+		return &Complaint{Field: FieldProtocols, Rule: "nosmtp", What: "a password with limits on sending must allow smtp",
 			Hint: "add smtp to the protocols"}
 	}
 	return nil
