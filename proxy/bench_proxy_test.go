@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/testport"
 	"authferry/tokens"
 )
 
@@ -145,7 +146,7 @@ func startHAProxy(b *testing.B, p *fakeProvider) *proxyProcess {
 		b.Fatal(err)
 	}
 	both := append(providerPEM(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	h := &proxyProcess{name: "haproxy", plain: freeAddr(b), tls: freeAddr(b), roots: roots}
+	h := &proxyProcess{name: "haproxy", plain: testport.Free(b), tls: testport.Free(b), roots: roots}
 	write := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -187,15 +188,6 @@ backend provider
 	}
 	b.Fatal("haproxy did not start")
 	return nil
-}
-
-func freeAddr(b *testing.B) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // cpu is the processor time the process has used, kernel included, in seconds.
