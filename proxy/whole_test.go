@@ -122,6 +122,7 @@ type whole struct {
 	t        testing.TB
 	password string
 	addr     string
+	ln       net.Listener
 }
 
 // startWhole starts a server. limits, gate and the rest may be changed by with.
@@ -149,7 +150,7 @@ func startWhole(t testing.TB, p *fakeProvider, security Security, with ...func(*
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &whole{Server: s, t: t, password: password, addr: ln.Addr().String()}
+	return &whole{Server: s, t: t, password: password, addr: ln.Addr().String(), ln: ln}
 }
 
 func startVault(t testing.TB, e oauth.Endpoint, pool *x509.CertPool) (*tokens.Vault, string) {
