@@ -2,12 +2,18 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/server"
+	"authferry/tokens/oauth"
 )
 
 const orientation = `authferry lets mail programs that only know a user name and a password use
@@ -115,4 +121,77 @@ func configFor(cmd *cobra.Command) (*config.Config, error) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: %s\n", w)
 	}
 	return c, nil
+}
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+// exitCode returns the code that the program ends with after an error.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case hint.IsUsage(err):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// report tells a person about an error: one sentence (for a configuration, one
+// for each complaint), and a hint if there is one.
+func report(w io.Writer, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(w, "authferry: %s\n", line)
+	}
+	if what := hint.Of(err); what != "" {
+		fmt.Fprintf(w, "hint: %s\n", what)
+	}
+}
+
+// completeArguments has the shell complete every MAILBOX, by the words of the
+// usage lines.
+func completeArguments(cmd *cobra.Command) {
+	if slices.Contains(strings.FieldsFunc(cmd.Use, func(r rune) bool { return strings.ContainsRune(" [].", r) }), "MAILBOX") {
+		cmd.ValidArgsFunction = completeMailboxes
+	}
+	for _, sub := range cmd.Commands() {
+		completeArguments(sub)
+	}
+}
+
+// completeMailboxes offers the mailboxes there are for a MAILBOX argument, to
+// whoever may read the store.
+func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const nothing = cobra.ShellCompDirectiveNoFileComp
+	if len(args) > 0 {
+		return nil, nothing
+	}
+	c, err := configFor(cmd)
+	if err != nil {
+		return nil, nothing
+	}
+	if _, err := os.Stat(c.Store); err != nil && c.FileStore() != "" { // opening it would make one
+		return nil, nothing
+	}
+	vault, err := server.OpenVaultAsOwner(c)
+	if err != nil {
+		return nil, nothing
+	}
+	mailboxes, err := vault.Mailboxes(cmd.Context())
+	if closing := vault.Close(cmd.Context()); err != nil || closing != nil {
+		return nil, nothing
+	}
+	return mailboxes, nothing
+}
+
+func completeProviders(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := slices.Sorted(maps.Keys(oauth.Builtin()))
+	if c, err := configFor(cmd); err == nil {
+		names = slices.Sorted(maps.Keys(c.Settings.Providers))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -3,16 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/netip"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"authferry/internal/admin"
 	"authferry/internal/config"
+	"authferry/internal/hint"
 	"authferry/internal/server"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
@@ -96,36 +94,45 @@ func viewOf(a *store.Account, v *tokens.Vault) mailboxView {
 	return m
 }
 
-// given is a time, or nil for the zero time.
-func given(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+// nudge tells the server that is running, if there is one, that a password or
+// a mailbox is gone: its sessions end at once. Without it they end at the next
+// sweep, so that nobody has to hear that it failed.
+func nudge(ctx context.Context, c *config.Config) {
+	if c.Admin != "" {
+		_ = admin.NewClient(c.Admin).Sweep(ctx)
 	}
-	return &t
 }
 
-// columns prints a table for people; cells are separated by tabs.
-func columns(w io.Writer, rows ...string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(t, row)
+// configForAdmin reads of a configuration only where the admin socket is: what
+// a server runs with need not be what its file says by now, and the file may be
+// the very thing that has to be mended.
+func configForAdmin(cmd *cobra.Command) (*config.Config, error) {
+	path, err := configOf(cmd)
+	if err != nil {
+		return nil, err
 	}
-	return t.Flush()
+	doc, root, err := config.OpenDocument(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &config.Config{File: doc.File, Monitor: config.ReadMonitor(root)}
+	c.ReadStore(root)
+	c.Admin = config.ReadAdmin(root, c.Store)
+	return c, nil
 }
 
-func row(cells ...string) string {
-	for i, c := range cells {
-		if c == "" {
-			cells[i] = "-"
-		}
+// adminClient asks the server that runs under a configuration.
+func adminClient(c *config.Config) (*admin.Client, error) {
+	if c.Admin == "" {
+		return nil, hint.New(errors.New(`the admin socket is switched off: admin = "none"`), "change that in %s and restart authferry", c.File)
 	}
-	return strings.Join(cells, "\t")
+	return admin.NewClient(c.Admin), nil
 }
 
-// moment is a time for people: absolute, because what is printed is kept.
-func moment(t *time.Time) string {
-	if t == nil {
-		return ""
+// notRunning adds what to do about a server that does not answer.
+func notRunning(err error, c *config.Config) error {
+	if errors.Is(err, admin.ErrNotRunning) {
+		return hint.New(err, "start it with `authferry serve`, or name its configuration with --config (this is %s); only root and the user it runs as may ask it", c.File)
 	}
-	return t.Local().Format("2006-01-02 15:04")
+	return err
 }

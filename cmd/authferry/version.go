@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -29,12 +27,4 @@ the Go release that built it. Put it into every bug report.`,
 	}
 	cmd.Flags().Bool("json", false, "print JSON, for scripts")
 	return cmd
-}
-
-// printJSON prints what a script would read.
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
