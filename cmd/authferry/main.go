@@ -22,7 +22,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 	root.SetErr(err)
 	failure := root.Execute()
 	if failure != nil {
-		report(err, failure)
+		printError(err, failure)
 	}
 	return exitCode(failure)
 }

@@ -122,7 +122,7 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config.Config, vaul
 		return err
 	}
 	if p := c.Settings.Providers[after.Provider]; p != nil && (before == nil || before.Provider == "") {
-		tellEnrolled(ctx, cmd, mailbox, p)
+		printEnrolled(ctx, cmd, mailbox, p)
 	}
 	return nil
 }

@@ -141,9 +141,9 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// report tells a person about an error: one sentence (for a configuration, one
+// printError prints an error: one sentence (for a configuration, one
 // for each complaint), and a hint if there is one.
-func report(w io.Writer, err error) {
+func printError(w io.Writer, err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(w, "authferry: %s\n", line)
 	}

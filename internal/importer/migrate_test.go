@@ -72,15 +72,15 @@ func TestTokenFilesThatWillNotDo(t *testing.T) {
 	for file, says := range map[string]string{
 		"-----BEGIN PGP MESSAGE-----\n\nhQcanary": "gpg --decrypt",
 		"\x85\x01\x0c\x03canary":                  "gpg --decrypt",
-		"":                                        "it is empty",
-		"  \n":                                    "it is empty",
+		"":                                        "the file is empty",
+		"  \n":                                    "the file is empty",
 		`{"refresh_token": "canary`:               "not a JSON object",
 		`"canary"`:                                "not a JSON object",
 		`null`:                                    "not a JSON object",
-		`{"email": "you@gmail.com"}`:              "no refresh token in it",
-		`{"refresh_token": "ya29.canary"}`:        "access token of Google's",
-		`{"refresh_token": "can ary"}`:            "is not one",
-		`{"refresh_token": {"canary": 1}}`:        "no refresh token in it",
+		`{"email": "you@gmail.com"}`:              "the file has no refresh token",
+		`{"refresh_token": "ya29.canary"}`:        "access token of Google",
+		`{"refresh_token": "can ary"}`:            "is not valid",
+		`{"refresh_token": {"canary": 1}}`:        "the file has no refresh token",
 	} {
 		for name, read := range map[string]func([]byte) (*Account, error){
 			"mutt": Mutt, "oama": Oama, "sasl": func(b []byte) (*Account, error) { return SASLXOAUTH2(b, []byte(saslConfig)) },
