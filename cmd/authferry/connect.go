@@ -21,6 +21,7 @@ import (
 	"authferry/internal/desktop"
 	"authferry/internal/hint"
 	"authferry/internal/onboard"
+	"authferry/internal/view"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -219,7 +220,7 @@ func printConnected(cmd *cobra.Command, done *onboard.Result) {
 		fmt.Fprintf(errs, "authferry: warning: the grant could not be tried: %v\n", done.Unproven)
 	}
 	fmt.Fprintf(errs, "Connected %s.\n", done.Mailbox)
-	if end := given(done.Token.RefreshExpiry); end != nil {
+	if end := view.Time(done.Token.RefreshExpiry); end != nil {
 		fmt.Fprintf(errs, "The grant ends on %s: the provider limits it (Google: while the consent screen is in Testing).\n", moment(end))
 	}
 	fmt.Fprintf(errs, "Next, create a password for your mail program: authferry password add %s --name \"My program\"\n", done.Mailbox)

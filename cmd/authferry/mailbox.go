@@ -14,6 +14,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
+	"authferry/internal/view"
 	"authferry/tokens"
 	"authferry/tokens/store"
 )
@@ -63,7 +64,7 @@ func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault,
 	if err != nil {
 		return err
 	}
-	views := []mailboxView{}
+	views := []view.Mailbox{}
 	for _, name := range names {
 		a, err := vault.Account(ctx, name)
 		if errors.Is(err, store.ErrNoMailbox) { // removed meanwhile
@@ -72,7 +73,7 @@ func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault,
 		if err != nil {
 			return err
 		}
-		views = append(views, viewOf(a, vault))
+		views = append(views, view.Of(a, vault))
 	}
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), views)
@@ -114,11 +115,11 @@ and its local passwords with when, where and by what each was last used.`,
 				if err != nil {
 					return err
 				}
-				view := viewOf(a, vault)
+				m := view.Of(a, vault)
 				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-					return printJSON(cmd.OutOrStdout(), view)
+					return printJSON(cmd.OutOrStdout(), m)
 				}
-				return showMailbox(cmd.OutOrStdout(), view)
+				return showMailbox(cmd.OutOrStdout(), m)
 			})
 		},
 	}
@@ -126,7 +127,7 @@ and its local passwords with when, where and by what each was last used.`,
 	return cmd
 }
 
-func showMailbox(w io.Writer, m mailboxView) error {
+func showMailbox(w io.Writer, m view.Mailbox) error {
 	rows := []string{row("mailbox", m.Mailbox), row("provider", m.Provider), row("state", string(m.State))}
 	if m.SignIn != "" {
 		rows = append(rows, row("signed in as", m.SignIn))

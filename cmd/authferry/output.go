@@ -9,14 +9,6 @@ import (
 	"time"
 )
 
-// given is a time, or nil for the zero time.
-func given(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
 // columns prints a table for people; cells are separated by tabs.
 func columns(w io.Writer, rows ...string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -21,6 +21,7 @@ import (
 	"authferry/internal/network"
 	"authferry/internal/secret"
 	"authferry/internal/server"
+	"authferry/internal/view"
 	"authferry/tokens"
 	"authferry/tokens/store"
 )
@@ -190,7 +191,7 @@ used, or have expired, can be revoked without anybody noticing.`,
 				if err != nil {
 					return err
 				}
-				passwords := viewOf(a, vault).Passwords
+				passwords := view.Of(a, vault).Passwords
 				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 					return printJSON(cmd.OutOrStdout(), passwords)
 				}
@@ -202,7 +203,7 @@ used, or have expired, can be revoked without anybody noticing.`,
 	return cmd
 }
 
-func showPasswords(w io.Writer, passwords []passwordView) error {
+func showPasswords(w io.Writer, passwords []view.Password) error {
 	if len(passwords) == 0 {
 		fmt.Fprintln(w, "no local passwords; `authferry password add` makes one")
 		return nil
@@ -213,56 +214,12 @@ func showPasswords(w io.Writer, passwords []passwordView) error {
 		for _, n := range p.Networks {
 			networks = append(networks, n.String())
 		}
-		rows = append(rows, row(p.Name, orAll(p.Protocols), orAll(networks), p.passwordRules.String(), p.expires(), lastUse(p.LastUsed)))
+		rows = append(rows, row(p.Name, orAll(p.Protocols), orAll(networks), p.May(), expires(p), lastUse(p.LastUsed)))
 	}
 	return columns(w, rows...)
 }
 
-// passwordRules are what a password may do, as people and scripts see them.
-type passwordRules struct {
-	ReadOnly        bool `json:"read_only,omitempty"`
-	MessagesPerHour int  `json:"messages_per_hour,omitempty"` // 0: any number
-	Recipients      int  `json:"recipients,omitempty"`        // of one message; 0: any number
-}
-
-func (r passwordRules) String() string {
-	var may []string
-	if r.ReadOnly {
-		may = append(may, "read")
-	}
-	if r.MessagesPerHour > 0 {
-		may = append(may, fmt.Sprintf("send %d an hour", r.MessagesPerHour))
-	}
-	if r.Recipients > 0 {
-		may = append(may, fmt.Sprintf("send to %d at once", r.Recipients))
-	}
-	if len(may) == 0 {
-		return "all"
-	}
-	return strings.Join(may, ", ")
-}
-
-// expiry is what there is to know of the end of a password without a clock.
-type expiry string
-
-const (
-	expired     expiry = "expired"
-	expiresSoon expiry = "soon" // within soon
-	soon               = 14 * 24 * time.Hour
-)
-
-// expiryOf is empty for a password that is good for long.
-func expiryOf(end, now time.Time) expiry {
-	switch {
-	case end.IsZero() || end.Sub(now) > soon:
-		return ""
-	case !now.Before(end):
-		return expired
-	}
-	return expiresSoon
-}
-
-func (p passwordView) expires() string {
+func expires(p view.Password) string {
 	if p.Expiry == "" {
 		return moment(p.Expires)
 	}
@@ -276,7 +233,7 @@ func orAll(list []string) string {
 	return strings.Join(list, ",")
 }
 
-func lastUse(u *useView) string {
+func lastUse(u *view.Use) string {
 	if u == nil {
 		return "never"
 	}

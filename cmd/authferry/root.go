@@ -98,7 +98,7 @@ func takes(names ...string) cobra.PositionalArgs {
 }
 
 // configOf is where the configuration of a command is.
-func configOf(cmd *cobra.Command) (string, error) {
+func configPath(cmd *cobra.Command) (string, error) {
 	flag, err := cmd.Flags().GetString("config")
 	if err != nil {
 		return "", err
@@ -109,7 +109,7 @@ func configOf(cmd *cobra.Command) (string, error) {
 // configFor loads the configuration a command was called with, and says what
 // is doubtful about it.
 func configFor(cmd *cobra.Command) (*config.Config, error) {
-	path, err := configOf(cmd)
+	path, err := configPath(cmd)
 	if err != nil {
 		return nil, err
 	}

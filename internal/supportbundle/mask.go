@@ -1,4 +1,4 @@
-package main
+package supportbundle
 
 import (
 	"cmp"
@@ -13,22 +13,21 @@ import (
 	"authferry/internal/secret"
 )
 
-// mask takes out of a text what must not leave this machine: the secrets it is
-// told of, wherever they turned up, and, unless they are to be shown, mail
-// addresses, each of which becomes a number that stands for it throughout.
+// mask removes from a text the secrets it knows, and replaces each mail address by
+// a number, unless addresses are to be shown.
 type mask struct {
 	show     bool
 	secrets  []string
-	numbered map[string]string // an address in lower case: what stands for it
+	numbered map[string]string // by address in lower case
 }
 
 func newMask(show bool) *mask { return &mask{show: show, numbered: map[string]string{}} }
 
-// leastSecret is how long a secret must be to be looked for: a shorter one
-// would be found in the middle of words.
+// leastSecret bounds the length of secrets from below: a shorter one would be found
+// in the middle of words.
 const leastSecret = 6
 
-// hide has secrets taken out, in the forms in which they may turn up.
+// hide adds secrets to remove, in the encodings that may appear.
 func (m *mask) hide(secrets ...secret.String) {
 	for _, s := range secrets {
 		text := s.Reveal()
@@ -40,11 +39,11 @@ func (m *mask) hide(secrets ...secret.String) {
 	}
 }
 
-// number has a mailbox replaced.
-func (m *mask) number(mailbox string) { m.stand("mailbox", mailbox) }
+// number adds a mailbox to replace.
+func (m *mask) number(mailbox string) { m.numberOf("mailbox", mailbox) }
 
-// stand is what stands for an address.
-func (m *mask) stand(kind, address string) string {
+// numberOf returns the number of an address.
+func (m *mask) numberOf(kind, address string) string {
 	key := strings.ToLower(address)
 	if m.numbered[key] == "" {
 		m.numbered[key] = fmt.Sprintf("%s-%d", kind, len(m.numbered)+1)
@@ -52,8 +51,8 @@ func (m *mask) stand(kind, address string) string {
 	return m.numbered[key]
 }
 
-// anyAddress finds mail addresses nobody told of, in what peers said. That the
-// last label has only letters keeps versions of modules out of it.
+// anyAddress finds addresses that the mask does not know, in the words of peers. The
+// last label has only letters, so that the versions of modules do not match.
 var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[\pL]{2,}`)
 
 func (m *mask) apply(text string) string {
@@ -72,16 +71,16 @@ func (m *mask) apply(text string) string {
 	for _, name := range names {
 		for _, form := range []string{name, url.QueryEscape(name)} {
 			whole := regexp.MustCompile(`(?i)(^|[^\pL\pN._%+-])` + regexp.QuoteMeta(form) + `($|[^\pL\pN-])`)
-			// Twice: two in a row share the character between them.
+			// Twice: two neighbours share the character between them.
 			for range 2 {
 				text = whole.ReplaceAllString(text, "${1}"+m.numbered[name]+"${2}")
 			}
 		}
 	}
-	return anyAddress.ReplaceAllStringFunc(text, func(found string) string { return m.stand("address", found) })
+	return anyAddress.ReplaceAllStringFunc(text, func(found string) string { return m.numberOf("address", found) })
 }
 
-// longestFirst lets no part of a word be replaced before the whole of it.
+// longestFirst orders words so that the whole is replaced before a part of it.
 func longestFirst(a, b string) int {
 	return cmp.Or(len(b)-len(a), strings.Compare(a, b))
 }

@@ -1,4 +1,4 @@
-package main
+package view
 
 import (
 	"testing"
@@ -9,16 +9,16 @@ func TestExpiryOf(t *testing.T) {
 	now := time.Date(2026, 11, 21, 15, 30, 0, 0, time.UTC)
 	for _, test := range []struct {
 		end  time.Time
-		want expiry
+		want Expiry
 	}{
 		{time.Time{}, ""},
-		{now.Add(soon + 1), ""},
-		{now.Add(soon), expiresSoon},
-		{now.Add(1), expiresSoon},
-		{now, expired},
-		{now.Add(-time.Hour), expired},
+		{now.Add(Soon + 1), ""},
+		{now.Add(Soon), ExpiresSoon},
+		{now.Add(1), ExpiresSoon},
+		{now, Expired},
+		{now.Add(-time.Hour), Expired},
 	} {
-		if got := expiryOf(test.end, now); got != test.want {
+		if got := ExpiryOf(test.end, now); got != test.want {
 			t.Errorf("%v: %q, want %q", test.end, got, test.want)
 		}
 	}
