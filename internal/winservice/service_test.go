@@ -1,4 +1,4 @@
-package main
+package winservice
 
 import (
 	"os"
@@ -9,26 +9,26 @@ import (
 	"authferry/internal/config"
 )
 
-// TestServiceSID: the account of a service whose SID every Windows has.
+// TestServiceSID: every Windows has a service with this SID.
 func TestServiceSID(t *testing.T) {
 	const installer = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 	if got := serviceSID("TrustedInstaller"); got != installer {
 		t.Errorf("%s, want %s", got, installer)
 	}
-	if access := serviceAccess(serviceName); !strings.HasPrefix(access, "D:P(") || strings.Count(access, "(A;") != 3 || !strings.Contains(access, serviceSID("AUTHFERRY")) {
+	if access := serviceAccess(Name); !strings.HasPrefix(access, "D:P(") || strings.Count(access, "(A;") != 3 || !strings.Contains(access, serviceSID("AUTHFERRY")) {
 		t.Errorf("%s", access)
 	}
 }
 
-// TestFirstConfig: what a new service is given can be served, and with what is
-// commented out in it, too.
+// TestFirstConfig: the configuration of a new service loads, also with the commented
+// lines.
 func TestFirstConfig(t *testing.T) {
 	c := loadText(t, t.TempDir(), firstConfig)
 	if c.Store != filepath.Join(filepath.Dir(c.File), "state") || len(c.Settings.Providers) != 0 {
 		t.Errorf("%+v", c)
 	}
 	dir := t.TempDir()
-	client, err := os.ReadFile("../../internal/config/testdata/client_secret_demo.json")
+	client, err := os.ReadFile("../config/testdata/client_secret_demo.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestLogFile(t *testing.T) {
 	has(path, "last\n")
 	has(path+".1", "a line longer than the file\n")
 
-	// What cannot be put aside is gone on with.
+	// A file that cannot be replaced is written to.
 	if err := os.Remove(path + ".1"); err != nil {
 		t.Fatal(err)
 	}
