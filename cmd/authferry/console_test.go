@@ -22,7 +22,7 @@ func TestConsoleOfDemo(t *testing.T) {
 	s, log := newShow(t)
 	s.login("imap", s.password.Reveal())
 	var screen strings.Builder
-	if err := s.screen(&screen); err != nil {
+	if err := s.banner(&screen); err != nil {
 		t.Fatal(err)
 	}
 	if lines := strings.Count(screen.String(), "\n"); lines > 24 {

@@ -21,6 +21,7 @@ import (
 	"authferry/internal/config/document"
 	"authferry/internal/console"
 	"authferry/internal/logging"
+	"authferry/internal/roundtrip"
 	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/tokens"
@@ -29,7 +30,7 @@ import (
 
 const (
 	demoMailbox = "demo@gmail.com"
-	// demoSecond is for trying `authferry connect` by hand.
+	// demoSecond is for trying `authferry connect`.
 	demoSecond = "second@gmail.com"
 	// demoPassword is the name of the local password, not the password.
 	demoPassword = "demo"
@@ -40,18 +41,18 @@ func demoCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Try it all against a simulated Gmail",
-		Long: `Try the whole product on this machine, against a simulated Gmail, without an
-account: mail programs and curl can log in with a password at once, and what
-happens is logged. Nothing leaves the machine, and nothing stays behind.
+		Short: "Try authferry with a simulated Gmail",
+		Long: `Run authferry and a simulated Gmail on this machine, without an account. Mail
+programs and curl can log in with a password at once, and what happens is
+logged. Nothing leaves the machine, and nothing is left behind.
 
-With --check it does a round trip over IMAP, POP3 and SMTP by itself, says what
-worked, and ends.`,
+With --check, send and read mail over IMAP, POP3 and SMTP, print the results and
+exit.`,
 		Example: `  authferry demo
   authferry demo --check`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := document.ForgetEnvironment(); err != nil { // it configures something real
+			if err := document.ForgetEnvironment(); err != nil { // it is for a real server
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -59,7 +60,7 @@ worked, and ends.`,
 			return runDemo(ctx, cmd, dir, check)
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "do a round trip over the three protocols, and end")
+	cmd.Flags().BoolVar(&check, "check", false, "send and read mail over the three protocols, then exit")
 	cmd.Flags().StringVar(&dir, "dir", "", "keep the state in this `DIRECTORY` (default a temporary one)")
 	cmd.MarkFlagDirname("dir")
 	return cmd
@@ -85,12 +86,12 @@ func runDemo(ctx context.Context, cmd *cobra.Command, dir string, check bool) (e
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if check {
-		return s.check(ctx, cmd.OutOrStdout())
+		return roundtrip.Run(ctx, cmd.OutOrStdout(), s.roundTrip())
 	}
-	if err := s.screen(cmd.OutOrStdout()); err != nil {
+	if err := s.banner(cmd.OutOrStdout()); err != nil {
 		return err
 	}
-	s.level.SetLevel(zap.InfoLevel) // what happened so far is the screen's business
+	s.level.SetLevel(zap.InfoLevel) // the banner says what happened so far
 	select {
 	case <-ctx.Done():
 		return nil
@@ -99,17 +100,17 @@ func runDemo(ctx context.Context, cmd *cobra.Command, dir string, check bool) (e
 	}
 }
 
-// show is a simulated Gmail and authferry in front of it.
+// show is a simulated Gmail with authferry in front of it.
 type show struct {
 	dir      string
 	gmail    *demo.Provider
 	service  *server.Server
 	level    zap.AtomicLevel
 	password secret.String // of demoMailbox
-	console  bool          // there is one
+	console  bool
 }
 
-// startShow starts both, and connects the mailbox as a person would.
+// startShow starts both and connects the mailbox, as a person would.
 func startShow(ctx context.Context, dir string, logTo io.Writer, usualPorts bool) (_ *show, err error) {
 	s := &show{dir: dir, console: true}
 	log, level := logging.New(logging.Config{Level: zap.WarnLevel, Format: "console"}, logTo)
@@ -140,14 +141,14 @@ func startShow(ctx context.Context, dir string, logTo io.Writer, usualPorts bool
 	return s, s.connect(ctx, c)
 }
 
-// configure writes the configuration that a person would write, so that other
-// commands can be tried with it, and loads it as serve does.
+// configure writes a configuration file, so that other commands can use it, and
+// loads it as serve does.
 func (s *show) configure(usualPorts bool) (*config.Config, error) {
 	if err := os.WriteFile(filepath.Join(s.dir, "gmail-ca.pem"), s.gmail.CAPEM, 0o644); err != nil {
 		return nil, err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Made by authferry demo; gone when it ends.\nlisten = [%q, %q, %q]\nstore = \"file:state\"\n",
+	fmt.Fprintf(&b, "# Written by authferry demo, which deletes it when it ends.\nlisten = [%q, %q, %q]\nstore = \"file:state\"\n",
 		"imap://"+demoAddress(1143, usualPorts), "pop3://"+demoAddress(1110, usualPorts), "smtp://"+demoAddress(1587, usualPorts))
 	if s.console {
 		fmt.Fprintf(&b, "console = %q\n", "http://"+demoAddress(8025, usualPorts))
@@ -167,7 +168,7 @@ func (s *show) configure(usualPorts bool) (*config.Config, error) {
 
 func (s *show) configPath() string { return filepath.Join(s.dir, "config.toml") }
 
-// demoAddress is the usual address of a protocol if it is free, otherwise any.
+// demoAddress returns the usual address of a protocol if it is free, otherwise any.
 func demoAddress(port int, usual bool) string {
 	const any = "127.0.0.1:0"
 	if !usual {
@@ -182,8 +183,7 @@ func demoAddress(port int, usual bool) string {
 	return address
 }
 
-// connect gives consent for the mailbox on the simulated Gmail's page, and
-// makes a local password.
+// connect gives consent on the simulated Gmail's page and creates a local password.
 func (s *show) connect(ctx context.Context, c *config.Config) error {
 	p := c.Settings.Providers["gmail"]
 	loopback, err := oauth.ListenLoopback(p.RedirectHost)
@@ -206,13 +206,13 @@ func (s *show) connect(ctx context.Context, c *config.Config) error {
 	if err := s.service.Vault.Connect(ctx, tokens.Connection{Mailbox: demoMailbox, Provider: p.Name, Token: token}); err != nil {
 		return err
 	}
-	// In a directory that was kept there is one already, which cannot be shown again.
+	// A directory that was kept has a password already, which cannot be shown again.
 	s.service.Vault.RevokePassword(ctx, demoMailbox, demoPassword)
 	s.password, err = s.service.Vault.AddPassword(ctx, demoMailbox, tokens.PasswordSpec{Name: demoPassword})
 	return err
 }
 
-// drainDemo bounds the end of sessions: nobody's mail hangs on them.
+// drainDemo bounds the end of sessions, which carry no real mail.
 const drainDemo = time.Second
 
 func (s *show) close() error {
@@ -235,8 +235,18 @@ const welcomeMail = "From: The Ferryman <ferryman@example.org>\r\n" +
 	"\r\n" +
 	"You are reading this with a password, from a mailbox that accepts only OAuth.\r\n"
 
-// screen shows all that is needed to try the demo, on one screen of 80x24.
-func (s *show) screen(w io.Writer) error {
+// roundTrip names the demo to package roundtrip.
+func (s *show) roundTrip() roundtrip.Options {
+	return roundtrip.Options{
+		IMAP: s.service.Address("imap"), POP3: s.service.Address("pop3"), SMTP: s.service.Address("smtp"),
+		Mailbox: demoMailbox, Password: s.password,
+		ExpireTokens: s.gmail.ExpireAccessTokens,
+		Refreshes:    func() int { return s.gmail.TokenCalls("refresh_token") },
+	}
+}
+
+// banner prints what is needed to try the demo, on a screen of 80x24.
+func (s *show) banner(w io.Writer) error {
 	imap, pop3, smtp := s.service.Address("imap"), s.service.Address("pop3"), s.service.Address("smtp")
 	var b strings.Builder
 	b.WriteString("A simulated Gmail that accepts only OAuth, and authferry in front of it.\n\n")
@@ -257,15 +267,15 @@ func (s *show) screen(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(&b, "\nThe web console, in your browser:\n%s\n", link.Reveal())
-	fmt.Fprintf(&b, "\nConnect a second mailbox, by the simulated consent page in your browser:\n")
+	fmt.Fprintf(&b, "\nConnect a second mailbox on the simulated consent page, in your browser:\n")
 	fmt.Fprintf(&b, "%s connect %s \\\n  --config %s\n", startedAs(), demoSecond, s.configPath())
-	fmt.Fprintf(&b, "\nWhat happens is logged here. Ctrl-C ends it all.\n")
+	fmt.Fprintf(&b, "\nWhat happens is logged here. Press Ctrl-C to stop.\n")
 	_, err = io.WriteString(w, b.String())
 	return err
 }
 
-// startedAs is how to run this program once more: `go run` builds it into a
-// directory that is gone soon.
+// startedAs returns the command that runs this program again: `go run` builds it
+// into a directory that it deletes.
 func startedAs() string {
 	if strings.Contains(os.Args[0], "go-build") {
 		return "go run ./cmd/authferry"

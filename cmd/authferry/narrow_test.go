@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"authferry/internal/config"
+	"authferry/internal/roundtrip"
 	"authferry/tokens"
 )
 
@@ -165,20 +165,19 @@ func TestReadOnlyPOP3(t *testing.T) {
 		}
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(patience))
-		p := &popClient{text: textproto.NewConn(conn)}
-		p.hear()
-		p.ask("USER %s", demoMailbox)
-		p.ask("PASS %s", password)
-		if p.err != nil {
-			t.Fatal(p.err)
+		p := roundtrip.NewPOP3(conn)
+		p.Ask("USER %s", demoMailbox)
+		p.Ask("PASS %s", password)
+		if p.Err != nil {
+			t.Fatal(p.Err)
 		}
-		had := p.ask("STAT")
-		if p.ask("DELE 1"); p.err == nil || !strings.Contains(p.err.Error(), "read-only") {
-			t.Fatalf("DELE: %v", p.err)
+		had := p.Ask("STAT")
+		if p.Ask("DELE 1"); p.Err == nil || !strings.Contains(p.Err.Error(), "read-only") {
+			t.Fatalf("DELE: %v", p.Err)
 		}
-		p.err = nil
-		if p.ask("QUIT"); p.err != nil {
-			t.Fatal(p.err)
+		p.Err = nil
+		if p.Ask("QUIT"); p.Err != nil {
+			t.Fatal(p.Err)
 		}
 		return had
 	}

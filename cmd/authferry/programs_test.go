@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"authferry/internal/roundtrip"
 )
 
 // patience bounds every wait of a test for something that must happen.
@@ -79,13 +80,12 @@ func imapVerdict(err error) (verdict, error) {
 }
 
 func loginPOP3(conn net.Conn, user, password string) error {
-	p := &popClient{text: textproto.NewConn(conn)}
-	p.hear()
-	p.ask("USER %s", user)
-	p.ask("PASS %s", password)
-	p.ask("STAT")
-	p.ask("QUIT")
-	return p.err
+	p := roundtrip.NewPOP3(conn)
+	p.Ask("USER %s", user)
+	p.Ask("PASS %s", password)
+	p.Ask("STAT")
+	p.Ask("QUIT")
+	return p.Err
 }
 
 func pop3Verdict(err error) (verdict, error) {

@@ -15,6 +15,7 @@ import (
 	"authferry/demo"
 	"authferry/internal/config"
 	"authferry/internal/logging"
+	"authferry/internal/roundtrip"
 	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/tokens/oauth"
@@ -264,7 +265,7 @@ func TestDemoCheck(t *testing.T) {
 	defer s.close()
 	s.gmail.Faults.Mail("pop3", demo.MailDisabled)
 	out := newTranscript()
-	err = s.check(context.Background(), out)
+	err = roundtrip.Run(context.Background(), out, s.roundTrip())
 	if err == nil || !strings.Contains(err.Error(), "pop3") || !strings.Contains(out.String(), "failed  pop3") {
 		t.Errorf("%v\n%s", err, out)
 	}
