@@ -25,15 +25,15 @@ func checkCommand() *cobra.Command {
 	var sendTo string
 	cmd := &cobra.Command{
 		Use:   "check [MAILBOX...]",
-		Short: "Look for what is wrong, step by step, and say what to do",
-		Long: `Walk the way of a login one step at a time, for these mailboxes or for all: the
+		Short: "Check every step of a login, and say how to fix what fails",
+		Long: `Check the steps of a login one by one, for the given mailboxes or for all: the
 configuration, the seal key and the store; DNS, TCP and TLS of every server; the
 clock; the OAuth client; a refresh, the granted scopes, a login over IMAP, POP3
-and SMTP; and when a person is needed next. Each failure comes with the one
-thing to do about it. A server may be running meanwhile.
+and SMTP; and when a person is needed next. Each failed step says how to fix it.
+The server may be running.
 
-No mail is sent unless --send-to says where. Exit code: 0 if nothing failed, 1
-if something did, 2 if the configuration cannot be read.`,
+No mail is sent without --send-to. Exit code: 0 if nothing failed, 1 if a step
+failed, 2 if the configuration cannot be read.`,
 		Example: `  authferry check
   authferry check you@gmail.com
   authferry check you@gmail.com --send-to me@example.org
@@ -46,7 +46,7 @@ if something did, 2 if the configuration cannot be read.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return checkUp(ctx, cmd, args, sendTo)
+			return runCheck(ctx, cmd, args, sendTo)
 		},
 	}
 	cmd.Flags().StringVar(&sendTo, "send-to", "", "send a mail from each mailbox to this `ADDRESS`")
@@ -54,13 +54,13 @@ if something did, 2 if the configuration cannot be read.`,
 	return cmd
 }
 
-// checkUp prepares a check, prints it, and closes what it opened.
-func checkUp(ctx context.Context, cmd *cobra.Command, mailboxes []string, sendTo string) (err error) {
-	chart := &chart{w: cmd.OutOrStdout(), colours: logging.IsTerminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == ""}
-	chart.json, _ = cmd.Flags().GetBool("json")
+// runCheck runs a check and prints it.
+func runCheck(ctx context.Context, cmd *cobra.Command, mailboxes []string, sendTo string) (err error) {
+	printer := &checkPrinter{w: cmd.OutOrStdout(), colours: logging.IsTerminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == ""}
+	printer.json, _ = cmd.Flags().GetBool("json")
 	c, err := configFor(cmd)
 	if err != nil {
-		return errors.Join(err, chart.unconfigured(err))
+		return errors.Join(err, printer.unconfigured(err))
 	}
 	if c.Seal != "" {
 		config.BorrowCredentials()
@@ -78,17 +78,17 @@ func checkUp(ctx context.Context, cmd *cobra.Command, mailboxes []string, sendTo
 			vault, err = server.OpenVaultAsOwner(c)
 			return vault, err
 		},
-	}, chart.add)
-	return chart.end(ctx)
+	}, printer.add)
+	return printer.end(ctx)
 }
 
-// unconfigured is a check that ends before it begins. People read the error
-// itself; a script gets its step.
-func (c *chart) unconfigured(err error) error {
+// unconfigured prints the step of a configuration that cannot be read, for scripts.
+// People read the error.
+func (c *checkPrinter) unconfigured(err error) error {
 	if !c.json {
 		return nil
 	}
-	step := check.Step{Name: "configuration", Result: check.Fail, Detail: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: "mend it as the detail says"}
+	step := check.Step{Name: "configuration", Result: check.Fail, Detail: strings.ReplaceAll(err.Error(), "\n", "; "), Fix: "correct the configuration as the detail says"}
 	if what := hint.Of(err); what != "" {
 		step.Fix = what
 	}
@@ -96,33 +96,33 @@ func (c *chart) unconfigured(err error) error {
 	return printJSON(c.w, c.steps)
 }
 
-// chart is a check as it is shown: to people a line per step as it comes, to
+// checkPrinter prints a check: for people a line for each step as it is done, for
 // scripts all steps as one array.
-type chart struct {
+type checkPrinter struct {
 	w       io.Writer
 	json    bool
 	colours bool
 	steps   []check.Step
-	about   string // what the lines so far are about
+	subject string // of the lines so far: a mailbox, a provider or authferry
 	err     error  // of writing
 }
 
-// add shows a step.
-func (c *chart) add(s check.Step) {
+// add prints a step.
+func (c *checkPrinter) add(s check.Step) {
 	c.steps = append(c.steps, s)
 	if c.json {
 		return
 	}
-	about := "authferry"
+	subject := "authferry"
 	switch {
 	case s.Mailbox != "":
-		about = s.Mailbox
+		subject = s.Mailbox
 	case s.Provider != "":
-		about = s.Provider
+		subject = s.Provider
 	}
-	if about != c.about {
-		c.about = about
-		c.printf("%s\n", about)
+	if subject != c.subject {
+		c.subject = subject
+		c.printf("%s\n", subject)
 	}
 	c.printf("  %s  %-15s  %s\n", c.word(s.Result), s.Name, s.Detail)
 	if s.Fix != "" {
@@ -133,14 +133,14 @@ func (c *chart) add(s check.Step) {
 	}
 }
 
-func (c *chart) printf(format string, args ...any) {
+func (c *checkPrinter) printf(format string, args ...any) {
 	if c.err == nil {
 		_, c.err = fmt.Fprintf(c.w, format, args...)
 	}
 }
 
-// word is a result, in colour on a terminal.
-func (c *chart) word(r check.Result) string {
+// word returns a result, in colour on a terminal.
+func (c *checkPrinter) word(r check.Result) string {
 	word := fmt.Sprintf("%-4s", r)
 	if !c.colours {
 		return word
@@ -149,25 +149,25 @@ func (c *chart) word(r check.Result) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colour, word)
 }
 
-// end shows what is shown at the end, and makes failed steps an error.
-func (c *chart) end(ctx context.Context) error {
+// end prints the array, and returns an error if a step failed.
+func (c *checkPrinter) end(ctx context.Context) error {
 	if c.json {
 		c.err = printJSON(c.w, c.steps)
 	}
 	if c.err != nil {
 		return c.err
 	}
-	bad := 0
+	failed := 0
 	for _, s := range c.steps {
 		if s.Result == check.Fail {
-			bad++
+			failed++
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted: %w", ctx.Err())
-	case bad > 0:
-		return fmt.Errorf("of %d steps, %d failed", len(c.steps), bad)
+	case failed > 0:
+		return fmt.Errorf("%d of %d steps failed", failed, len(c.steps))
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"authferry/internal/check"
 )
 
-// TestChart: what people see of a check, in colour where there is a terminal.
-func TestChart(t *testing.T) {
+// TestCheckPrinter: a check as people see it, in colour on a terminal.
+func TestCheckPrinter(t *testing.T) {
 	t.Parallel()
 	steps := []check.Step{
 		{Name: "store", Result: check.OK, Detail: "there"},
@@ -29,18 +29,18 @@ func TestChart(t *testing.T) {
 	coloured := strings.NewReplacer("ok  ", "\x1b[32mok  \x1b[0m", "skip", "\x1b[33mskip\x1b[0m", "fail", "\x1b[31mfail\x1b[0m").Replace(plain)
 	for _, want := range []string{plain, coloured} {
 		var b strings.Builder
-		c := &chart{w: &b, colours: want == coloured}
+		c := &checkPrinter{w: &b, colours: want == coloured}
 		for _, s := range steps {
 			c.add(s)
 		}
-		if err := c.end(t.Context()); err == nil || exitCode(err) != exitFailed || err.Error() != "of 4 steps, 1 failed" {
+		if err := c.end(t.Context()); err == nil || exitCode(err) != exitFailed || err.Error() != "1 of 4 steps failed" {
 			t.Errorf("the end is %v", err)
 		}
 		if b.String() != want {
 			t.Errorf("shown\n%s\ninstead of\n%s", b.String(), want)
 		}
 	}
-	c := &chart{w: brokenPipe{}}
+	c := &checkPrinter{w: brokenPipe{}}
 	c.add(steps[0])
 	if err := c.end(t.Context()); !errors.Is(err, errPipe) {
 		t.Errorf("to a broken pipe: %v", err)

@@ -53,8 +53,8 @@ with ssh -L; the command is printed, too.
 With --device, the provider shows a code to type on one of its pages, on any
 device. Microsoft supports this; Gmail does not for mail.
 
-No one signs in as a shared mailbox: with --sign-in-as, name an account that may
-open it.
+A shared mailbox has no account of its own: with --sign-in-as, name an account
+that may open it.
 
 Where the provider needs no sign-in (a service account, an application or a
 command), the mailbox is tried and kept at once.`,

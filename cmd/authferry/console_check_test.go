@@ -30,7 +30,7 @@ func TestConsoleChecksAMailbox(t *testing.T) {
 	}
 }
 
-// TestClientOfADesktop: Google's file tells whether its client takes redirects to
+// TestClientOfADesktop: Google's file says whether its client takes redirects to
 // loopback addresses only, which decides how the console has people come back.
 func TestClientOfADesktop(t *testing.T) {
 	for content, want := range map[string]bool{

@@ -76,7 +76,7 @@ beside the mailboxes. Add them, and run the same command again.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.provider, "provider", "", "the `NAME` of a [provider.NAME] (default: the one with the client that the file names)")
-	cmd.Flags().StringSliceVar(&f.mailboxes, "mailbox", nil, "the mailbox, if the file does not name it; or the mailboxes to import, if it has many")
+	cmd.Flags().StringSliceVar(&f.mailboxes, "mailbox", nil, "the `MAILBOX`, if the file does not name it; or the mailboxes to import, if it has many")
 	cmd.Flags().StringVar(&f.clientConfig, "client-config", "", "sasl-xoauth2: the `FILE` with the client (default /etc/sasl-xoauth2.conf if it exists)")
 	cmd.Flags().StringVar(&f.cacheStore, "cache-store", "", "email-oauth2-proxy: the `FILE` that it keeps its tokens in, if it has one")
 	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "email-oauth2-proxy: read the password that its mail programs send from standard input")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// columns prints a table for people; cells are separated by tabs.
+// columns prints a table; cells are separated by tabs.
 func columns(w io.Writer, rows ...string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -18,6 +18,7 @@ func columns(w io.Writer, rows ...string) error {
 	return t.Flush()
 }
 
+// row joins the cells of a row; an empty cell becomes a dash.
 func row(cells ...string) string {
 	for i, c := range cells {
 		if c == "" {
@@ -27,7 +28,7 @@ func row(cells ...string) string {
 	return strings.Join(cells, "\t")
 }
 
-// moment is a time for people: absolute, because what is printed is kept.
+// moment formats a time. It is absolute, because output is kept.
 func moment(t *time.Time) string {
 	if t == nil {
 		return ""
@@ -35,7 +36,7 @@ func moment(t *time.Time) string {
 	return t.Local().Format("2006-01-02 15:04")
 }
 
-// printJSON prints what a script would read.
+// printJSON prints a value for scripts.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

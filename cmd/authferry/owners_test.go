@@ -16,7 +16,7 @@ import (
 )
 
 // TestOwnersAreRecalled: where a password was used before a restart, guesses
-// from everywhere else keep nobody out.
+// from other addresses lock no one out.
 func TestOwnersAreRecalled(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

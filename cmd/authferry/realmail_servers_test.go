@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// usedPorts are those handed out by freePort: a port is only free until
-// somebody listens on it.
+// usedPorts are those handed out by freePort: a port is free only until
+// a server listens on it.
 var usedPorts = make(map[int]bool)
 
 // freePort returns a port below those that the system gives to outgoing
@@ -168,7 +168,7 @@ func (m *realMail) postfix(command ...string) ([]byte, error) {
 	return exec.Command("postfix", append([]string{"-c", m.path("postfix", "etc")}, command...)...).CombinedOutput()
 }
 
-// waitForPort waits until somebody listens.
+// waitForPort waits until the port accepts connections.
 func (m *realMail) waitForPort(t *testing.T, name string) {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", m.ports[name])

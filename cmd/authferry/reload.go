@@ -9,12 +9,12 @@ import (
 func reloadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
-		Short: "Put the configuration file in force, or hear why not",
-		Long: `Have the running server put its configuration file in force. A file with a
-mistake in it is refused as a whole, and what is wrong with it printed; the
-configuration in force stays. Live sessions go on in either case.
+		Short: "Reload the server's configuration",
+		Long: `Reload the configuration file of the running server. A file with an error is
+refused as a whole: the errors are printed, and the previous configuration stays
+in force. Sessions continue in either case.
 
-SIGHUP does the same, and leaves the complaints in the log.`,
+SIGHUP does the same, and writes the errors to the log.`,
 		Example: `  authferry reload`,
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,7 +29,7 @@ SIGHUP does the same, and leaves the complaints in the log.`,
 			if err := client.Reload(cmd.Context()); err != nil {
 				return notRunning(err, c)
 			}
-			fmt.Fprintln(cmd.ErrOrStderr(), "reloaded")
+			fmt.Fprintln(cmd.ErrOrStderr(), "Reloaded.")
 			return nil
 		},
 	}

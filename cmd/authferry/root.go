@@ -16,20 +16,21 @@ import (
 	"authferry/tokens/oauth"
 )
 
-const orientation = `authferry lets mail programs that only know a user name and a password use
+const orientation = `authferry lets mail programs that log in with a user name and a password use
 mailboxes that accept only OAuth, such as Gmail and Microsoft 365.
 
-See it work, without an account:    authferry demo
-Then, for a mailbox of yours:
-  1. write your OAuth client down   config.example.toml shows where
+Try it without an account:          authferry demo
+
+To use it with your mailbox:
+  1. configure your OAuth client    see config.example.toml
   2. sign in to the mailbox         authferry connect you@gmail.com
-  3. make a local password          authferry password add you@gmail.com --name "Mail program"
-  4. serve                          authferry serve
-  and when something does not work  authferry check you@gmail.com
-and give your mail program the host, the port and the password of authferry.
+  3. create a local password        authferry password add you@gmail.com --name "Mail program"
+  4. start the server               authferry serve
+Then enter the host, the port and the local password in your mail program.
+If something does not work:         authferry check you@gmail.com
 `
 
-// rootCommand is authferry alone, which tells a newcomer where to begin.
+// rootCommand returns authferry without a command, which prints where to begin.
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "authferry",
@@ -61,7 +62,7 @@ func section(root *cobra.Command, heading string, commands ...*cobra.Command) {
 	root.AddCommand(commands...)
 }
 
-// knownCommand refuses words that are no subcommand.
+// knownCommand refuses arguments that are not a subcommand.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -71,33 +72,33 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
 		advice = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), strings.Join(s, "` or `"))
 	}
-	return hint.Usage(fmt.Errorf("there is no command %q", args[0]), "%s", advice)
+	return hint.Usage(fmt.Errorf("unknown command %q", args[0]), "%s", advice)
 }
 
-// group is a command that is nothing without one of its subcommands.
+// group returns a command that requires one of its subcommands.
 func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	cmd.Args = knownCommand
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return hint.Usage(fmt.Errorf("%s needs to know what to do", cmd.CommandPath()), "see `%s --help`", cmd.CommandPath())
+		return hint.Usage(fmt.Errorf("%s needs a subcommand", cmd.CommandPath()), "see `%s --help`", cmd.CommandPath())
 	}
 	cmd.AddCommand(subs...)
 	return cmd
 }
 
-// takes says which arguments a command needs, by the words of its usage line.
+// takes requires arguments, by their names in the usage line.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
 			return hint.Usage(fmt.Errorf("%s needs a %s", cmd.CommandPath(), names[len(args)]), "usage: %s", cmd.UseLine())
 		case len(args) > len(names):
-			return hint.Usage(fmt.Errorf("%s does not know what to do with %q", cmd.CommandPath(), args[len(names)]), "usage: %s", cmd.UseLine())
+			return hint.Usage(fmt.Errorf("unexpected argument %q", args[len(names)]), "usage: %s", cmd.UseLine())
 		}
 		return nil
 	}
 }
 
-// configOf is where the configuration of a command is.
+// configPath returns the path of the configuration.
 func configPath(cmd *cobra.Command) (string, error) {
 	flag, err := cmd.Flags().GetString("config")
 	if err != nil {
@@ -106,8 +107,7 @@ func configPath(cmd *cobra.Command) (string, error) {
 	return config.Path(flag)
 }
 
-// configFor loads the configuration a command was called with, and says what
-// is doubtful about it.
+// configFor loads the configuration and prints its warnings.
 func configFor(cmd *cobra.Command) (*config.Config, error) {
 	path, err := configPath(cmd)
 	if err != nil {
@@ -130,7 +130,7 @@ const (
 	exitUsage  = 2 // the command line or the configuration is wrong
 )
 
-// exitCode returns the code that the program ends with after an error.
+// exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	switch {
 	case err == nil:
@@ -152,8 +152,7 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-// completeArguments has the shell complete every MAILBOX, by the words of the
-// usage lines.
+// completeArguments makes the shell complete every MAILBOX in the usage lines.
 func completeArguments(cmd *cobra.Command) {
 	if slices.Contains(strings.FieldsFunc(cmd.Use, func(r rune) bool { return strings.ContainsRune(" [].", r) }), "MAILBOX") {
 		cmd.ValidArgsFunction = completeMailboxes
@@ -163,8 +162,7 @@ func completeArguments(cmd *cobra.Command) {
 	}
 }
 
-// completeMailboxes offers the mailboxes there are for a MAILBOX argument, to
-// whoever may read the store.
+// completeMailboxes completes a MAILBOX argument for users who can read the store.
 func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const nothing = cobra.ShellCompDirectiveNoFileComp
 	if len(args) > 0 {
@@ -174,7 +172,7 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 	if err != nil {
 		return nil, nothing
 	}
-	if _, err := os.Stat(c.Store); err != nil && c.FileStore() != "" { // opening it would make one
+	if _, err := os.Stat(c.Store); err != nil && c.FileStore() != "" { // opening the store would create it
 		return nil, nothing
 	}
 	vault, err := server.OpenVaultAsOwner(c)

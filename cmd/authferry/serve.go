@@ -14,13 +14,13 @@ import (
 func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Serve mail programs until told to stop",
-		Long: `Serve mail programs until told to stop. It writes "authferry ready" to the log,
-on standard error, once every listener accepts.
+		Short: "Start the server",
+		Long: `Start the server, and serve mail programs until SIGTERM or Ctrl-C. It writes
+"authferry ready" to the log, on standard error, once every listener accepts.
 
-SIGHUP reloads the configuration; one with a mistake in it is refused as a
-whole. SIGTERM or Ctrl-C lets sessions end by themselves for the drain time of
-the configuration; a second one ends them at once.`,
+SIGHUP reloads the configuration; one with an error is refused as a whole. After
+SIGTERM or Ctrl-C, sessions have the drain time of the configuration to end; a
+second signal ends them at once.`,
 		Example: `  authferry serve
   authferry serve --config /etc/authferry/config.toml`,
 		Args: takes(),
@@ -35,7 +35,7 @@ the configuration; a second one ends them at once.`,
 				log.Warn(w)
 			}
 			server.KeepWithinMemory()
-			signals := make(chan os.Signal, 2) // from here on they wait to be heard
+			signals := make(chan os.Signal, 2) // signals are queued from here on
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer signal.Stop(signals)
 			s, err := server.Start(c, log, level)

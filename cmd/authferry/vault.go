@@ -13,7 +13,7 @@ import (
 	"authferry/tokens"
 )
 
-// withVault runs a command that works on the store and is done.
+// withVault opens the vault, runs do, and closes the vault.
 func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config.Config, vault *tokens.Vault) error) error {
 	c, err := configFor(cmd)
 	if err != nil {
@@ -27,18 +27,17 @@ func withVault(cmd *cobra.Command, do func(ctx context.Context, c *config.Config
 	return errors.Join(do(ctx, c, vault), vault.Close(context.WithoutCancel(ctx)))
 }
 
-// nudge tells the server that is running, if there is one, that a password or
-// a mailbox is gone: its sessions end at once. Without it they end at the next
-// sweep, so that nobody has to hear that it failed.
-func nudge(ctx context.Context, c *config.Config) {
+// endSessions makes the running server, if there is one, end the sessions of removed
+// passwords and mailboxes at once. An error is ignored: the next sweep of the server
+// ends them, too.
+func endSessions(ctx context.Context, c *config.Config) {
 	if c.Admin != "" {
 		_ = admin.NewClient(c.Admin).Sweep(ctx)
 	}
 }
 
-// configForAdmin reads of a configuration only where the admin socket is: what
-// a server runs with need not be what its file says by now, and the file may be
-// the very thing that has to be mended.
+// configForAdmin reads only the location of the admin socket from the configuration.
+// The file may have changed since the server started, and may have errors.
 func configForAdmin(cmd *cobra.Command) (*config.Config, error) {
 	path, err := configPath(cmd)
 	if err != nil {
@@ -54,18 +53,18 @@ func configForAdmin(cmd *cobra.Command) (*config.Config, error) {
 	return c, nil
 }
 
-// adminClient asks the server that runs under a configuration.
+// adminClient returns a client of the running server.
 func adminClient(c *config.Config) (*admin.Client, error) {
 	if c.Admin == "" {
-		return nil, hint.New(errors.New(`the admin socket is switched off: admin = "none"`), "change that in %s and restart authferry", c.File)
+		return nil, hint.New(errors.New(`the admin socket is disabled: admin = "none"`), "enable it in %s and restart authferry", c.File)
 	}
 	return admin.NewClient(c.Admin), nil
 }
 
-// notRunning adds what to do about a server that does not answer.
+// notRunning adds a hint to the error of a server that does not answer.
 func notRunning(err error, c *config.Config) error {
 	if errors.Is(err, admin.ErrNotRunning) {
-		return hint.New(err, "start it with `authferry serve`, or name its configuration with --config (this is %s); only root and the user it runs as may ask it", c.File)
+		return hint.New(err, "start it with `authferry serve`, or name its configuration with --config (this is %s); only root and the user that it runs as have access", c.File)
 	}
 	return err
 }

@@ -11,9 +11,9 @@ import (
 func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Say which authferry this is",
-		Long: `Say which authferry this is: its version, the revision it was built from, and
-the Go release that built it. Put it into every bug report.`,
+		Short: "Print the version",
+		Long: `Print the version, the revision it was built from, and the Go release that built
+it. Include them in every bug report.`,
 		Example: `  authferry version
   authferry version --json`,
 		Args: takes(),
