@@ -14,8 +14,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestMailboxesSayWhatToDo: whatever is wrong with a mailbox, the list and the
-// page of it say what that means and what to do, and tell no secret.
+// TestMailboxesSayWhatToDo: for every fault, mailbox list and mailbox show say what it
+// means and what to do, and print no secret.
 func TestMailboxesSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

@@ -18,7 +18,7 @@ import (
 	"authferry/tokens"
 )
 
-// narrowPassword adds a password that may do less.
+// narrowPassword adds a password with limits.
 func (s *show) narrowPassword(t *testing.T, spec tokens.PasswordSpec) string {
 	t.Helper()
 	spec.Name = "narrow"
@@ -69,9 +69,8 @@ func notPermitted(t *testing.T, what string, err error) {
 	}
 }
 
-// TestReadOnlyIMAP: go-imap's client, which knows nothing of the matter, reads
-// under a read-only password and is refused all else, and the mailbox stays as
-// it was.
+// TestReadOnlyIMAP: with a read-only password, go-imap's client can read; every other
+// command is refused, and the mailbox does not change.
 func TestReadOnlyIMAP(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -189,8 +188,8 @@ func TestReadOnlyPOP3(t *testing.T) {
 	}
 }
 
-// TestSendLimits: go-smtp's client sends what it may, and hears a temporary
-// refusal of the rest, also over the next connection and after a reload.
+// TestSendLimits: go-smtp's client sends up to the limit, and further messages are
+// refused temporarily, also over the next connection and after a reload.
 func TestSendLimits(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

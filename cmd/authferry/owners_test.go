@@ -32,7 +32,7 @@ func TestOwnersAreRecalled(t *testing.T) {
 	if _, err := before.Authorize(ctx, tokens.Login{User: demoMailbox, Password: s.password, Protocol: "imap", From: home}); err != nil {
 		t.Fatal(err)
 	}
-	if err := before.Close(ctx); err != nil { // which writes the use down
+	if err := before.Close(ctx); err != nil { // which stores the use
 		t.Fatal(err)
 	}
 	g := s.service.Gate

@@ -236,7 +236,7 @@ func TestReplicas(t *testing.T) {
 	password := r.password.Reveal()
 	front := r.front.Addr().String()
 
-	r.gmail.Faults.TokenDelay(300 * time.Millisecond) // for all to be there
+	r.gmail.Faults.TokenDelay(300 * time.Millisecond) // until every login waits
 	for range 3 {
 		r.gmail.ExpireAccessTokens()
 		before := r.gmail.TokenCalls("refresh_token")

@@ -23,8 +23,8 @@ func reportOf(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// TestReportHoldsNoSecret: secrets are planted wherever one can be, and none of
-// them, nor an address, is in the report.
+// TestReportHoldsNoSecret: secrets are planted in every place that can hold one; the
+// report has none of them, and no address.
 func TestReportHoldsNoSecret(t *testing.T) {
 	t.Setenv("CANARY_KEY", "CANARY-environment")
 	s, _ := newShow(t)
@@ -54,7 +54,7 @@ canary-alias = "somebody@example.org"
 			*b = *a
 			b.Mailbox, b.SignIn, b.Provider = mailbox, "boss@example.com", "other"
 			b.Token.Access, b.Token.Refresh = "CANARY-access", "CANARY-refresh"
-			// As if a provider repeated what it was told, and tokens let it pass.
+			// As if a provider repeated secrets, and package tokens did not remove them.
 			reason := "no CANARY-refresh, Q0FOQVJZLWFjY2Vzcw== or CANARY-client-secret for Other.Person@Example.COM; see https://example.org/?user=third%40example.org"
 			b.Trouble = &store.Failure{At: time.Now(), Since: time.Now(), Cause: oauth.CauseOutage, Reason: reason}
 			b.Passwords = []store.Password{{
@@ -118,7 +118,7 @@ func holdOne(t *testing.T, s *show) {
 	t.Cleanup(h.close)
 }
 
-// TestReportOfWhatIsBroken: it is written whatever is wrong, and says what.
+// TestReportOfWhatIsBroken: the report is written with every fault, and names it.
 func TestReportOfWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
