@@ -37,7 +37,7 @@ func TestChooseProvider(t *testing.T) {
 		{"its passwords were kept", provider("gmail", "microsoft"), &store.Account{}, "you@example.org", "", "gmail"},
 		{"gmail", provider("gmail", "microsoft"), nil, "you@example.org", "", "gmail"},
 		{"the only one", provider("dovecot"), nil, "you@example.org", "", "dovecot"},
-		{"one of several", provider("dovecot", "microsoft"), nil, "you@example.org", "", "could be at any of dovecot, microsoft"},
+		{"one of several", provider("dovecot", "microsoft"), nil, "you@example.org", "", "could be any of dovecot, microsoft"},
 		{"none", provider(), nil, "you@example.org", "", `no provider "gmail"`},
 		{"unknown", provider("gmail"), nil, "you@example.org", "gmial", `no provider "gmial"`},
 	} {
