@@ -13,9 +13,9 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// EmailProxy is what email-oauth2-proxy knew: its accounts, the domains whose every
+// emailProxyFile is what email-oauth2-proxy knew: its accounts, the domains whose every
 // mailbox it opened, and its listeners.
-type EmailProxy struct {
+type emailProxyFile struct {
 	Accounts []Account
 	Domains  []Domain
 	Listen   []string // as URLs of the configuration
@@ -31,12 +31,12 @@ type Domain struct {
 // proxySection holds the settings of the whole program.
 const proxySection = "emailproxy"
 
-// ReadEmailProxy reads the configuration of email-oauth2-proxy, with its cache
+// parseEmailProxy reads the configuration of email-oauth2-proxy, with its cache
 // store (nil: the tokens are in the configuration). The grant of an
 // account is encrypted with the password that its mail program sends; with another
 // password, or none, the account has a Problem. If mailboxes are named, only those
 // are read.
-func ReadEmailProxy(configuration, cache []byte, password secret.String, only ...string) (*EmailProxy, error) {
+func parseEmailProxy(configuration, cache []byte, password secret.String, only ...string) (*emailProxyFile, error) {
 	f, err := readINI(configuration)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func ReadEmailProxy(configuration, cache []byte, password secret.String, only ..
 		overlay(f, c)
 	}
 	r := &proxyReader{ini: f, password: password, catchAll: f.flag("allow_catch_all_accounts", proxySection), servers: readServers(f)}
-	found := &EmailProxy{Listen: readListeners(f)}
+	found := &emailProxyFile{Listen: readListeners(f)}
 	for _, name := range f.names {
 		local, domain, isAccount := address.Split(name)
 		wanted := len(only) == 0 || slices.ContainsFunc(only, func(s string) bool { return strings.EqualFold(s, name) })

@@ -44,7 +44,7 @@ type Import struct {
 	Messages  io.Writer
 	Connected func(*onboard.Result) // is called for every mailbox that was connected
 
-	entries []Entry // providers that the configuration lacks
+	entries []entry // providers that the configuration lacks
 }
 
 // Run prints the providers that are not configured yet, and keeps the grants of
@@ -137,14 +137,14 @@ func (m *Import) addEntry(p Provider) {
 	if m.entryOf(&p) != nil {
 		return
 	}
-	e := Entry{Provider: p}
+	e := entry{Provider: p}
 	e.Name, e.Like = p.Name(func(name string) bool {
-		return m.Providers[name] != nil || slices.ContainsFunc(m.entries, func(e Entry) bool { return e.Name == name })
+		return m.Providers[name] != nil || slices.ContainsFunc(m.entries, func(e entry) bool { return e.Name == name })
 	})
 	m.entries = append(m.entries, e)
 }
 
-func (m *Import) entryOf(p *Provider) *Entry {
+func (m *Import) entryOf(p *Provider) *entry {
 	for i := range m.entries {
 		if m.entries[i].Provider.Same(p) {
 			return &m.entries[i]
@@ -184,7 +184,7 @@ func (m *Import) printEntries() error {
 
 // writeSecrets puts the secrets of a provider beside the mailboxes, where the user
 // that serves can read them.
-func (m *Import) writeSecrets(e *Entry) (err error) {
+func (m *Import) writeSecrets(e *entry) (err error) {
 	if s := e.Provider.ClientSecret; !s.Empty() {
 		e.SecretFile, err = m.writeSecret("client-"+e.Name+".secret", s)
 	}

@@ -51,8 +51,8 @@ type Found struct {
 
 var formats = map[string]func(*Source) (*Found, error){
 	"token":              readToken,
-	"mutt_oauth2":        readAccount(Mutt),
-	"oama":               readAccount(Oama),
+	"mutt_oauth2":        readAccount(parseMutt),
+	"oama":               readAccount(parseOama),
 	"sasl-xoauth2":       readSASLXOAUTH2,
 	"email-oauth2-proxy": readEmailProxy,
 }
@@ -76,7 +76,7 @@ func (s *Source) Check() error {
 func (s *Source) Read() (*Found, error) { return formats[s.Format](s) }
 
 func readToken(s *Source) (*Found, error) {
-	token, err := Token(s.Content)
+	token, err := parseToken(s.Content)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func readSASLXOAUTH2(s *Source) (*Found, error) {
 	if err != nil {
 		configuration = nil // the token file may name the client itself
 	}
-	a, err := SASLXOAUTH2(s.Content, configuration)
+	a, err := parseSASLXOAUTH2(s.Content, configuration)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func readEmailProxy(s *Source) (*Found, error) {
 			return nil, fmt.Errorf("its cache store: %w", err)
 		}
 	}
-	proxy, err := ReadEmailProxy(s.Content, cache, s.Password, s.Mailboxes...)
+	proxy, err := parseEmailProxy(s.Content, cache, s.Password, s.Mailboxes...)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +166,8 @@ func checkToken(s secret.String) error {
 	return nil
 }
 
-// Token reads a refresh token from a line of text.
-func Token(content []byte) (secret.String, error) {
+// parseToken reads a refresh token from a line of text.
+func parseToken(content []byte) (secret.String, error) {
 	text := strings.TrimSpace(strings.TrimPrefix(string(content), "\ufeff"))
 	if strings.HasPrefix(text, "{") {
 		return "", errors.New("expected a refresh token alone, found JSON: name the program that wrote it in place of token")

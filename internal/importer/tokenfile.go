@@ -65,10 +65,10 @@ func (o object) object(name string) object {
 // that both know.
 var registrations = map[string]string{"google": "gmail", "microsoft": "microsoft"}
 
-// Mutt reads a token file of mutt_oauth2.py, the script that comes with mutt
+// parseMutt reads a token file of mutt_oauth2.py, the script that comes with mutt
 // and neomutt: a JSON object, which the script pipes through gpg. Files
 // older than August 2020 do not name the client, which was in the script.
-func Mutt(content []byte) (*Account, error) {
+func parseMutt(content []byte) (*Account, error) {
 	o, err := readObject(content, "gpg --decrypt FILE | authferry import mutt_oauth2")
 	if err != nil {
 		return nil, err
@@ -87,9 +87,9 @@ func Mutt(content []byte) (*Account, error) {
 	return a, checkToken(a.Refresh)
 }
 
-// Oama reads a record of oama: JSON, from its keyring or its gpg file. The client
+// parseOama reads a record of oama: JSON, from its keyring or its gpg file. The client
 // is in oama's configuration instead.
-func Oama(content []byte) (*Account, error) {
+func parseOama(content []byte) (*Account, error) {
 	o, err := readObject(content, "gpg --decrypt FILE | authferry import oama (records in a keyring: secret-tool lookup oama MAILBOX | authferry import oama)")
 	if err != nil {
 		return nil, err
@@ -105,10 +105,10 @@ func Oama(content []byte) (*Account, error) {
 	return a, checkToken(a.Refresh)
 }
 
-// SASLXOAUTH2 reads a token file of sasl-xoauth2, the plug-in for Postfix, and
+// parseSASLXOAUTH2 reads a token file of sasl-xoauth2, the plug-in for Postfix, and
 // its configuration (/etc/sasl-xoauth2.conf; nil: there is none). The token file
 // takes precedence. Both are JSON.
-func SASLXOAUTH2(content, configuration []byte) (*Account, error) {
+func parseSASLXOAUTH2(content, configuration []byte) (*Account, error) {
 	const google = "https://accounts.google.com/o/oauth2/token" // the default
 	o, err := readObject(content, "and pass it to authferry import sasl-xoauth2")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// Entry is a provider to add to the configuration.
-type Entry struct {
+// entry is a provider to add to the configuration.
+type entry struct {
 	Name     string // of its table
 	Like     string // the built-in provider that it extends, if it cannot have that name
 	Provider Provider
@@ -22,7 +22,7 @@ type Entry struct {
 
 // TOML returns the table of a provider, as a person would write it: only what
 // differs from the built-in provider.
-func (e Entry) TOML() string {
+func (e entry) TOML() string {
 	var b strings.Builder
 	p := e.Provider
 	text := func(key, value string) {
@@ -94,7 +94,7 @@ func (d Domain) TOML(provider string) string {
 }
 
 // ListenTOML returns the listeners of the old program, as a commented key.
-func (e *EmailProxy) ListenTOML() string {
+func (e *emailProxyFile) ListenTOML() string {
 	if len(e.Listen) == 0 {
 		return ""
 	}
