@@ -88,7 +88,7 @@ backend authferry
 	}
 }
 
-// dialPatiently connects as soon as somebody listens.
+// dialPatiently connects as soon as the address accepts connections.
 func dialPatiently(t *testing.T, address string) net.Conn {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

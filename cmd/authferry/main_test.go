@@ -11,8 +11,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain puts the program itself into $PATH as authferry, for scripts and
-// for tests that need a process to kill.
+// TestMain adds the program to $PATH as authferry, for scripts and for tests that
+// kill a process.
 func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){"authferry": main})
 }
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 type leakChecked struct{ *testing.M }
 
 func (m leakChecked) Run() int {
-	for _, variable := range os.Environ() { // settings of this machine's own authferry
+	for _, variable := range os.Environ() { // settings of an authferry on this machine
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AUTHFERRY_") {
 			os.Unsetenv(name)
 		}

@@ -25,7 +25,7 @@ import (
 	"authferry/internal/testport"
 )
 
-// freePort is a port for a server that starts, and starts again.
+// freePort returns a port for a server that starts, and starts again.
 func freePort(t *testing.T) int {
 	t.Helper()
 	return int(netip.MustParseAddrPort(testport.Free(t)).Port())
@@ -153,7 +153,7 @@ func (m *realMail) postfix(command ...string) ([]byte, error) {
 	return exec.Command("postfix", append([]string{"-c", m.path("postfix", "etc")}, command...)...).CombinedOutput()
 }
 
-// waitForPort waits until somebody listens.
+// waitForPort waits until the port accepts connections.
 func (m *realMail) waitForPort(t *testing.T, name string) {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", m.ports[name])

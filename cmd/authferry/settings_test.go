@@ -17,8 +17,8 @@ import (
 	"authferry/proxy"
 )
 
-// TestSettingsAsked: beside the monitor programs are told of the listeners that
-// are open, for the domains of the mailboxes there are and no others.
+// TestSettingsAsked: the monitor serves the settings of the open listeners, for the
+// domains of connected mailboxes only.
 func TestSettingsAsked(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -64,7 +64,7 @@ func TestSettingsAsked(t *testing.T) {
 	}
 }
 
-// TestReadyFilesAtWork: real programs send and read with the files made for them.
+// TestReadyFilesAtWork: real programs send and read with their ready files.
 func TestReadyFilesAtWork(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"msmtp", "mbsync"} {
@@ -90,8 +90,8 @@ func TestReadyFilesAtWork(t *testing.T) {
 	}
 }
 
-// readyPrograms are programs set up by their ready files alone, but for the
-// password and, where there is TLS, the authority to trust.
+// readyPrograms are programs that need only their ready files, the password and, with
+// TLS, the authority to trust.
 type readyPrograms struct {
 	home, authority string
 	services        []mailsettings.MailService

@@ -10,135 +10,133 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/onboard"
 	"authferry/internal/printable"
-	"authferry/proxy"
-	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
 )
 
-// conclusion makes a connected mailbox of what a person allowed.
+// conclusion connects a mailbox with the grant of a sign-in.
 type conclusion struct {
 	*documents
 	log *zap.Logger
 }
 
-// conclude proves a grant, keeps it, and makes the password that an invitation
-// brings. The proofs are those of the command line.
+// conclude checks, proves and keeps a grant, and creates the password that an
+// invitation offers. An invitation is used up before the grant is kept, so that
+// of two sign-ins at the same time one changes nothing; it is restored if a later
+// step fails.
 func (c *conclusion) conclude(ctx context.Context, e *errand, t *oauth.Token) *outcome {
-	p := e.Provider
-	if missing := p.MissingScopes(t.Scopes); len(t.Scopes) > 0 && len(missing) > 0 && p.Flow.NeedsPerson() {
-		return &outcome{Failure: "connect.fail.scope", Again: true, Detail: strings.Join(missing, " ")}
+	used := false // the invitation
+	done := &outcome{}
+	connected, err := onboard.Connect(ctx, c.vault, onboard.Grant{Mailbox: e.Mailbox, SignIn: e.SignIn, Provider: e.Provider, Token: t}, onboard.Options{
+		// An invitation is open to anyone with its link: only the proof shows
+		// that it was the owner of the mailbox who signed in.
+		KeepUnproven: e.untried,
+		Admit: func(mailbox string) error {
+			if !e.Invitation.admits(mailbox) {
+				return &notAdmitted{mailbox}
+			}
+			return nil
+		},
+		BeforeKeep: func(mailbox string) error {
+			done.Mailbox = mailbox
+			if e.Invitation == nil {
+				return nil
+			}
+			err := c.claim(ctx, e.Invitation.Hash, mailbox, e.from)
+			used = err == nil
+			return err
+		},
+	})
+	if refused := refusedGrant(e, err); refused != nil {
+		return refused
 	}
-	if err := p.CheckGrant(t); err != nil {
-		return &outcome{Failure: "connect.fail.grant", Detail: err.Error(), Again: true}
+	if err == nil {
+		done.Grant = connected.Token.RefreshExpiry
+		if connected.Unproven != nil {
+			done.Untried = connected.Unproven.Error()
+		}
+		if e.Invitation != nil && e.Invitation.Offer.Name != "" {
+			err = c.makePassword(ctx, e.Invitation, done)
+		}
 	}
-	mailbox, failure := c.whose(ctx, e, t)
-	if failure != nil {
-		return failure
+	if err == nil {
+		return done
 	}
-	done := &outcome{Mailbox: mailbox, Grant: t.RefreshExpiry}
-	err := proxy.Prove(ctx, proxy.Claim{Mailbox: mailbox, SignIn: e.SignIn, Provider: p, Token: t})
-	bad, refused := errors.AsType[*proxy.NotGood](err)
-	switch {
-	case refused:
-		return notGood(bad)
-	case err != nil && !e.untried:
-		// Who holds a link is let at a mailbox by nothing but this proof.
-		return unavailable(err)
-	case err != nil:
-		done.Untried = err.Error()
+	if used {
+		// The deadline of the other steps may be over.
+		later, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
+		defer cancel()
+		if err := c.giveBack(later, e.Invitation.Hash); err != nil {
+			c.log.Error("an invitation was used up, but its mailbox was not connected: create another one",
+				zap.String("mailbox", done.Mailbox), zap.String("invitation", e.Invitation.ID), zap.Error(err))
+		}
 	}
-	return c.keep(ctx, e, t, done)
+	c.log.Error("a mailbox could not be connected", zap.String("mailbox", done.Mailbox), zap.Error(err))
+	return unavailable(err)
 }
 
-// whose is the mailbox that an errand is about. Where it may be any of a domain
-// the provider is asked who signed in; the login that follows proves it.
-func (c *conclusion) whose(ctx context.Context, e *errand, t *oauth.Token) (string, *outcome) {
-	if e.Mailbox != "" {
-		return e.Mailbox, nil
+// notAdmitted is a mailbox that an invitation is not for.
+type notAdmitted struct{ mailbox string }
+
+func (e *notAdmitted) Error() string { return "the invitation is not for " + e.mailbox }
+
+// refusedGrant words why a grant was not accepted; nil for other errors.
+func refusedGrant(e *errand, err error) *outcome {
+	if bad, ok := errors.AsType[*onboard.Error](err); ok {
+		return wordCause(bad)
 	}
-	address, err := e.Provider.WhoIs(ctx, t)
-	if err != nil {
-		return "", &outcome{Failure: "connect.fail.unnamed", Pairs: []any{"provider", e.Provider.Brand()}, Detail: err.Error(), Again: true}
+	if other, ok := errors.AsType[*notAdmitted](err); ok {
+		return &outcome{Failure: "connect.fail.domain", Pairs: []any{"whose", other.mailbox, "domain", e.Invitation.Domain}, Again: true}
 	}
-	mailbox, _ := c.vault.Canonical(address)
-	if !e.Invitation.admits(mailbox) {
-		return "", &outcome{Failure: "connect.fail.domain", Pairs: []any{"whose", mailbox, "domain", e.Invitation.Domain}, Again: true}
+	if ended, ok := errors.AsType[*invitationEnded](err); ok {
+		return &outcome{Failure: "invite.ended." + string(ended.state)}
 	}
-	return mailbox, nil
+	if errors.Is(err, errNoInvitation) {
+		return &outcome{Failure: "invite.unknown"}
+	}
+	return nil
 }
 
 func unavailable(err error) *outcome {
 	return &outcome{Failure: "connect.fail.unavailable", Detail: err.Error(), Again: true}
 }
 
-// notGood says why a grant does not open the mailbox.
-func notGood(bad *proxy.NotGood) *outcome {
-	o := &outcome{Detail: bad.Refusal.Error(), Again: true}
-	upper := strings.ToUpper(bad.Protocol)
-	person := bad.Mailbox
-	if bad.SignIn != "" {
-		person = bad.SignIn
-	}
-	switch {
-	case !bad.Provider.Flow.NeedsPerson():
-		advice := oauth.CauseDelegation.Advice(bad.Mailbox, bad.Provider)
+// wordCause words why a grant does not open the mailbox.
+func wordCause(bad *onboard.Error) *outcome {
+	o := &outcome{Detail: bad.Err.Error(), Again: true}
+	protocol := strings.ToUpper(bad.Protocol)
+	switch bad.Cause {
+	case onboard.MissingScopes:
+		o.Failure, o.Detail = "connect.fail.scope", strings.Join(bad.Scopes, " ")
+	case onboard.Incomplete:
+		o.Failure = "connect.fail.grant"
+	case onboard.UnknownAccount:
+		o.Failure, o.Pairs = "connect.fail.unnamed", []any{"provider", bad.Provider.Brand()}
+	case onboard.NoToken, onboard.NotOpened:
+		fix, page := bad.Advice()
 		o.Failure, o.Pairs, o.Again = "connect.fail.alone", []any{"mailbox", bad.Mailbox}, false
-		o.Detail = strings.TrimSuffix(strings.Join([]string{bad.Refusal.Error(), advice.Fix, advice.Page}, "; "), "; ")
-	case bad.WrongPerson():
-		o.Failure, o.Pairs = "connect.fail.person", []any{"whose", bad.Whose, "expected", person}
-	case bad.SignIn != "":
-		o.Failure, o.Pairs = "connect.fail.delegate", []any{"whose", bad.SignIn, "mailbox", bad.Mailbox, "protocol", upper}
-	case bad.Whose != "":
-		o.Failure, o.Pairs = "connect.fail.protocol", []any{"mailbox", bad.Mailbox, "protocol", upper}
+		o.Detail = strings.TrimRight(strings.Join([]string{o.Detail, fix, page}, "; "), "; ")
+	case onboard.WrongAccount:
+		o.Failure, o.Pairs = "connect.fail.person", []any{"whose", bad.Account, "expected", bad.Expected()}
+	case onboard.NotDelegated:
+		o.Failure, o.Pairs = "connect.fail.delegate", []any{"whose", bad.SignIn, "mailbox", bad.Mailbox, "protocol", protocol}
+	case onboard.ProtocolOff:
+		o.Failure, o.Pairs = "connect.fail.protocol", []any{"mailbox", bad.Mailbox, "protocol", protocol}
+	case onboard.Refused:
+		o.Failure, o.Pairs = "connect.fail.refused", []any{"mailbox", bad.Mailbox, "protocol", protocol}
 	default:
-		o.Failure, o.Pairs = "connect.fail.refused", []any{"mailbox", bad.Mailbox, "protocol", upper}
+		return unavailable(bad.Err)
 	}
 	return o
-}
-
-// keep keeps a proven grant. An invitation is used up first, so that of two who
-// come at once one does nothing at all; it is given back if the rest fails.
-func (c *conclusion) keep(ctx context.Context, e *errand, t *oauth.Token, done *outcome) *outcome {
-	mailbox := done.Mailbox
-	if e.Invitation != nil {
-		err := c.claim(ctx, e.Invitation.Hash, mailbox, e.from)
-		if ended, ok := errors.AsType[*invitationEnded](err); ok {
-			return &outcome{Failure: "invite.ended." + string(ended.state)}
-		}
-		if errors.Is(err, errNoInvitation) {
-			return &outcome{Failure: "invite.unknown"}
-		}
-		if err != nil {
-			return unavailable(err)
-		}
-	}
-	err := c.vault.Connect(ctx, tokens.Connection{Mailbox: mailbox, SignIn: e.SignIn, Provider: e.Provider.Name, Token: t})
-	if err == nil && e.Invitation != nil && e.Invitation.Offer.Name != "" {
-		err = c.makePassword(ctx, e.Invitation, done)
-	}
-	if err == nil {
-		return done
-	}
-	if e.Invitation != nil {
-		// The time that the rest was given may be over.
-		later, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTime)
-		defer cancel()
-		if err := c.giveBack(later, e.Invitation.Hash); err != nil {
-			c.log.Error("an invitation is used up although it came to nothing: make another one",
-				zap.String("mailbox", mailbox), zap.String("invitation", e.Invitation.ID), zap.Error(err))
-		}
-	}
-	c.log.Error("a mailbox could not be connected", zap.String("mailbox", mailbox), zap.Error(err))
-	return unavailable(err)
 }
 
 // giveBackTime bounds one write to the store.
 const giveBackTime = 10 * time.Second
 
-// makePassword makes the password of an invitation. One of its name may be there
-// already, and in use: the new one gets a number then.
+// makePassword creates the password that an invitation offers. If its name is
+// taken, the password gets a numbered name.
 func (c *conclusion) makePassword(ctx context.Context, i *Invitation, done *outcome) error {
 	spec := i.Offer.spec(c.now())
 	a, err := c.vault.Account(ctx, done.Mailbox)
@@ -153,7 +151,7 @@ func (c *conclusion) makePassword(ctx context.Context, i *Invitation, done *outc
 	return err
 }
 
-// freeName is a name, or the same with the first number that makes it free.
+// freeName returns a name, with the first number that makes it free if it is taken.
 func freeName(name string, taken func(string) bool) string {
 	free := name
 	for n := 2; taken(free); n++ {
@@ -163,5 +161,5 @@ func freeName(name string, taken func(string) bool) string {
 	return free
 }
 
-// mostPasswordName is how long the name of a password may be, in bytes.
+// mostPasswordName bounds the name of a password, in bytes.
 const mostPasswordName = 64
