@@ -1,5 +1,6 @@
 // Package configtest makes the files that configurations of tests refer to: the
-// keys, certificates and programs by which an application proves itself.
+// keys, certificates and programs by which an application proves itself. It also
+// keeps the machine's own settings from tests.
 package configtest
 
 import (
@@ -12,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +59,16 @@ func WriteProofs(t *testing.T, dir string) {
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o700); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// ClearEnvironment removes the settings of an authferry of this machine, which
+// would be those of every configuration that a test loads.
+func ClearEnvironment() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AUTHFERRY_") {
+			os.Unsetenv(name)
 		}
 	}
 }
