@@ -29,7 +29,7 @@
 //     sign in. Where nobody signs in, nothing does. Only a wrong user name or
 //     local password is [ErrBadLogin].
 //   - Nothing that is to be acted upon is known to a process alone: what the
-//     command line changes, a running server sees at the next login; with
-//     [PostgresStore], within a moment, and while the database is away after at
-//     most [PostgresOptions.Outage].
+//     command line or another server changes, a running server sees at the next
+//     login; while a database ([store.Postgres]) cannot be reached, after at most
+//     [store.PostgresOptions].Outage.
 package tokens

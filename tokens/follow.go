@@ -2,65 +2,64 @@ package tokens
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
-
-	"authferry/tokens/oauth"
-	"authferry/tokens/store"
 )
 
-// follower is a store that other machines write to, and that has to be told.
+// follower is a store that other servers write to and that announces changes.
 type follower interface {
-	// Follow keeps up until ctx is done. It calls well when the store answers
-	// after a time away, and now and then while it does, and changed when another
-	// machine has changed an account. Both return at once.
+	// Follow listens for changes until ctx is done. It calls changed after another
+	// server changed an account, and well when the store answers after an outage,
+	// and from time to time while it does. Both must return at once.
 	Follow(ctx context.Context, well, changed func())
-	// Latest returns an account as last written, nil if a is that.
-	Latest(ctx context.Context, a *store.Account) (*store.Account, error)
 }
 
-// workPause comes between two rounds of what is done for changes: every refresh
-// of a token is one.
+// workPause is the time between two runs of the work that changes cause: each
+// refresh of a token is a change.
 const workPause = 500 * time.Millisecond
 
-// Follow keeps up with what other machines write to the store, until ctx is
-// done; where there are none it returns at once. It calls changed, soon after
-// another machine changed something. Tokens that could not be written while the
-// store was away are written when it is back, before others miss them.
+// Follow calls changed soon after another server changed something in the store,
+// until ctx is done. After an outage of the store it writes the tokens that could
+// not be written, before other servers need them. It returns at once if the store
+// is not shared between servers.
 func (v *Vault) Follow(ctx context.Context, changed func()) {
 	f, ok := v.store.(follower)
 	if !ok {
 		return
 	}
-	write, written := store.Worker(ctx, workPause, func() {
+	write, written := worker(ctx, workPause, func() {
 		if err := v.writeUnwritten(ctx); err != nil && ctx.Err() == nil {
 			v.log.Error("tokens could not be written down", zap.Error(err))
 		}
 	})
-	tell, told := store.Worker(ctx, workPause, changed)
+	tell, told := worker(ctx, workPause, changed)
 	f.Follow(ctx, write, tell)
 	written()
 	told()
 }
 
-// verifyLatest looks again before a login is refused: the password may have been
-// added on another machine a moment ago. While that cannot be known, nobody is
-// told that a password is wrong.
-func (v *Vault) verifyLatest(ctx context.Context, a *store.Account, l Login, refused error) (*store.Account, *store.Password, error) {
-	f, ok := v.store.(follower)
-	if !ok || !a.Held() {
-		return a, nil, refused
-	}
-	latest, err := f.Latest(ctx, a)
-	switch {
-	case errors.Is(err, store.ErrNoMailbox) || err == nil && latest == nil:
-		return a, nil, refused
-	case err != nil:
-		return a, nil, fmt.Errorf("%w: a login that seems wrong: %w", oauth.ErrUnavailable, err)
-	}
-	p, err := v.verifier.verify(ctx, latest, l, v.now())
-	return latest, p, err
+// worker calls do in its own goroutine soon after each kick, once for several kicks
+// in a row, with a pause after each call. end waits for it.
+func worker(ctx context.Context, pause time.Duration, do func()) (kick, end func()) {
+	kicks, done := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		for range kicks {
+			do()
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() {
+			select {
+			case kicks <- struct{}{}:
+			default: // one is pending
+			}
+		}, func() {
+			close(kicks)
+			<-done
+		}
 }

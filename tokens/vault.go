@@ -151,8 +151,9 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 		return nil, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}
 	password, err := v.verifier.verify(ctx, a, l, v.now())
-	if errors.Is(err, ErrBadLogin) {
-		a, password, err = v.verifyLatest(ctx, a, l, err)
+	if errors.Is(err, ErrBadLogin) && a.Unconfirmed {
+		// The password may have been added on another server since.
+		err = fmt.Errorf("%w: the login seems wrong (%v), but the store cannot be reached to confirm that", oauth.ErrUnavailable, err)
 	}
 	if err != nil {
 		return nil, err

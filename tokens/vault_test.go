@@ -150,7 +150,7 @@ func TestStoreOutOfPlace(t *testing.T) {
 	if _, err := r.files.Get(t.Context(), me); errors.Is(err, store.ErrNoMailbox) || !strings.Contains(err.Error(), "mounted") {
 		t.Errorf("Get: %v", err)
 	}
-	if _, err := r.files.Get(t.Context(), strings.Repeat("x", store.MaxName+1)); !errors.Is(err, store.ErrNoMailbox) {
+	if _, err := r.files.Get(t.Context(), strings.Repeat("x", 241)); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("Get of a name that no file can have: %v", err)
 	}
 	if err := os.Rename(r.files.Dir+".away", r.files.Dir); err != nil {

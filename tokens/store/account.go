@@ -36,6 +36,11 @@ type Account struct {
 
 	Created   time.Time
 	Connected time.Time // when consent was last given
+
+	// Unconfirmed is set on a copy that [Postgres.Get] returns while the database
+	// cannot be reached: another process may have changed the account since. It is
+	// not stored.
+	Unconfirmed bool
 }
 
 // Failure is a refresh that did not succeed.

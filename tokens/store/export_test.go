@@ -11,7 +11,6 @@ var (
 	NewSeal       = newSeal
 	NewWire       = newWire
 	OpenTestStore = openPostgres
-	ReadRow       = readRow
 )
 
 // SetDown takes the database away or gives it back.

@@ -29,7 +29,7 @@ const (
 	// the file system's clock, up to 2 s on some, may reuse the inode.
 	Settle = 2 * time.Second
 	// maxName leaves room for the suffixes in the 255 bytes of a file name.
-	MaxName = 240
+	maxName = 240
 )
 
 // FileStore keeps each account in a sealed file of its own:
@@ -139,7 +139,7 @@ func (s *Files) Mailboxes(ctx context.Context) ([]string, error) {
 // costs one stat. A name that no file can have, which strangers send too, is a
 // mailbox that is not there and not a fault of the store.
 func (s *Files) Get(ctx context.Context, mailbox string) (*Account, error) {
-	if len(escapeName(mailbox)) > MaxName {
+	if len(escapeName(mailbox)) > maxName {
 		return nil, fmt.Errorf("%w: %s", ErrNoMailbox, printable.Quote(mailbox))
 	}
 	info, err := os.Stat(s.Path(mailbox, SealedSuffix))

@@ -19,7 +19,7 @@ const (
 
 // lock excludes all other goroutines and processes from editing a mailbox.
 func (s *Files) lock(ctx context.Context, mailbox string) (unlock func(), err error) {
-	if len(escapeName(mailbox)) > MaxName {
+	if len(escapeName(mailbox)) > maxName {
 		return nil, fmt.Errorf("the address %s is too long for the name of a file", printable.Quote(mailbox))
 	}
 	return s.lockFile(ctx, s.Path(mailbox, lockSuffix), "the account of "+printable.Quote(mailbox))

@@ -135,13 +135,20 @@ func (w *wire) cutWhen(says string, before bool) {
 	w.cutAt, w.cutBefore = []byte(says), before
 }
 
+// wasCut reports whether the client said what a connection was to be cut at.
+func (w *wire) wasCut() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cutAt == nil
+}
+
 // TestPostgresCutWrites: a connection that is lost in an edit, at whatever
 // moment, costs neither the edit nor another's.
 func TestPostgresCutWrites(t *testing.T) {
 	ctx := context.Background()
 	for name, during := range map[string]func(*wire, Store){
 		"in the edit":                 func(w *wire, _ Store) { w.cut() },
-		"at the write":                func(w *wire, _ Store) { w.cutWhen("INSERT", true) },
+		"at the write":                func(w *wire, _ Store) { w.cutWhen("UPDATE authferry", true) },
 		"before the commit":           func(w *wire, _ Store) { w.cutWhen("commit", true) },
 		"at the answer to the commit": func(w *wire, _ Store) { w.cutWhen("commit", false) },
 		"and another edits meanwhile": func(w *wire, direct Store) {
@@ -176,8 +183,8 @@ func TestPostgresCutWrites(t *testing.T) {
 			if !lost && (err != nil || got.Token.Refresh != "the only copy") {
 				t.Errorf("the edit is lost: %v", err)
 			}
-			if edits != 1 {
-				t.Errorf("edited %d times", edits)
+			if edits != 1 || !w.wasCut() {
+				t.Errorf("edited %d times, cut: %v", edits, w.wasCut())
 			}
 			put(t, s, wholeAccount(me)) // the lock is free
 			if err := s.Delete(ctx, me); err != nil {
@@ -195,7 +202,7 @@ func TestPostgresCutDelete(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		put(t, s, wholeAccount(me))
 		w.cutWhen("commit", before)
-		if err := s.Delete(context.Background(), me); err != nil {
+		if err := s.Delete(context.Background(), me); err != nil || !w.wasCut() {
 			t.Errorf("before the server hears of it %v: %v", before, err)
 		}
 		if _, err := s.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox) {
@@ -238,7 +245,7 @@ func TestPostgresAway(t *testing.T) {
 	}
 	w.setDown(true)
 	for range 3 {
-		if _, err := s.Get(ctx, me); err != nil {
+		if a, err := s.Get(ctx, me); err != nil || !a.Unconfirmed {
 			t.Errorf("not from memory: %v", err)
 		}
 	}
@@ -251,22 +258,18 @@ func TestPostgresAway(t *testing.T) {
 	if err := s.Update(ctx, me, func(*Account) error { return nil }); err == nil {
 		t.Error("edited without a database")
 	}
-	s.cache.mu.Lock()
-	s.cache.outage = -1
-	s.cache.mu.Unlock()
+	setOutage(s, -1)
 	if _, err := s.Get(ctx, me); err == nil || errors.Is(err, ErrNoMailbox) {
 		t.Errorf("for ever: %v", err)
 	}
-	s.cache.mu.Lock()
-	s.cache.outage = time.Hour
-	s.cache.mu.Unlock()
+	setOutage(s, time.Hour)
 	put(t, direct, &Account{Mailbox: me, Provider: "after"})
 	if err := direct.Delete(ctx, "gone@x"); err != nil {
 		t.Fatal(err)
 	}
 	w.setDown(false)
 	<-changes
-	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" || a.Unconfirmed {
 		t.Errorf("a change while it was away is not seen: %v", err)
 	}
 	if _, err := s.Get(ctx, "gone@x"); !errors.Is(err, ErrNoMailbox) {
@@ -274,25 +277,25 @@ func TestPostgresAway(t *testing.T) {
 	}
 }
 
-// TestPostgresBeats: a link that is quiet is tried.
-func TestPostgresBeats(t *testing.T) {
-	url, seal := freshPostgres(t), newSeal(t)
-	s := openPostgres(t, url, seal)
-	s.heartbeat = time.Millisecond
-	put(t, s, wholeAccount(me))
-	follow(t, s)
-	before := s.attendedAt()
-	for !s.attendedAt().After(before) { // beats are what a quiet link lives by
-		if _, err := s.Get(context.Background(), me); err != nil {
-			t.Fatal(err)
-		}
-	}
+func setOutage(s *Postgres, outage time.Duration) {
+	s.known.mu.Lock()
+	defer s.known.mu.Unlock()
+	s.known.outage = outage
 }
 
-func (s *Postgres) attendedAt() time.Time {
-	s.cache.mu.Lock()
-	defer s.cache.mu.Unlock()
-	return s.cache.attended
+// TestPostgresHeartbeat: a quiet connection confirms the copies.
+func TestPostgresHeartbeat(t *testing.T) {
+	s := openPostgres(t, freshPostgres(t), newSeal(t))
+	s.heartbeat = time.Millisecond
+	follow(t, s)
+	confirmed := func() time.Time {
+		s.known.mu.Lock()
+		defer s.known.mu.Unlock()
+		return s.known.confirmed
+	}
+	for before := confirmed(); !confirmed().After(before); {
+		runtime.Gosched()
+	}
 }
 
 // TestPostgresAwayAfterChange: what another machine changed is served from
@@ -310,16 +313,11 @@ func TestPostgresAwayAfterChange(t *testing.T) {
 	}
 	put(t, direct, &Account{Mailbox: me, Provider: "after"})
 	<-changes
-	for len(s.cache.outdated()) > 0 { // without anybody's Get
+	for a := s.known.account(me); a == nil || a.Provider != "after"; a = s.known.account(me) { // without a Get
 		runtime.Gosched()
 	}
 	w.setDown(true)
 	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
 		t.Errorf("%v, %v", a, err)
 	}
-}
-
-// readRow reads an account from the database, whatever the store remembers.
-func readRow(ctx context.Context, s *Postgres, mailbox string) (*Account, error) {
-	return s.read(ctx, mailbox)
 }

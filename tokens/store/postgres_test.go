@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,68 +89,87 @@ func TestPostgresStore(t *testing.T) {
 	})
 }
 
-// TestPostgresStoreFollowed: the same contract where accounts come from memory.
+// TestPostgresStoreFollowed: the same contract while the stores keep copies up to date.
 func TestPostgresStoreFollowed(t *testing.T) {
 	testStore(t, func(t *testing.T) (Store, Store) {
 		url, seal := freshPostgres(t), newSeal(t)
 		a, b := openPostgres(t, url, seal), openPostgres(t, url, seal)
 		follow(t, a)
 		follow(t, b)
-		return &upToDate{a}, &upToDate{b}
+		return a, b
 	})
 }
 
-// upToDate reads a store that hears of changes a moment later: it waits until
-// what memory answers with is what is kept.
-type upToDate struct{ *Postgres }
-
-func (s *upToDate) Get(ctx context.Context, mailbox string) (*Account, error) {
-	for end := time.Now().Add(20 * time.Second); ; {
-		a, err := s.Postgres.Get(ctx, mailbox)
-		if err != nil {
-			return a, err
-		}
-		latest, lerr := s.Latest(ctx, a)
-		if lerr == nil && latest == nil {
-			return a, nil
-		}
-		if time.Now().After(end) {
-			return nil, errors.New("a change is not told of")
-		}
-	}
-}
-
-// TestPostgresMemory: an account is answered for from memory, a change by
-// another machine or by hand is heard of, and one that this process made too.
-func TestPostgresMemory(t *testing.T) {
+// TestPostgresChanges: Get returns an account as last written by another process, by
+// hand or by this process, before the change is announced; and it is announced unless
+// this process made it.
+func TestPostgresChanges(t *testing.T) {
+	ctx := context.Background()
 	url, seal := freshPostgres(t), newSeal(t)
 	a, b := openPostgres(t, url, seal), openPostgres(t, url, seal)
 	put(t, a, wholeAccount(me))
 	changes := follow(t, b)
-	get := func() *Account {
+	want := func(provider string) {
 		t.Helper()
-		got, err := b.Get(context.Background(), me)
-		if err != nil {
-			t.Fatal(err)
+		for range 2 {
+			if got, err := b.Get(ctx, me); err != nil || got.Provider != provider || got.Unconfirmed {
+				t.Errorf("%v, %v; want %s", got, err, provider)
+			}
 		}
-		return got
 	}
-	if first := get(); get() != first {
-		t.Error("read twice")
+	want("gmail")
+	for _, provider := range []string{"other", "third"} {
+		put(t, a, &Account{Mailbox: me, Provider: provider})
+		want(provider)
+		<-changes
 	}
-	put(t, a, &Account{Mailbox: me, Provider: "other"})
-	<-changes
-	if got := get().Provider; got != "other" {
-		t.Errorf("a change was not heard of: %q", got)
-	}
-	mine := &Account{Mailbox: me, Provider: "mine"}
-	put(t, b, mine)
-	if first := get(); first.Provider != "mine" || get() != first {
-		t.Error("what was written is read again")
+	put(t, b, &Account{Mailbox: me, Provider: "own"})
+	want("own")
+	put(t, a, wholeAccount("later@x"))
+	<-changes // in the order of the commits
+	if len(changes) > 0 {
+		t.Error("a change by this process is announced as one by another")
 	}
 	ask(t, url, `DELETE FROM authferry_mailboxes`)
-	for _, err := b.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox); _, err = b.Get(context.Background(), me) {
-		<-changes // that of the edit before may be one
+	if got, err := b.Get(ctx, me); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("deleted: %v, %v", got, err)
+	}
+	<-changes
+}
+
+// TestPostgresCopiesBounded: the copies for an outage do not fill the memory.
+func TestPostgresCopiesBounded(t *testing.T) {
+	k := lastKnown{outage: time.Hour}
+	for i := range 2 * maxKnown {
+		mailbox := strconv.Itoa(i)
+		k.keepRead(mailbox, &Account{Mailbox: mailbox}, row{[]byte(mailbox), 1}, k.changesOf(mailbox))
+	}
+	if n := len(k.copies); n != maxKnown {
+		t.Errorf("%d copies, at most %d", n, maxKnown)
+	}
+	last := strconv.Itoa(2*maxKnown - 1)
+	if a := k.account(last); a == nil || a.Mailbox != last || !a.Unconfirmed {
+		t.Errorf("the latest: %v", a)
+	}
+}
+
+// TestPostgresOverlappingRead: a read that overlaps with a change may have returned
+// the account before it, and is not kept as a copy.
+func TestPostgresOverlappingRead(t *testing.T) {
+	old := row{[]byte("old"), 1}
+	for name, change := range map[string]func(*lastKnown){
+		"announced":  func(k *lastKnown) { k.announced(me, 2) },
+		"deleted":    func(k *lastKnown) { k.drop(me) },
+		"reconnects": func(k *lastKnown) { k.reset(map[string]int64{me: 2}) },
+	} {
+		k := lastKnown{outage: time.Hour}
+		k.keepRead(me, &Account{Mailbox: me}, old, k.changesOf(me))
+		changes := k.changesOf(me)
+		change(&k)
+		k.keepRead(me, &Account{Mailbox: me}, old, changes)
+		if a := k.account(me); a != nil {
+			t.Errorf("%s: the account before the change is kept", name)
+		}
 	}
 }
 
@@ -174,7 +194,7 @@ func TestDescribePostgres(t *testing.T) {
 		"postgres://u:CANARY@db.example/mail":                     {"postgres://u@db.example:5432/mail", ""},
 		"postgres://u:CANARY@db.example/mail?connect_timeout=9":   {"postgres://u@db.example:5432/mail", ""},
 		"postgres://u:CANARY@db.example/mail?sslmode=verify-full": {"postgres://u@db.example:5432/mail", ""},
-		"postgres://u:CANARY@db.example/mail?sslmode=require":     {"postgres://u@db.example:5432/mail", "not made to prove"},
+		"postgres://u:CANARY@db.example/mail?sslmode=require":     {"postgres://u@db.example:5432/mail", "not verified"},
 		"postgres://u:CANARY@db.example/mail?sslmode=prefer":      {"postgres://u@db.example:5432/mail", "without TLS"},
 		"postgres://u:CANARY@db.example/mail?sslmode=disable":     {"postgres://u@db.example:5432/mail", "without TLS"},
 		"postgres://u:CANARY@[::1]/mail":                          {"postgres://u@::1:5432/mail", ""},

@@ -119,13 +119,13 @@ func TestPostgresUnwritten(t *testing.T) {
 	if _, err := here.Authorize(ctx, tokens.Login{User: oauthtest.Mailbox, Password: password, Protocol: "imap", From: netip.MustParseAddr("192.0.2.1")}); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Fatalf("a token was used that is not written: %v", err)
 	}
-	old, err := store.ReadRow(ctx, stores[1], oauthtest.Mailbox)
+	old, err := stores[1].Get(ctx, oauthtest.Mailbox)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.SetDown(false)
 	for {
-		a, err := store.ReadRow(ctx, stores[1], oauthtest.Mailbox)
+		a, err := stores[1].Get(ctx, oauthtest.Mailbox)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,7 +70,7 @@ func (s *Seal) editAccount(a *Account, held bool, edit func(*Account) error) (se
 	if err := edit(a); err != nil {
 		return nil, false, err
 	}
-	a.Mailbox = mailbox
+	a.Mailbox, a.Unconfirmed = mailbox, false
 	plain, err := encodeRecord(a)
 	if err != nil {
 		return nil, false, fmt.Errorf("encoding the account of %s: %w", printable.Quote(mailbox), err)
