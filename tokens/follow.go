@@ -9,9 +9,9 @@ import (
 
 // follower is a store that other servers write to and that announces changes.
 type follower interface {
-	// Follow listens for changes until ctx is done. It calls changed after another
-	// server changed an account, and well when the store answers after an outage,
-	// and from time to time while it does. Both must return at once.
+	// Follow listens for changes until ctx is done. It calls changed after an account
+	// changed, and well when the store answers after an outage and from time to time
+	// while it does. Both must return at once.
 	Follow(ctx context.Context, well, changed func())
 }
 
@@ -19,8 +19,7 @@ type follower interface {
 // refresh of a token is a change.
 const workPause = 500 * time.Millisecond
 
-// Follow calls changed soon after another server changed something in the store,
-// until ctx is done. After an outage of the store it writes the tokens that could
+// Follow calls changed soon after an account changed in the store, until ctx is done. After an outage of the store it writes the tokens that could
 // not be written, before other servers need them. It returns at once if the store
 // is not shared between servers.
 func (v *Vault) Follow(ctx context.Context, changed func()) {

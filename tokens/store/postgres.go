@@ -246,13 +246,13 @@ func (s *Postgres) read(ctx context.Context, mailbox string) (*Account, error) {
 		s.known.drop(mailbox)
 		return nil, missing
 	}
-	a := s.known.opened(mailbox, r)
+	a := s.known.opened(mailbox, r.sealed)
 	if a == nil {
 		if a, err = s.openAccount(mailbox, r.sealed); err != nil {
 			return nil, err
 		}
 	}
-	s.known.keepRead(mailbox, a, r, changes)
+	s.known.keep(mailbox, a, r, changes)
 	return a, nil
 }
 
@@ -294,6 +294,7 @@ func (s *Postgres) Update(ctx context.Context, mailbox string, edit func(*Accoun
 	if !isName(mailbox) {
 		return fmt.Errorf("%s cannot be the address of a mailbox: write it as you@example.com", printable.Quote(mailbox))
 	}
+	changes := s.known.changesOf(mailbox)
 	var edited *Account
 	written, changed, err := s.edit(ctx, mailboxTable, mailbox, func(old row) ([]byte, bool, error) {
 		edited = &Account{Mailbox: mailbox}
@@ -309,11 +310,14 @@ func (s *Postgres) Update(ctx context.Context, mailbox string, edit func(*Accoun
 		}
 		return sealed, changed, err
 	})
-	if err != nil || !changed {
-		return err
+	switch {
+	case err != nil || !changed:
+	case written.sealed == nil:
+		s.known.drop(mailbox)
+	default:
+		s.known.keep(mailbox, edited, written, changes)
 	}
-	s.known.keepWritten(mailbox, edited, written)
-	return nil
+	return err
 }
 
 // Delete is part of [Store].
@@ -349,12 +353,7 @@ func (s *Postgres) UpdateDocument(ctx context.Context, name string, edit func([]
 				return nil, false, err
 			}
 		}
-		next, changed, err := editDocument(name, old, edit)
-		if err != nil || !changed || next == nil {
-			return nil, changed, err
-		}
-		sealed, err := s.seal.closeDocument(name, next)
-		return sealed, true, err
+		return s.seal.editDocument(name, old, edit)
 	})
 	return err
 }

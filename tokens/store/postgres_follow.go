@@ -33,10 +33,10 @@ const (
 	maxKnown = 10000
 )
 
-// Follow listens for changes by other processes until ctx is done, and keeps the
-// copies up to date that [Postgres.Get] returns while the database cannot be
-// reached. It calls changed after each change by another process, and well
-// whenever the database answers. Both must return at once.
+// Follow listens for changes until ctx is done, and keeps the copies up to date that
+// [Postgres.Get] returns while the database cannot be reached. It calls changed after
+// each change, also by this process, and well whenever the database answers. Both must
+// return at once.
 func (s *Postgres) Follow(ctx context.Context, well, changed func()) {
 	defer s.known.setAway(false)
 	wait, since := minReconnect, time.Time{} // when the database went away
@@ -138,41 +138,35 @@ func (s *Postgres) announced(ctx context.Context, n *pgconn.Notification, change
 		s.log.Warn("PostgreSQL announced a change that is not understood", zap.String("payload", printable.Quote(n.Payload)))
 		return
 	}
-	own, outdated := s.known.announced(mailbox, version)
-	if !own {
-		changed()
-	}
-	if outdated {
-		// If this fails there is no copy, and logins of this mailbox fail during an
-		// outage.
+	changed()
+	if s.known.announced(mailbox, version) {
+		// If it fails, the next login reads it.
 		_, _ = s.read(ctx, mailbox)
 	}
 }
 
-// lastKnown has a copy of each account that this process read or wrote, for
-// logins while the database cannot be reached. A copy that is known to be outdated
-// is dropped, because the change may be a revoked password. The zero value is
-// ready to use but for outage.
+// lastKnown has a copy of each account that this process read or wrote, for logins
+// while the database cannot be reached. An account that is known to have changed is not
+// served, because the change may be a revoked password.
 type lastKnown struct {
 	outage time.Duration
 
 	mu     sync.Mutex
 	copies map[string]knownAccount
-	// changes counts the changes of mailboxes by a hash of their names. A read
-	// that overlaps with a change is not kept.
+	// changes counts changes by a hash of the mailbox. A first read that overlaps with
+	// a change may have returned the account before it.
 	changes [256]int
 	seed    maphash.Seed
-	// confirmed is when all copies were last known to be up to date.
+	// confirmed is when all changes were last known to have been announced.
 	confirmed time.Time
 	away      bool // the last attempt to connect failed
 }
 
 type knownAccount struct {
-	account *Account
-	sealed  [sha256.Size]byte // hash of the row
-	version int64
-	own     bool      // this process wrote the version
-	read    time.Time // or written
+	account *Account          // nil: outdated
+	sealed  [sha256.Size]byte // hash of its row
+	version int64             // of its row, or that was announced
+	at      time.Time         // when it was read or written
 }
 
 func (k *lastKnown) setAway(away bool) {
@@ -187,13 +181,13 @@ func (k *lastKnown) isAway() bool {
 	return k.away
 }
 
-// account returns the copy of an account, nil if there is none or it is older than
-// the time of an outage.
+// account returns the copy of an account, nil if there is none or it may have been
+// outdated for longer than an outage.
 func (k *lastKnown) account(mailbox string) *Account {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c, ok := k.copies[mailbox]
-	if !ok || time.Since(c.read) > k.outage && time.Since(k.confirmed) > k.outage {
+	c := k.copies[mailbox]
+	if c.account == nil || time.Since(c.at) > k.outage && time.Since(k.confirmed) > k.outage {
 		return nil
 	}
 	a := *c.account
@@ -201,10 +195,10 @@ func (k *lastKnown) account(mailbox string) *Account {
 	return &a
 }
 
-// opened returns the account of a row that is the one of its copy, nil if it is
-// not. Opening a row takes longer than reading it.
-func (k *lastKnown) opened(mailbox string, r row) *Account {
-	sum := sha256.Sum256(r.sealed)
+// opened returns the account of a row that has not changed, nil if it has. Opening a
+// row takes longer than reading it.
+func (k *lastKnown) opened(mailbox string, sealed []byte) *Account {
+	sum := sha256.Sum256(sealed)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if c := k.copies[mailbox]; c.sealed == sum {
@@ -213,7 +207,7 @@ func (k *lastKnown) opened(mailbox string, r row) *Account {
 	return nil
 }
 
-// changesOf returns the number to give to keepRead after the read.
+// changesOf returns the number to give to keep after a read or an edit.
 func (k *lastKnown) changesOf(mailbox string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -228,59 +222,46 @@ func (k *lastKnown) counter(mailbox string) *int {
 	return &k.changes[maphash.String(k.seed, mailbox)%uint64(len(k.changes))]
 }
 
-// keepRead keeps an account that was read, unless it changed meanwhile.
-func (k *lastKnown) keepRead(mailbox string, a *Account, r row, changes int) {
+// keep copies an account that was read or written, unless a later version is known.
+func (k *lastKnown) keep(mailbox string, a *Account, r row, changes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if changes == *k.counter(mailbox) {
-		old := k.copies[mailbox]
-		k.keep(mailbox, a, r, old.own && old.version == r.version)
-	}
-}
-
-// keepWritten keeps an account that this process wrote. The row of one that it
-// deleted is nil.
-func (k *lastKnown) keepWritten(mailbox string, a *Account, r row) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	*k.counter(mailbox)++
-	if r.sealed == nil {
-		delete(k.copies, mailbox)
+	old, ok := k.copies[mailbox]
+	if r.version < old.version || !ok && changes != *k.counter(mailbox) {
 		return
 	}
-	k.keep(mailbox, a, r, true)
-}
-
-// keep is called with the lock held.
-func (k *lastKnown) keep(mailbox string, a *Account, r row, own bool) {
 	if k.copies == nil {
 		k.copies = map[string]knownAccount{}
 	}
-	if _, ok := k.copies[mailbox]; !ok && len(k.copies) >= maxKnown {
+	if !ok && len(k.copies) >= maxKnown {
 		for other := range k.copies { // any one: its next login brings it back
 			delete(k.copies, other)
 			break
 		}
 	}
-	k.copies[mailbox] = knownAccount{a, sha256.Sum256(r.sealed), r.version, own, time.Now()}
+	k.copies[mailbox] = knownAccount{a, sha256.Sum256(r.sealed), r.version, time.Now()}
 }
 
-// drop forgets an account that is gone.
-func (k *lastKnown) drop(mailbox string) { k.keepWritten(mailbox, nil, row{}) }
+// drop forgets an account that was deleted.
+func (k *lastKnown) drop(mailbox string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	*k.counter(mailbox)++
+	delete(k.copies, mailbox)
+}
 
-// announced drops the copy of an account that changed. It reports whether this
-// process made the change, and whether there was a copy that is outdated now.
-func (k *lastKnown) announced(mailbox string, version int64) (own, outdated bool) {
+// announced notes a version of an account, and reports whether its copy is outdated.
+func (k *lastKnown) announced(mailbox string, version int64) (outdated bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.confirmed = time.Now()
 	*k.counter(mailbox)++
 	c, ok := k.copies[mailbox]
-	if ok && c.version == version {
-		return c.own, false
+	if !ok || c.version >= version {
+		return false
 	}
-	delete(k.copies, mailbox)
-	return false, ok
+	k.copies[mailbox] = knownAccount{version: version}
+	return true
 }
 
 // confirm notes that all changes until now have been announced.
@@ -290,8 +271,8 @@ func (k *lastKnown) confirm() {
 	k.confirmed = time.Now()
 }
 
-// reset drops the copies that are not of these versions, which were read after
-// LISTEN, and returns their mailboxes.
+// reset compares the copies with the versions that were read after LISTEN, and returns
+// the mailboxes whose copies are outdated.
 func (k *lastKnown) reset(versions map[string]int64) (outdated []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -300,8 +281,12 @@ func (k *lastKnown) reset(versions map[string]int64) (outdated []string) {
 		k.changes[i]++
 	}
 	for mailbox, c := range k.copies {
-		if c.version != versions[mailbox] {
+		version, ok := versions[mailbox]
+		switch {
+		case !ok:
 			delete(k.copies, mailbox)
+		case c.version != version:
+			k.copies[mailbox] = knownAccount{version: version}
 			outdated = append(outdated, mailbox)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -86,6 +87,23 @@ func readKeyFile(path string) (*Seal, error) {
 	return parseKey(string(text), path)
 }
 
+// checkKeyMode refuses a key that other users could read or replace. A group may read
+// it: a service manager may hand it to a service that way. On Windows, access is not in
+// the mode of a file.
+func checkKeyMode(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("reading the seal key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o026 != 0 {
+		return fmt.Errorf("the seal key %s has mode %04o, so others can read or change it: chmod 600 %s (for a container's secret, set its mode to 0400)", path, mode, path)
+	}
+	return nil
+}
+
 // parseKey never quotes the text: the parser's own errors would.
 func parseKey(text, source string) (*Seal, error) {
 	identities, err := age.ParseIdentities(strings.NewReader(strings.TrimSpace(text)))
@@ -123,8 +141,8 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	}
 	// A key made now would open none of them, and would be in the way of the
 	// one that does.
-	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+SealedSuffix)); len(sealed) > 0 {
-		return nil, fmt.Errorf("the seal key %s is gone, and what is beside it is sealed with it: put it back, or name its place in seal", path)
+	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+sealedSuffix)); len(sealed) > 0 {
+		return nil, fmt.Errorf("the seal key %s is gone, and the files beside it are sealed with it: put it back, or name its place in seal", path)
 	}
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -168,6 +186,36 @@ func (s *Seal) open(sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
 	return plain, nil
+}
+
+// documentHeader begins the plain text of a document, so that one document copied over
+// another is refused. The rest is the document, readable after decryption with age.
+func documentHeader(name string) []byte { return []byte("authferry document 1 " + name + "\n") }
+
+// closeDocument seals a document.
+func (s *Seal) closeDocument(name string, data []byte) ([]byte, error) {
+	sealed, err := s.close(append(documentHeader(name), data...))
+	if err != nil {
+		return nil, fmt.Errorf("sealing the document %s: %w", name, err)
+	}
+	return sealed, nil
+}
+
+// openDocument opens what closeDocument sealed. The result is never nil without an
+// error.
+func (s *Seal) openDocument(name string, sealed []byte) ([]byte, error) {
+	plain, err := s.open(sealed)
+	if errors.Is(err, errOtherKey) {
+		return nil, fmt.Errorf("the document %s is %w: the key in %s does not open it; put back the key it was sealed with", name, err, s.source)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the document %s is %w", name, err)
+	}
+	data, ok := bytes.CutPrefix(plain, documentHeader(name))
+	if !ok {
+		return nil, fmt.Errorf("the document %s has the content of another one, or a newer format: restore it", name)
+	}
+	return data, nil
 }
 
 func (s Seal) Format(f fmt.State, _ rune) { io.WriteString(f, secret.Redacted) }

@@ -98,7 +98,7 @@ func TestFileStoreSweeps(t *testing.T) {
 	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	busy := atomicfile.TempName(s.Path(me, SealedSuffix))
+	busy := atomicfile.TempName(s.path(me, sealedSuffix))
 	err := s.Update(context.Background(), me, func(*Account) error {
 		if err := os.WriteFile(busy, []byte("half"), 0o600); err != nil {
 			return err
@@ -179,7 +179,7 @@ func TestFileStoreDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			put(t, s, wholeAccount("well@gmail.com"))
-			path := s.Path(me, SealedSuffix)
+			path := s.path(me, sealedSuffix)
 			if err := os.WriteFile(path, c.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -239,7 +239,7 @@ func TestFilesOpenWithAge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(s.Path(me, SealedSuffix))
+	f, err := os.Open(s.path(me, sealedSuffix))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,8 +259,8 @@ func TestFileStoreReadsOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	put(t, s, wholeAccount(me))
-	old := s.Path(me, SealedSuffix)
-	past := mustStat(t, old).ModTime().Add(-2 * Settle)
+	old := s.path(me, sealedSuffix)
+	past := mustStat(t, old).ModTime().Add(-2 * settleTime)
 	if err := os.Chtimes(old, past, past); err != nil {
 		t.Fatal(err)
 	}
@@ -293,11 +293,11 @@ func TestFileStoreDoubtsNewFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, other, &Account{Mailbox: me, Provider: "two"})
-	data, err := os.ReadFile(other.Path(me, SealedSuffix))
+	data, err := os.ReadFile(other.path(me, sealedSuffix))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := s.Path(me, SealedSuffix)
+	path := s.path(me, sealedSuffix)
 	before := mustStat(t, path)
 	if err := os.WriteFile(path, data, 0o600); err != nil { // keeps the inode
 		t.Fatal(err)
@@ -335,4 +335,54 @@ func openStore(t testing.TB, dir string) *Files {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestFileDocuments: sealed, for their owner alone, under their own names, and
+// the old one outlives whatever the disk does.
+func TestFileDocuments(t *testing.T) {
+	dir := t.TempDir()
+	s, ctx := openStore(t, dir), context.Background()
+	write := func(name, data string) error {
+		return s.UpdateDocument(ctx, name, func([]byte) ([]byte, error) { return []byte(data), nil })
+	}
+	for _, name := range []string{"users", "sessions"} {
+		if err := write(name, "CANARY of "+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "documents", "users.age")
+	for path, want := range map[string]os.FileMode{filepath.Dir(path): 0o700, path: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, %v; want %v", path, info.Mode().Perm(), err, want)
+		}
+	}
+	sealed, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(sealed), "CANARY") {
+		t.Errorf("not sealed: %v", err)
+	}
+
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	if err := write("users", "new"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a full disk: %v", err)
+	}
+	atomicfile.Disk = whole
+	wantDocument(t, "users", []byte("CANARY of users"), s, openStore(t, dir))
+
+	if err := os.Rename(filepath.Join(dir, "documents", "sessions.age"), path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Document(ctx, "users"); err == nil || got != nil {
+		t.Errorf("another document passes for it: %q", got)
+	}
+	if err := write("users", "new"); err == nil {
+		t.Error("what cannot be read was overwritten")
+	}
+	if err := os.Remove(filepath.Join(dir, "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSeal("", dir); err == nil || !strings.Contains(err.Error(), "is gone") {
+		t.Errorf("a key was made beside documents of another: %v", err)
+	}
 }
