@@ -22,8 +22,8 @@ func TestFileStore(t *testing.T) {
 	})
 }
 
-// TestFileStoreFaults: whatever the disk does, the old account survives, what a
-// crash leaves behind is neither read nor in the way, and the next write works.
+// TestFileStoreFaults: the old account survives each fault of the disk, a file left by a
+// crash is not read, and the next write works.
 func TestFileStoreFaults(t *testing.T) {
 	whole := atomicfile.Disk
 	crash := errors.New("the plug was pulled")
@@ -88,8 +88,8 @@ func pullPlug(crash error, f func() error) (err error) {
 	return f()
 }
 
-// TestFileStoreSweeps: a temporary file of a process that is gone is removed at
-// the next start, one that is being written is not.
+// TestFileStoreSweeps: the next start removes a temporary file of a process that has
+// ended, but not one that is being written.
 func TestFileStoreSweeps(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
@@ -128,8 +128,8 @@ func TestFileStoreModes(t *testing.T) {
 	}
 }
 
-// TestFileStoreDamage: a file that cannot be read is an error of its mailbox
-// alone, which names the file and does not overwrite it.
+// TestFileStoreDamage: a file that cannot be read is an error of its mailbox alone. The
+// error names the file, and the file is not overwritten.
 func TestFileStoreDamage(t *testing.T) {
 	seal, err := LoadSeal("", t.TempDir())
 	if err != nil {
@@ -225,7 +225,7 @@ func TestOpenFileStoreRefusesAnotherKey(t *testing.T) {
 	}
 }
 
-// TestFilesOpenWithAge: a file can be rescued with the age command.
+// TestFilesOpenWithAge: a file can be recovered with the age command.
 func TestFilesOpenWithAge(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
@@ -254,7 +254,7 @@ func TestFilesOpenWithAge(t *testing.T) {
 	}
 }
 
-// TestFileStoreReadsOnce: a login costs one look at the file's name.
+// TestFileStoreReadsOnce: a login costs one stat of an unchanged file.
 func TestFileStoreReadsOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
@@ -280,8 +280,8 @@ func TestFileStoreReadsOnce(t *testing.T) {
 	}
 }
 
-// TestFileStoreDoubtsNewFiles: a file that has just been written may be another
-// one than was read, though all that is seen of it is the same.
+// TestFileStoreDoubtsNewFiles: a file that has just been written is read again, since it
+// may have changed although inode, time and size are the same.
 func TestFileStoreDoubtsNewFiles(t *testing.T) {
 	s, twin := openStore(t, t.TempDir()), t.TempDir()
 	put(t, s, &Account{Mailbox: me, Provider: "one"})
@@ -337,8 +337,8 @@ func openStore(t testing.TB, dir string) *Files {
 	return s
 }
 
-// TestFileDocuments: sealed, for their owner alone, under their own names, and
-// the old one outlives whatever the disk does.
+// TestFileDocuments: documents are sealed, readable by their owner only and bound to
+// their names; the old one survives a full disk.
 func TestFileDocuments(t *testing.T) {
 	dir := t.TempDir()
 	s, ctx := openStore(t, dir), context.Background()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// wire is a network between a store and its database that can be cut.
+// wire is a network between a store and its database whose connections can be cut.
 type wire struct {
 	net.Listener
 	server string
@@ -22,8 +22,8 @@ type wire struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	down  bool
-	// cutAt cuts a connection when the client says it: before the server hears
-	// it, or after its answer, which the client does not get.
+	// cutAt cuts a connection when the client sends it: before the server receives it,
+	// or after the server handled it, so that the client does not get the answer.
 	cutAt     []byte
 	cutBefore bool
 	all       sync.WaitGroup
@@ -74,7 +74,7 @@ func (w *wire) serve() {
 	}
 }
 
-// carry takes what the client says to the server.
+// carry forwards what the client sends to the server.
 func (w *wire) carry(client, server net.Conn) {
 	defer client.Close()
 	defer server.Close()
@@ -95,14 +95,13 @@ func (w *wire) carry(client, server net.Conn) {
 			return
 		}
 		if cut {
-			client.Close() // and the answer goes nowhere
+			client.Close() // it does not get the answer
 		}
 		if _, err := server.Write(b[:n]); err != nil {
 			return
 		}
 		if cut {
-			// The server closes after the client's goodbye, when it has done what
-			// it was told.
+			// The server closes when it has handled everything.
 			server.(*net.TCPConn).CloseWrite()
 			io.Copy(io.Discard, server)
 			return
@@ -110,7 +109,7 @@ func (w *wire) carry(client, server net.Conn) {
 	}
 }
 
-// cut ends all connections, as a server does that is restarted.
+// cut ends all connections, like a server that restarts.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -142,8 +141,8 @@ func (w *wire) wasCut() bool {
 	return w.cutAt == nil
 }
 
-// TestPostgresCutWrites: a connection that is lost in an edit, at whatever
-// moment, costs neither the edit nor another's.
+// TestPostgresCutWrites: a connection that is lost during an edit, at any moment, loses
+// neither this edit nor another one.
 func TestPostgresCutWrites(t *testing.T) {
 	ctx := context.Background()
 	for name, during := range map[string]func(*wire, Store){
@@ -194,7 +193,7 @@ func TestPostgresCutWrites(t *testing.T) {
 	}
 }
 
-// TestPostgresCutDelete: a removal whose answer is lost has been one.
+// TestPostgresCutDelete: a deletion is complete even if its answer is lost.
 func TestPostgresCutDelete(t *testing.T) {
 	url, seal := freshPostgres(t), newSeal(t)
 	w := newWire(t, url)
@@ -211,7 +210,7 @@ func TestPostgresCutDelete(t *testing.T) {
 	}
 }
 
-// TestPostgresDeadHolder: the lock of a process that is gone is free.
+// TestPostgresDeadHolder: the lock of a process that has ended is free.
 func TestPostgresDeadHolder(t *testing.T) {
 	url, seal := freshPostgres(t), newSeal(t)
 	w := newWire(t, url)
@@ -227,8 +226,8 @@ func TestPostgresDeadHolder(t *testing.T) {
 	}
 }
 
-// TestPostgresAway: while the database is away accounts are answered for from
-// memory, for a bounded time, and at its return they are as last written.
+// TestPostgresAway: while the database is away, Get answers from memory for a bounded
+// time; when it is back, accounts are as last written.
 func TestPostgresAway(t *testing.T) {
 	ctx := context.Background()
 	url, seal := freshPostgres(t), newSeal(t)
@@ -252,7 +251,7 @@ func TestPostgresAway(t *testing.T) {
 	for _, stranger := range []string{"nobody@x", "a\x00b"} {
 		_, err := s.Get(ctx, stranger)
 		if errors.Is(err, ErrNoMailbox) != (stranger != "nobody@x") {
-			t.Errorf("%q, while nobody can tell: %v", stranger, err)
+			t.Errorf("%q, without a database: %v", stranger, err)
 		}
 	}
 	if err := s.Update(ctx, me, func(*Account) error { return nil }); err == nil {
@@ -298,8 +297,8 @@ func TestPostgresHeartbeat(t *testing.T) {
 	}
 }
 
-// TestPostgresAwayAfterChange: what another machine changed is served from
-// memory as it is now, though nobody asked for it before the database went away.
+// TestPostgresAwayAfterChange: after a change by another machine, the copy is up to date
+// even if no login read the account before the database went away.
 func TestPostgresAwayAfterChange(t *testing.T) {
 	ctx := context.Background()
 	url, seal := freshPostgres(t), newSeal(t)

@@ -19,7 +19,7 @@ import (
 
 const postgresEnv = "TEST_POSTGRES"
 
-// freshPostgres is the URL of an empty place in the database of the tests.
+// freshPostgres returns the URL of an empty schema in the database of the tests.
 func freshPostgres(t testing.TB) string {
 	t.Helper()
 	url := os.Getenv(postgresEnv)
@@ -36,7 +36,7 @@ func freshPostgres(t testing.TB) string {
 	return url + separator + "search_path=" + schema
 }
 
-// ask runs a statement on a connection of its own.
+// ask runs a statement on its own connection.
 func ask(t testing.TB, url, sql string, args ...any) {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
@@ -68,7 +68,7 @@ func openPostgres(t testing.TB, url string, seal *Seal) *Postgres {
 	return s
 }
 
-// follow lets a store follow until the test ends, and returns when it does.
+// follow runs Follow until the test ends, and returns once it listens.
 func follow(t testing.TB, s *Postgres) (changes <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,7 +78,7 @@ func follow(t testing.TB, s *Postgres) (changes <-chan struct{}) {
 		s.Follow(ctx, func() {}, func() { news <- struct{}{} })
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	<-news // that of the beginning
+	<-news // the first call, after LISTEN
 	return news
 }
 
@@ -184,7 +184,7 @@ func TestPostgresOverlappingRead(t *testing.T) {
 	}
 }
 
-// TestPostgresRefusals: what must not be opened, in words that keep the password.
+// TestPostgresRefusals: URLs that are refused, in one line without the password.
 func TestPostgresRefusals(t *testing.T) {
 	for name, url := range map[string]string{
 		"another scheme": "mysql://u:CANARY@h/d", "no host": "postgres://u:CANARY@:x/d", "%": "postgres://u:%zzCANARY@h/d",
@@ -222,8 +222,8 @@ func TestDescribePostgres(t *testing.T) {
 	}
 }
 
-// TestPostgresSchema: tables of a newer program and another seal are refused,
-// and a new key in front of the old one is not.
+// TestPostgresSchema: tables of a newer program and another seal are refused; a new key
+// in front of the old one is accepted.
 func TestPostgresSchema(t *testing.T) {
 	url, seal := freshPostgres(t), newSeal(t)
 	open := func(seal *Seal) error {
@@ -253,7 +253,7 @@ func TestPostgresSchema(t *testing.T) {
 		}
 	}
 	if err := open(seal); err == nil {
-		t.Error("the old key is still taken")
+		t.Error("the old key is still accepted")
 	}
 	ask(t, url, `UPDATE authferry_schema SET version = version + 1`)
 	if err := open(other); err == nil || !strings.Contains(err.Error(), "newer") {
@@ -261,8 +261,8 @@ func TestPostgresSchema(t *testing.T) {
 	}
 }
 
-// TestPostgresDamage: a row that cannot be read is an error of its mailbox, not
-// overwritten, and can be removed.
+// TestPostgresDamage: a row that cannot be read is an error of its mailbox alone, is not
+// overwritten, and can be deleted.
 func TestPostgresDamage(t *testing.T) {
 	url := freshPostgres(t)
 	s := openPostgres(t, url, newSeal(t))
@@ -285,8 +285,8 @@ func TestPostgresDamage(t *testing.T) {
 	}
 }
 
-// TestPostgresManyEdits: more edits at a time than there are connections wait
-// for each other, and for no longer than they want to.
+// TestPostgresManyEdits: more edits at a time than connections wait for each other, as
+// long as their contexts allow.
 func TestPostgresManyEdits(t *testing.T) {
 	s := openPostgres(t, freshPostgres(t)+"&pool_max_conns=2", newSeal(t))
 	holding, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
@@ -317,8 +317,7 @@ func TestPostgresManyEdits(t *testing.T) {
 	}
 }
 
-// TestPostgresFullDisk: an error of the server is told as it is, and changes
-// nothing.
+// TestPostgresFullDisk: an error of the server is returned as it is, and changes nothing.
 func TestPostgresFullDisk(t *testing.T) {
 	url := freshPostgres(t)
 	s := openPostgres(t, url, newSeal(t))
