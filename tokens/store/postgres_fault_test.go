@@ -3,14 +3,19 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // wire is a network between a store and its database whose connections can be cut.
@@ -280,6 +285,42 @@ func setOutage(s *Postgres, outage time.Duration) {
 	s.known.mu.Lock()
 	defer s.known.mu.Unlock()
 	s.known.outage = outage
+}
+
+// TestPostgresCannotListen: a server that has no connection left for Follow is not away,
+// and Get queries it.
+func TestPostgresCannotListen(t *testing.T) {
+	ctx := context.Background()
+	text, seal := freshPostgres(t), newSeal(t)
+	direct := openPostgres(t, text, seal)
+	put(t, direct, wholeAccount(me))
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := strings.ToLower("r" + rand.Text())
+	ask(t, text, `CREATE ROLE `+role+` LOGIN CONNECTION LIMIT 1 IN ROLE `+u.User.Username())
+	t.Cleanup(func() { ask(t, text, `DROP ROLE `+role) })
+	u.User = url.User(role)
+	s := openPostgres(t, u.String(), seal)
+	core, logs := observer.New(zap.ErrorLevel)
+	s.log = zap.New(core)
+	if _, err := s.Get(ctx, me); err != nil { // takes the connection
+		t.Fatal(err)
+	}
+	following, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); s.Follow(following, func() {}, func() {}) }()
+	for logs.Len() == 0 { // it could not connect
+		runtime.Gosched()
+	}
+	put(t, direct, &Account{Mailbox: me, Provider: "after"})
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" || a.Unconfirmed {
+		t.Errorf("%v, %v", a, err)
+	}
+	stop()
+	<-done
+	s.Close()
 }
 
 // TestPostgresHeartbeat: a quiet connection confirms the copies.

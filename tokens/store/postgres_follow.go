@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// heartbeat is how often a quiet connection is tried, and heartbeatTime how
-	// long the answer may take: after both, a machine is noticed that went away
-	// without closing its connections.
+	// heartbeat is how often a quiet connection is tried, and heartbeatTime how long the
+	// answer may take. Both together pass before authferry notices a machine that went
+	// away without closing its connections.
 	heartbeat     = 2 * time.Second
 	heartbeatTime = 3 * time.Second
-	// The back-off between attempts to connect. It is short because logins of
-	// mailboxes without a copy fail until the connection is back.
+	// The back-off between attempts to connect. It is short because Get answers from
+	// memory until the connection is back.
 	minReconnect = 100 * time.Millisecond
 	maxReconnect = time.Second
 
@@ -39,6 +39,7 @@ const (
 // return at once.
 func (s *Postgres) Follow(ctx context.Context, well, changed func()) {
 	defer s.known.setAway(false)
+	outage := s.known.outage
 	wait, since := minReconnect, time.Time{} // when the database went away
 	for {
 		conn, outdated, err := s.listen(ctx)
@@ -57,7 +58,7 @@ func (s *Postgres) Follow(ctx context.Context, well, changed func()) {
 		case since.IsZero() && ctx.Err() == nil:
 			since = time.Now()
 			s.log.Error("PostgreSQL does not answer; logins continue from memory while tokens are valid",
-				zap.Duration("at most", s.known.outage), zap.Error(err))
+				zap.Duration("at most", outage), zap.Error(err))
 		}
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
@@ -68,11 +69,12 @@ func (s *Postgres) Follow(ctx context.Context, well, changed func()) {
 	}
 }
 
-// listen makes a connection that changes are announced on. It returns the
-// mailboxes that changed before, whose copies it has dropped.
+// listen makes a connection that changes are announced on. It returns the mailboxes that
+// changed before, whose copies are outdated.
 func (s *Postgres) listen(ctx context.Context) (_ *pgx.Conn, outdated []string, err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.config.Copy())
-	s.known.setAway(err != nil)
+	refused := (*pgconn.PgError)(nil) // a server without room for one more can be queried
+	s.known.setAway(err != nil && !errors.As(err, &refused))
 	if err != nil {
 		return nil, nil, inOneLine(err)
 	}
@@ -159,7 +161,7 @@ type lastKnown struct {
 	seed    maphash.Seed
 	// confirmed is when all changes were last known to have been announced.
 	confirmed time.Time
-	away      bool // the last attempt to connect failed
+	away      bool // the last attempt to connect got no answer
 }
 
 type knownAccount struct {
