@@ -22,8 +22,8 @@ func TestFileStore(t *testing.T) {
 	})
 }
 
-// TestFileStoreFaults: whatever the disk does, the old account survives, what a
-// crash leaves behind is neither read nor in the way, and the next write works.
+// TestFileStoreFaults: the old account survives each fault of the disk, a file left by a
+// crash is not read, and the next write works.
 func TestFileStoreFaults(t *testing.T) {
 	whole := atomicfile.Disk
 	crash := errors.New("the plug was pulled")
@@ -88,8 +88,8 @@ func pullPlug(crash error, f func() error) (err error) {
 	return f()
 }
 
-// TestFileStoreSweeps: a temporary file of a process that is gone is removed at
-// the next start, one that is being written is not.
+// TestFileStoreSweeps: the next start removes a temporary file of a process that has
+// ended, but not one that is being written.
 func TestFileStoreSweeps(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
@@ -98,7 +98,7 @@ func TestFileStoreSweeps(t *testing.T) {
 	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	busy := atomicfile.TempName(s.Path(me, SealedSuffix))
+	busy := atomicfile.TempName(s.path(me, sealedSuffix))
 	err := s.Update(context.Background(), me, func(*Account) error {
 		if err := os.WriteFile(busy, []byte("half"), 0o600); err != nil {
 			return err
@@ -128,8 +128,8 @@ func TestFileStoreModes(t *testing.T) {
 	}
 }
 
-// TestFileStoreDamage: a file that cannot be read is an error of its mailbox
-// alone, which names the file and does not overwrite it.
+// TestFileStoreDamage: a file that cannot be read is an error of its mailbox alone. The
+// error names the file, and the file is not overwritten.
 func TestFileStoreDamage(t *testing.T) {
 	seal, err := LoadSeal("", t.TempDir())
 	if err != nil {
@@ -179,7 +179,7 @@ func TestFileStoreDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			put(t, s, wholeAccount("well@gmail.com"))
-			path := s.Path(me, SealedSuffix)
+			path := s.path(me, sealedSuffix)
 			if err := os.WriteFile(path, c.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func TestOpenFileStoreRefusesAnotherKey(t *testing.T) {
 	}
 }
 
-// TestFilesOpenWithAge: a file can be rescued with the age command.
+// TestFilesOpenWithAge: a file can be recovered with the age command.
 func TestFilesOpenWithAge(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
@@ -239,7 +239,7 @@ func TestFilesOpenWithAge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(s.Path(me, SealedSuffix))
+	f, err := os.Open(s.path(me, sealedSuffix))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,13 +254,13 @@ func TestFilesOpenWithAge(t *testing.T) {
 	}
 }
 
-// TestFileStoreReadsOnce: a login costs one look at the file's name.
+// TestFileStoreReadsOnce: a login costs one stat of an unchanged file.
 func TestFileStoreReadsOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	put(t, s, wholeAccount(me))
-	old := s.Path(me, SealedSuffix)
-	past := mustStat(t, old).ModTime().Add(-2 * Settle)
+	old := s.path(me, sealedSuffix)
+	past := mustStat(t, old).ModTime().Add(-2 * settleTime)
 	if err := os.Chtimes(old, past, past); err != nil {
 		t.Fatal(err)
 	}
@@ -280,8 +280,8 @@ func TestFileStoreReadsOnce(t *testing.T) {
 	}
 }
 
-// TestFileStoreDoubtsNewFiles: a file that has just been written may be another
-// one than was read, though all that is seen of it is the same.
+// TestFileStoreDoubtsNewFiles: a file that has just been written is read again, since it
+// may have changed although inode, time and size are the same.
 func TestFileStoreDoubtsNewFiles(t *testing.T) {
 	s, twin := openStore(t, t.TempDir()), t.TempDir()
 	put(t, s, &Account{Mailbox: me, Provider: "one"})
@@ -293,11 +293,11 @@ func TestFileStoreDoubtsNewFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, other, &Account{Mailbox: me, Provider: "two"})
-	data, err := os.ReadFile(other.Path(me, SealedSuffix))
+	data, err := os.ReadFile(other.path(me, sealedSuffix))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := s.Path(me, SealedSuffix)
+	path := s.path(me, sealedSuffix)
 	before := mustStat(t, path)
 	if err := os.WriteFile(path, data, 0o600); err != nil { // keeps the inode
 		t.Fatal(err)
@@ -335,4 +335,54 @@ func openStore(t testing.TB, dir string) *Files {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestFileDocuments: documents are sealed, readable by their owner only and bound to
+// their names; the old one survives a full disk.
+func TestFileDocuments(t *testing.T) {
+	dir := t.TempDir()
+	s, ctx := openStore(t, dir), context.Background()
+	write := func(name, data string) error {
+		return s.UpdateDocument(ctx, name, func([]byte) ([]byte, error) { return []byte(data), nil })
+	}
+	for _, name := range []string{"users", "sessions"} {
+		if err := write(name, "CANARY of "+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "documents", "users.age")
+	for path, want := range map[string]os.FileMode{filepath.Dir(path): 0o700, path: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, %v; want %v", path, info.Mode().Perm(), err, want)
+		}
+	}
+	sealed, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(sealed), "CANARY") {
+		t.Errorf("not sealed: %v", err)
+	}
+
+	whole := atomicfile.Disk
+	defer func() { atomicfile.Disk = whole }()
+	atomicfile.Disk.Write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+	if err := write("users", "new"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a full disk: %v", err)
+	}
+	atomicfile.Disk = whole
+	wantDocument(t, "users", []byte("CANARY of users"), s, openStore(t, dir))
+
+	if err := os.Rename(filepath.Join(dir, "documents", "sessions.age"), path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Document(ctx, "users"); err == nil || got != nil {
+		t.Errorf("another document passes for it: %q", got)
+	}
+	if err := write("users", "new"); err == nil {
+		t.Error("what cannot be read was overwritten")
+	}
+	if err := os.Remove(filepath.Join(dir, "seal.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadSeal("", dir); err == nil || !strings.Contains(err.Error(), "is gone") {
+		t.Errorf("a key was made beside documents of another: %v", err)
+	}
 }
