@@ -246,7 +246,7 @@ func (v *Vault) failed(a *store.Account, p *oauth.Provider, err error) error {
 		e = *p
 	}
 	if e.Kind != nil {
-		why, kind = p.Meaning(a.Token, a.Connected, &e, now)
+		why, kind = p.Diagnose(a.Token, a.Connected, &e, now)
 	}
 	heard := oauth.NewError(kind, a.Mailbox, p, why, err.Error())
 	log := v.log.With(zap.String("mailbox", a.Mailbox), zap.String("provider", a.Provider),
@@ -265,7 +265,7 @@ func (v *Vault) failed(a *store.Account, p *oauth.Provider, err error) error {
 	case a.Dead != nil: // and that has not been taken back
 		err = needsConsent(a.Dead, a.Mailbox, p)
 	default:
-		heard.Cause = err
+		heard.Err = err
 		err = heard
 	}
 	v.coolDown(a, backOff(v.failures(a)+1, e.RetryAfter), err)

@@ -45,7 +45,7 @@ func (v *Vault) Advice(a *store.Account) (advice oauth.Advice, ok bool) {
 	}
 	why := f.Cause
 	if f == a.Dead {
-		why = needsConsent(f, a.Mailbox, p).Why
+		why = needsConsent(f, a.Mailbox, p).Cause
 	}
 	advice = why.Advice(a.Mailbox, p)
 	return advice, advice.Words != ""

@@ -25,8 +25,8 @@ func (t *tally) note(p *oauth.Provider, err error) {
 	r := Refreshes{Provider: p.Name, Result: "ok"}
 	if err != nil {
 		r.Result = "unknown"
-		if e := (*oauth.EndpointError)(nil); errors.As(err, &e) && e.Because() != oauth.CauseUnknown {
-			r.Result = string(e.Because())
+		if e := (*oauth.EndpointError)(nil); errors.As(err, &e) && e.Cause() != oauth.CauseUnknown {
+			r.Result = string(e.Cause())
 		}
 	}
 	t.mu.Lock()

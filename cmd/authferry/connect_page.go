@@ -9,12 +9,13 @@ import (
 	"github.com/cli/browser"
 
 	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/loopback"
 )
 
 // byPage is a visit to the consent page: prepare it, send a person there, wait
 // for the answer.
 func (v *visit) byPage(ctx context.Context, f connectFlags) error {
-	loopback, err := oauth.ListenLoopbackAt(v.provider.RedirectHost, f.listenPort)
+	loopback, err := loopback.Listen(v.provider.RedirectHost, f.listenPort)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/loopback"
 )
 
 // redirect is an address that a browser was sent to by the consent page, and
@@ -23,7 +24,7 @@ type redirect struct {
 // finish waits for the browser's redirect to come to this machine or to be
 // pasted, and has the grant it leads to kept. One that leads to none is
 // explained, and another waited for: the consent page can be opened again.
-func finish(ctx context.Context, cmd *cobra.Command, consent *oauth.Consent, loopback *oauth.Loopback, keep func(*oauth.Token) error) error {
+func finish(ctx context.Context, cmd *cobra.Command, consent *oauth.Consent, loopback *loopback.Receiver, keep func(*oauth.Token) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	redirects := make(chan redirect)
@@ -54,7 +55,7 @@ func finish(ctx context.Context, cmd *cobra.Command, consent *oauth.Consent, loo
 }
 
 // browsers passes on the redirects that come to this machine.
-func browsers(ctx context.Context, loopback *oauth.Loopback, redirects chan<- redirect) {
+func browsers(ctx context.Context, loopback *loopback.Receiver, redirects chan<- redirect) {
 	for {
 		address, answer, err := loopback.Wait(ctx)
 		if err != nil {

@@ -88,7 +88,7 @@ func TestRefusedAssertions(t *testing.T) {
 			}
 			_, err := p.Mint(t.Context(), mailbox)
 			wantFailure(t, err, c.kind, c.says)
-			if strings.Contains(err.Error(), refusedCodes["unauthorized_client"]) {
+			if strings.Contains(err.Error(), codeFixes["unauthorized_client"]) {
 				t.Errorf("two fixes: %v", err)
 			}
 		})

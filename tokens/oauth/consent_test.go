@@ -98,9 +98,9 @@ func TestFinishRefuses(t *testing.T) {
 		"the code alone":     {func(_, _ string) string { return "4/code-CANARY" }, "is not the address"},
 		"bad escapes":        {func(s, _ string) string { return "?state=" + s + "&code=%zz" }, "is not the address"},
 		"a flood":            {func(s, _ string) string { return "?state=" + s + strings.Repeat("x", maxRedirect) }, "is not the address"},
-		"another state":      {func(_, w string) string { return strings.Replace(w, "state=", "state=x", 1) }, "this visit"},
-		"no state":           {func(_, w string) string { return strings.Replace(w, "state=", "stat=", 1) }, "this visit"},
-		"an error, no state": {func(_, _ string) string { return "?error=access_denied" }, "this visit"},
+		"another state":      {func(_, w string) string { return strings.Replace(w, "state=", "state=x", 1) }, "another sign-in"},
+		"no state":           {func(_, w string) string { return strings.Replace(w, "state=", "stat=", 1) }, "another sign-in"},
+		"an error, no state": {func(_, _ string) string { return "?error=access_denied" }, "another sign-in"},
 		"no code":            {func(s, _ string) string { return "?state=" + s }, "no code"},
 		"another issuer":     {func(_, w string) string { return w + "&iss=https://evil.example" }, "RFC 9207"},
 		"no":                 {func(s, _ string) string { return "?error=access_denied&state=" + s }, "test users"},
@@ -108,7 +108,7 @@ func TestFinishRefuses(t *testing.T) {
 		"internal":           {func(s, _ string) string { return "?error=org_internal&state=" + s }, "Internal"},
 		"redirect":           {func(s, _ string) string { return "?error=redirect_uri_mismatch&state=" + s }, "Desktop app"},
 		"a new error":        {func(s, _ string) string { return "?error=new%0Aerror&error_description=oh%1B&state=" + s }, `"new\nerror" "oh\x1b"`},
-		"a code not given":   {func(s, _ string) string { return "?code=4/CANARY&state=" + s }, "codes are good once"},
+		"a code not given":   {func(s, _ string) string { return "?code=4/CANARY&state=" + s }, "valid once"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			visit := newVisit(t, p)

@@ -41,7 +41,7 @@ func TestProxy(t *testing.T) {
 	}
 	p.TokenURL = "https://login.example.com/token"
 	_, err = p.Mint(t.Context(), me)
-	wantFailure(t, err, ErrUnavailable, "the way there is the proxy "+printable.Quote(address.Host))
+	wantFailure(t, err, ErrUnavailable, "reached through the proxy "+printable.Quote(address.Host))
 	if len(seen) != 2 || !strings.HasPrefix(seen[1], "CONNECT login.example.com:443 Basic ") {
 		t.Errorf("the proxy saw %q", seen)
 	}

@@ -32,7 +32,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 		Proxy: &url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("me", "proxy-CANARY")},
 	}
 	device := &Device{UserCode: "A", URL: "https://example.com/", code: "device-CANARY", provider: p}
-	asked := call{what: "x", form: url.Values{"assertion": {"CANARY"}}, bearer: "CANARY"}
+	asked := call{provider: p, endpoint: "x", form: url.Values{"assertion": {"CANARY"}}, bearer: "CANARY"}
 	secrets := []string{"CANARY", fmt.Sprintf("%x", "CANARY")}
 	for _, n := range oauthtest.TestKey().Primes {
 		secrets = append(secrets, n.String(), n.Text(16), fmt.Sprintf("%X", n))

@@ -4,7 +4,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"authferry/internal/printable"
 	"authferry/internal/secret"
+	"authferry/tokens/oauth/tokencommand"
 )
 
 // shell is a Provider whose token_command is a script.
@@ -47,7 +46,7 @@ func TestTokenCommandKnowsNoSecrets(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/CANARY")
 	t.Setenv("TEST_HIDDEN_DATABASE", "postgres://u:CANARY@db.example/d")
 	t.Setenv("TEST_HIDDEN", "shown")
-	HideFromCommands("TEST_HIDDEN_DATABASE", "TEST_HIDDEN_KEY")
+	tokencommand.HideVariables("TEST_HIDDEN_DATABASE", "TEST_HIDDEN_KEY")
 	p := shell(`printf '%s' "$CREDENTIALS_DIRECTORY$TEST_HIDDEN_DATABASE|$TEST_HIDDEN"`)
 	token, err := p.Mint(t.Context(), me)
 	if err != nil {
@@ -67,7 +66,7 @@ func TestTokenCommandFails(t *testing.T) {
 	}{
 		"exit status":    {[]string{"/bin/sh", "-c", "echo; echo 'no such account' >&2; echo more >&2; exit 3"}, ErrUnavailable, `failed with exit status 3: it said "no such account"`},
 		"signal":         {[]string{"/bin/sh", "-c", "kill -9 $$"}, ErrUnavailable, "signal: killed"},
-		"not there":      {[]string{"/nowhere/token", "CANARY"}, ErrRefused, "whole path"},
+		"not there":      {[]string{"/nowhere/token", "CANARY"}, ErrRefused, "absolute path"},
 		"not found":      {[]string{"authferry-test-nowhere"}, ErrRefused, "cannot be started"},
 		"not a program":  {[]string{"/dev/null"}, ErrRefused, "cannot be started"},
 		"none":           {nil, ErrRefused, "token_command in [provider.command]"},
@@ -145,30 +144,6 @@ func TestTokenCommandLeavesADaemon(t *testing.T) {
 	}
 }
 
-// TestTokenCommandTurns: no more than so many at a time, and whoever gives up
-// waiting has run nothing.
-func TestTokenCommandTurns(t *testing.T) {
-	for range cap(commandSlots) {
-		commandSlots <- struct{}{}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := shell("echo CANARY").Mint(ctx, me)
-	wantFailure(t, err, ErrUnavailable, "had no turn")
-	if !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	for range cap(commandSlots) {
-		<-commandSlots
-	}
-	if _, err := shell("echo CANARY").Mint(t.Context(), me); err != nil {
-		t.Error(err)
-	}
-	if len(commandSlots) != 0 {
-		t.Errorf("%d turns are never given back", len(commandSlots))
-	}
-}
-
 // TestReadCommand: every form of output, and how long its token lives.
 func TestReadCommand(t *testing.T) {
 	now := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
@@ -186,23 +161,9 @@ func TestReadCommand(t *testing.T) {
 		jwtOf(`{"exp":1795249800}`):                                                                                   90 * time.Minute,
 		jwtOf(`{"exp":"x"}`):                                                                                          time.Hour,
 	} {
-		got, err := readCommand([]byte(printed), now)
+		got, err := readCommandOutput([]byte(printed), now)
 		if err != nil || got.Expiry.Sub(now) != want || !got.Minted.Equal(now) || got.Access != "tok" && !strings.HasPrefix(got.Access.Reveal(), "eyJ") {
 			t.Errorf("%s: %v %v; want %s", printed, got, err, want)
-		}
-	}
-}
-
-// TestComplaintKeepsWords: what is no secret stays readable.
-func TestComplaintKeepsWords(t *testing.T) {
-	for _, line := range []string{
-		"ERROR: (gcloud.auth.print-access-token) There was a problem refreshing auth tokens",
-		"/usr/local/lib/python3.11/site-packages/azure/cli/core/auth/identity.py:120: please run az login",
-	} {
-		stderr := &bounded{most: maxComplaint}
-		stderr.Write([]byte("\n  " + line + "\nmore"))
-		if got := complaint(stderr, &bounded{}); got != ": it said "+printable.Quote(line) {
-			t.Errorf("%s", got)
 		}
 	}
 }
@@ -213,7 +174,7 @@ func FuzzReadCommand(f *testing.F) {
 	}
 	now := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, printed []byte) {
-		got, err := readCommand(slices.Clone(printed), now)
+		got, err := readCommandOutput(slices.Clone(printed), now)
 		if err == nil && (!isToken(got.Access) || !got.Expiry.After(now) || got.Expiry.After(now.Add(maxLife)) || !got.Refresh.Empty()) {
 			t.Errorf("%q %s from %q", got.Access.Reveal(), got.Expiry, printed)
 		}

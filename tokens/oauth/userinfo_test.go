@@ -82,7 +82,7 @@ func TestIDToken(t *testing.T) {
 	}
 	for _, odd := range []string{`7`, `""`, `"a.b"`, `"a.!.c"`, `"` + jwtOf(`[]`) + `"`, `"` + jwtOf(`{"email":7}`) + `"`} {
 		f.Answers(200, `{"access_token":"ya29.CANARY","id_token":`+odd+`}`)
-		token, err := p.ask(t.Context(), map[string][]string{}, time.Now())
+		token, err := requestToken(t.Context(), p, map[string][]string{}, time.Now())
 		if err != nil || token.Owner != "" {
 			t.Errorf("%s: %v", odd, err)
 		}
