@@ -13,8 +13,8 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestServiceAccountMints: the assertion is one that a judge who only knows the
-// public key takes, and what comes of it is a token without a grant.
+// TestServiceAccountMints: an endpoint that knows the public key alone accepts the
+// assertion, and the result is a token without a grant.
 func TestServiceAccountMints(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	p := googleApp(j)
@@ -32,7 +32,7 @@ func TestServiceAccountMints(t *testing.T) {
 	}
 }
 
-// TestClocks: which clocks of ours an endpoint without any patience forgives.
+// TestClocks: how wrong this machine's clock may be for a strict endpoint.
 func TestClocks(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	for _, c := range []struct {
@@ -209,7 +209,7 @@ func TestClientCredentials(t *testing.T) {
 	wantFailure(t, err, ErrRefused, "set client_id in [provider.app]")
 }
 
-// TestExpiredCertificate: nobody is asked, and the words say what to do.
+// TestExpiredCertificate: no request is made, and the error says what to do.
 func TestExpiredCertificate(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	p := microsoftApp(j)

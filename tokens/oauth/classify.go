@@ -94,7 +94,7 @@ var microsoftNumbers = byNumber(map[meaning][]int{
 	{ErrRefused, CauseClient, "the client_secret has expired: make a new one"}:                            {7000222},
 	{ErrRefused, CauseClient, "the directory has no such client: check client_id and tenant"}:             {700016, 90002, 900023},
 	{ErrRefused, CauseClient, "the client is confidential: it needs client_secret or a certificate"}:      {7000218},
-	{ErrRefused, CauseClient, "the client is public: remove client_secret"}:                             {700025},
+	{ErrRefused, CauseClient, "the client is public: remove client_secret"}:                               {700025},
 	{ErrRefused, CauseClient, "the certificate is not the one registered for the client, or has expired"}: {700027},
 	{ErrUnavailable, CauseThrottled, ""}:                                                                  {50053, 50196, 90055}, // 50053: locked for some time after wrong passwords
 	{ErrUnavailable, CauseOutage, ""}:                                                                     {50000, 90006, 90012, 90024, 90033},

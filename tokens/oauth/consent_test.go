@@ -149,7 +149,7 @@ func FuzzFinish(f *testing.F) {
 	}
 	p := &Provider{Name: "x", AuthURL: "http://127.0.0.1:1/", TokenURL: "http://127.0.0.1:1/", ClientID: "c"}
 	c := newVisit(f, p)
-	// A context that has ended: whatever passes for an answer asks nobody.
+	// A context that has ended: an accepted address makes no call.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.Fuzz(func(t *testing.T, pasted string) {

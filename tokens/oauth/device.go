@@ -38,7 +38,7 @@ type Device struct {
 	interval time.Duration
 
 	now   func() time.Time
-	Pause func(context.Context, time.Duration) error
+	pause func(context.Context, time.Duration) error
 }
 
 // noDevice is what to do if the provider has no device codes for mail. Google's list
@@ -70,7 +70,7 @@ func requestDevice(ctx context.Context, p *Provider) (*Device, error) {
 		}
 		return nil, fmt.Errorf("requesting a device code: %w", e.at(c, r))
 	}
-	d.provider, d.now, d.Pause = p, time.Now, pause
+	d.provider, d.now, d.pause = p, time.Now, pause
 	return d, nil
 }
 
@@ -118,7 +118,7 @@ func (d *Device) Wait(ctx context.Context) (*Token, error) {
 	interval, wait := d.interval, d.interval
 	var last error // the last temporary failure
 	for d.now().Add(wait).Before(d.Expires) {
-		if err := d.Pause(ctx, wait); err != nil {
+		if err := d.pause(ctx, wait); err != nil {
 			return nil, err
 		}
 		t, err := requestToken(ctx, d.provider, url.Values{

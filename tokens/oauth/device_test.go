@@ -68,7 +68,7 @@ func startDevice(t *testing.T, f *oauthtest.Endpoint) (d *Device, pauses *[]time
 	}
 	c, pauses := &oauthtest.Clock{}, &[]time.Duration{}
 	d.now = c.Now
-	d.Pause = func(ctx context.Context, wait time.Duration) error {
+	d.pause = func(ctx context.Context, wait time.Duration) error {
 		*pauses = append(*pauses, wait)
 		c.Advance(wait)
 		return ctx.Err()
@@ -89,7 +89,7 @@ func TestDeviceWait(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []string
 		pauses  []time.Duration // the first ones
-		says    string          // empty: a token comes of it
+		says    string          // empty: it returns a token
 	}{
 		"signed in":         {[]string{"authorization_pending", "authorization_pending", granted}, seconds(5, 5, 5), ""},
 		"slow down":         {[]string{"slow_down", "authorization_pending", "slow_down", granted}, seconds(5, 10, 10, 15), ""},
@@ -134,17 +134,17 @@ func TestDeviceWait(t *testing.T) {
 	}
 }
 
-// TestDeviceInterrupted: whoever waits may stop, in a pause or in a call.
+// TestDeviceInterrupted: the end of the context ends a pause and a call.
 func TestDeviceInterrupted(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	deviceAnswers(t, f, deviceStart, "authorization_pending")
 	d, _ := startDevice(t, f)
 	ctx, cancel := context.WithCancel(t.Context())
-	d.Pause = func(context.Context, time.Duration) error { cancel(); return nil } // ends in the call
+	d.pause = func(context.Context, time.Duration) error { cancel(); return nil } // ends in the call
 	if _, err := d.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("in a call: %v", err)
 	}
-	d.Pause = pause
+	d.pause = pause
 	if _, err := d.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("in a pause: %v", err)
 	}

@@ -22,7 +22,7 @@ func shell(script string, args ...string) *Provider {
 	return &Provider{Name: "command", Flow: FlowTokenCommand, TokenCommand: append([]string{"/bin/sh", "-c", script, "sh"}, args...)}
 }
 
-// TestTokenCommand: the command is run as it is written, and knows whom for.
+// TestTokenCommand: the command is run without a shell, and knows the mailbox.
 func TestTokenCommand(t *testing.T) {
 	t.Setenv("AUTHFERRY_SEAL", "seal-CANARY")
 	t.Setenv("NOTIFY_SOCKET", "/run/systemd/notify")
@@ -40,8 +40,8 @@ func TestTokenCommand(t *testing.T) {
 	}
 }
 
-// TestTokenCommandKnowsNoSecrets: where our own secrets are is not for programs of
-// others.
+// TestTokenCommandKnowsNoSecrets: a command does not inherit the places of authferry's
+// secrets.
 func TestTokenCommandKnowsNoSecrets(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/CANARY")
 	t.Setenv("TEST_HIDDEN_DATABASE", "postgres://u:CANARY@db.example/d")
@@ -91,8 +91,8 @@ func TestTokenCommandFails(t *testing.T) {
 	}
 }
 
-// TestTokenCommandStalls: a command that takes too long is ended, though it be
-// deaf to kinder signals.
+// TestTokenCommandStalls: a command that takes too long is killed, even if it ignores
+// other signals.
 func TestTokenCommandStalls(t *testing.T) {
 	p := shell(`trap '' TERM INT HUP; echo CANARY; while :; do sleep 1000; done`)
 	p.Timeout = 300 * time.Millisecond // enough to start it on a busy machine
@@ -127,14 +127,14 @@ func TestTokenCommandEndsWhole(t *testing.T) {
 	wantFailure(t, <-failed, ErrUnavailable, "was stopped")
 }
 
-// TestTokenCommandLeavesADaemon: what a command that ends well leaves behind,
-// such as an agent with its passphrases, lives on, and its token is good.
+// TestTokenCommandLeavesADaemon: a daemon that a successful command has started, such
+// as a passphrase agent, is not killed, and the token is used.
 func TestTokenCommandLeavesADaemon(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "held")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// It ends when somebody reads what it writes.
+	// It ends when its output is read.
 	token, err := shell(`(echo alive >"$1") & echo CANARY`, pipe).Mint(t.Context(), me)
 	if err != nil || token.Access != "CANARY" {
 		t.Fatal(err)

@@ -49,4 +49,3 @@ func TestComplaintKeepsWords(t *testing.T) {
 		}
 	}
 }
-

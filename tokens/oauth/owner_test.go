@@ -14,7 +14,7 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// jwtOf is a JWT with claims, signed by nobody.
+// jwtOf returns an unsigned JWT with claims.
 func jwtOf(claims string) string {
 	return "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
@@ -89,7 +89,7 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
-// TestRevoke: what is given back is gone, whatever the words.
+// TestRevoke: a revoked grant has ended, whatever the response says.
 func TestRevoke(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	grant := Token{Access: "ya29.CANARY", Refresh: "1//CANARY"}
