@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -18,27 +16,20 @@ import (
 // addresses, each of which becomes a number that stands for it throughout.
 type mask struct {
 	show     bool
-	secrets  []string
+	secrets  secret.Scrubber
 	numbered map[string]string // an address in lower case: what stands for it
 }
 
-func newMask(show bool) *mask { return &mask{show: show, numbered: map[string]string{}} }
-
-// leastSecret is how long a secret must be to be looked for: a shorter one
-// would be found in the middle of words.
-const leastSecret = 6
-
-// hide has secrets taken out, in the forms in which they may turn up.
-func (m *mask) hide(secrets ...secret.String) {
-	for _, s := range secrets {
-		text := s.Reveal()
-		if len(text) < leastSecret {
-			continue
-		}
-		m.secrets = append(m.secrets, text, url.QueryEscape(text), url.PathEscape(text),
-			hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)))
-	}
+func newMask(show bool) *mask {
+	return &mask{show: show, secrets: secret.NewScrubber(minSecret), numbered: map[string]string{}}
 }
+
+// minSecret is how long a secret must be to be removed: a shorter one occurs within the
+// words of a whole report.
+const minSecret = 6
+
+// hide adds secrets to remove.
+func (m *mask) hide(secrets ...secret.String) { m.secrets = m.secrets.With(secrets...) }
 
 // number has a mailbox replaced.
 func (m *mask) number(mailbox string) { m.stand("mailbox", mailbox) }
@@ -57,10 +48,7 @@ func (m *mask) stand(kind, address string) string {
 var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[\pL]{2,}`)
 
 func (m *mask) apply(text string) string {
-	slices.SortFunc(m.secrets, longestFirst)
-	for _, s := range m.secrets {
-		text = strings.ReplaceAll(text, s, secret.String("").String())
-	}
+	text = m.secrets.Scrub(text)
 	if m.show {
 		return text
 	}
