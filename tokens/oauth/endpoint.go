@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/internal/secret"
+	"authferry/internal/tlserror"
 )
 
 // Calls to the token endpoint do not use golang.org/x/oauth2, which builds the
@@ -130,19 +130,19 @@ func (c call) send(ctx context.Context) (*Response, error) {
 	if e := (*EndpointError)(nil); err == nil || errors.As(err, &e) {
 		return r, err
 	}
-	words, hint := secret.Scrub(err.Error(), c.told()...), ""
-	if errors.Is(err, context.DeadlineExceeded) {
-		words = fmt.Sprintf("no answer within %s", c.provider.CallTimeout())
-	}
-	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
-		hint = "; if its certificate is from an authority of your own, name it in ca_file"
-	}
-	if c.provider.Proxy != nil {
-		hint += "; it is reached through the proxy " + printable.Quote(c.provider.Proxy.Host)
-	}
 	host := c.url
 	if u, err := url.Parse(c.url); err == nil {
 		host = u.Host
+	}
+	words, hint := secret.Scrub(err.Error(), c.told()...), ""
+	if _, fix, ok := tlserror.Explain(err, tlserror.Server{Host: host, Address: host, Table: tableOf(c.provider)}); ok {
+		hint = "; " + fix
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		words = fmt.Sprintf("no answer within %s", c.provider.CallTimeout())
+	}
+	if c.provider.Proxy != nil {
+		hint += "; it is reached through the proxy " + printable.Quote(c.provider.Proxy.Host)
 	}
 	return nil, &EndpointError{
 		Kind: ErrUnavailable, err: err,
