@@ -11,13 +11,13 @@ import (
 	"authferry/internal/secret"
 )
 
-// mask takes out of a text what must not leave this machine: the secrets it is
-// told of, wherever they turned up, and, unless they are to be shown, mail
-// addresses, each of which becomes a number that stands for it throughout.
+// mask removes from a report what must not leave this machine: secrets, and, unless they
+// are to be shown, mail addresses, each of which is replaced by the same number
+// everywhere.
 type mask struct {
 	show     bool
 	secrets  secret.Scrubber
-	numbered map[string]string // an address in lower case: what stands for it
+	numbered map[string]string // address in lower case: its replacement
 }
 
 func newMask(show bool) *mask {
@@ -31,10 +31,10 @@ const minSecret = 6
 // hide adds secrets to remove.
 func (m *mask) hide(secrets ...secret.String) { m.secrets = m.secrets.With(secrets...) }
 
-// number has a mailbox replaced.
+// number adds a mailbox to replace.
 func (m *mask) number(mailbox string) { m.stand("mailbox", mailbox) }
 
-// stand is what stands for an address.
+// stand returns the replacement of an address.
 func (m *mask) stand(kind, address string) string {
 	key := strings.ToLower(address)
 	if m.numbered[key] == "" {
@@ -43,8 +43,8 @@ func (m *mask) stand(kind, address string) string {
 	return m.numbered[key]
 }
 
-// anyAddress finds mail addresses nobody told of, in what peers said. That the
-// last label has only letters keeps versions of modules out of it.
+// anyAddress finds unknown mail addresses, in text of peers. The last label has only
+// letters, so that versions of modules do not match.
 var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[\pL]{2,}`)
 
 func (m *mask) apply(text string) string {
@@ -60,7 +60,7 @@ func (m *mask) apply(text string) string {
 	for _, name := range names {
 		for _, form := range []string{name, url.QueryEscape(name)} {
 			whole := regexp.MustCompile(`(?i)(^|[^\pL\pN._%+-])` + regexp.QuoteMeta(form) + `($|[^\pL\pN-])`)
-			// Twice: two in a row share the character between them.
+			// Twice: two adjacent ones share the character between them.
 			for range 2 {
 				text = whole.ReplaceAllString(text, "${1}"+m.numbered[name]+"${2}")
 			}
@@ -69,7 +69,7 @@ func (m *mask) apply(text string) string {
 	return anyAddress.ReplaceAllStringFunc(text, func(found string) string { return m.stand("address", found) })
 }
 
-// longestFirst lets no part of a word be replaced before the whole of it.
+// longestFirst sorts a name before its parts.
 func longestFirst(a, b string) int {
 	return cmp.Or(len(b)-len(a), strings.Compare(a, b))
 }

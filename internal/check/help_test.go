@@ -28,8 +28,8 @@ const (
 	you = "you@gmail.com"
 )
 
-// clinic is a simulated Gmail and a store of mailboxes connected to it.
-type clinic struct {
+// fixture is a simulated Gmail and a store of mailboxes connected to it.
+type fixture struct {
 	t        *testing.T
 	gmail    *demo.Provider
 	provider *oauth.Provider
@@ -37,7 +37,7 @@ type clinic struct {
 	subject  Subject
 }
 
-func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
+func newFixture(t *testing.T, o demo.Options, mailboxes ...string) *fixture {
 	t.Helper()
 	o.Mailboxes = []string{me, you}
 	gmail, err := demo.Start(o)
@@ -45,7 +45,7 @@ func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { gmail.Close() })
-	c := &clinic{t: t, gmail: gmail, provider: oauth.Builtin()["gmail"]}
+	c := &fixture{t: t, gmail: gmail, provider: oauth.Builtin()["gmail"]}
 	p := c.provider
 	p.AuthURL, p.TokenURL, p.Issuer, p.RootCAs = gmail.AuthURL, gmail.TokenURL, "", gmail.CAs
 	p.ClientID, p.ClientSecret = gmail.ClientID, secret.String(gmail.ClientSecret)
@@ -71,7 +71,7 @@ func endpointAt(address string) oauth.Endpoint {
 }
 
 // open opens the store, once.
-func (c *clinic) open() (*tokens.Vault, error) {
+func (c *fixture) open() (*tokens.Vault, error) {
 	if c.vault != nil {
 		return c.vault, nil
 	}
@@ -89,7 +89,7 @@ func (c *clinic) open() (*tokens.Vault, error) {
 	return c.vault, nil
 }
 
-func (c *clinic) store() (*store.Files, error) {
+func (c *fixture) store() (*store.Files, error) {
 	seal, err := store.LoadSeal(c.subject.Seal, c.subject.Store)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (c *clinic) store() (*store.Files, error) {
 }
 
 // connect gives consent for a mailbox as its owner does.
-func (c *clinic) connect(mailbox string) {
+func (c *fixture) connect(mailbox string) {
 	c.t.Helper()
 	const redirect = "http://127.0.0.1:1/"
 	consent, err := c.provider.NewConsent(redirect, mailbox)
@@ -123,7 +123,7 @@ func (c *clinic) connect(mailbox string) {
 }
 
 // edit changes what is kept of a mailbox.
-func (c *clinic) edit(mailbox string, change func(*store.Account)) {
+func (c *fixture) edit(mailbox string, change func(*store.Account)) {
 	c.t.Helper()
 	kept, err := c.store()
 	if err != nil {
@@ -142,7 +142,7 @@ type report struct {
 	healthy bool
 }
 
-func (c *clinic) check(mailboxes ...string) *report {
+func (c *fixture) check(mailboxes ...string) *report {
 	c.t.Helper()
 	r := &report{t: c.t}
 	s := c.subject
@@ -216,7 +216,7 @@ func names(steps []Step) (names []string) {
 }
 
 // without makes a provider that serves fewer protocols.
-func (c *clinic) without(protocols ...string) {
+func (c *fixture) without(protocols ...string) {
 	for p, e := range maps.All(map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP}) {
 		if slices.Contains(protocols, p) {
 			*e = oauth.Endpoint{}
