@@ -97,7 +97,7 @@ func (c *fixture) store() (*store.Files, error) {
 	return store.OpenFiles(c.subject.Store, seal)
 }
 
-// connect gives consent for a mailbox as its owner does.
+// connect connects a mailbox as its owner does.
 func (c *fixture) connect(mailbox string) {
 	c.t.Helper()
 	const redirect = "http://127.0.0.1:1/"
@@ -122,7 +122,7 @@ func (c *fixture) connect(mailbox string) {
 	}
 }
 
-// edit changes what is kept of a mailbox.
+// edit changes the account of a mailbox.
 func (c *fixture) edit(mailbox string, change func(*store.Account)) {
 	c.t.Helper()
 	kept, err := c.store()
@@ -135,7 +135,7 @@ func (c *fixture) edit(mailbox string, change func(*store.Account)) {
 	}
 }
 
-// report is all steps of a check, by mailbox (or "" ) and name.
+// report holds the steps of a check.
 type report struct {
 	t       *testing.T
 	steps   []Step
@@ -159,7 +159,7 @@ func (c *fixture) check(mailboxes ...string) *report {
 	return r
 }
 
-// get finds a step about a mailbox, or about none.
+// get returns a step by mailbox ("": none) and name.
 func (r *report) get(mailbox, name string) Step {
 	r.t.Helper()
 	i := slices.IndexFunc(r.steps, func(s Step) bool { return s.Mailbox == mailbox && s.Name == name })
@@ -169,7 +169,7 @@ func (r *report) get(mailbox, name string) Step {
 	return r.steps[i]
 }
 
-// want checks a step's result, and words that its texts must have.
+// want checks a step's result, and that its texts contain words.
 func (r *report) want(mailbox, name string, result Result, words ...string) {
 	r.t.Helper()
 	s := r.get(mailbox, name)
@@ -183,7 +183,7 @@ func (r *report) want(mailbox, name string, result Result, words ...string) {
 	}
 }
 
-// onlyFailures checks that just these failed, as "mailbox name" or "name".
+// onlyFailures checks that exactly these failed, as "mailbox name" or "name".
 func (r *report) onlyFailures(want ...string) {
 	r.t.Helper()
 	var got []string
@@ -215,7 +215,7 @@ func names(steps []Step) (names []string) {
 	return names
 }
 
-// without makes a provider that serves fewer protocols.
+// without removes protocols from the provider.
 func (c *fixture) without(protocols ...string) {
 	for p, e := range maps.All(map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP}) {
 		if slices.Contains(protocols, p) {

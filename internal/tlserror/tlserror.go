@@ -35,7 +35,7 @@ func Explain(err error, s Server) (what, fix string, ok bool) {
 	case errors.As(err, &wrongName):
 		names := "other names"
 		if c := unverified(err, wrongName.Certificate); len(c.DNSNames) > 0 {
-			names = quote(strings.Join(c.DNSNames, ", "))
+			names = printable.Quote(strings.Join(c.DNSNames, ", "))
 		}
 		return fmt.Sprintf("the certificate of %s is for %s", s.Host, names),
 			"write the host in the configuration as the certificate has it; if the host is right, something on this network answers in its place", true
@@ -70,11 +70,5 @@ func Issuer(c *x509.Certificate) string {
 	if organisation := strings.Join(c.Issuer.Organization, " "); organisation != "" {
 		name = strings.TrimSuffix(organisation+", "+name, ", ")
 	}
-	return quote(name)
-}
-
-// quote quotes a peer's words on one line.
-func quote(text string) string {
-	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
-	return printable.Quote(strings.TrimSpace(strings.Join(lines, " ")))
+	return printable.Quote(name)
 }

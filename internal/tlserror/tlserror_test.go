@@ -20,7 +20,7 @@ func TestExplain(t *testing.T) {
 		err       error
 		what, fix string
 	}{
-		"unknown authority": {chain(x509.UnknownAuthorityError{}), `mail.example is signed by "Example Corp, Inspection"`, `if "Example Corp, Inspection" is an authority of your organisation`},
+		"unknown authority": {chain(x509.UnknownAuthorityError{}), "mail.example is signed by \"Example\\r\\nCorp, Inspection\"", `Corp, Inspection" is an authority of your organisation`},
 		"no certificate":    {x509.UnknownAuthorityError{}, `is signed by ""`, "ca_file in [provider.x]"},
 		"wrong name":        {chain(x509.HostnameError{Certificate: leaf, Host: "mail.example"}), `is for "other.example"`, "write the host"},
 		"no names":          {x509.HostnameError{Certificate: new(x509.Certificate), Host: "mail.example"}, "is for other names", "write the host"},

@@ -6,7 +6,7 @@ import (
 )
 
 // TestAdviceIsWhole: every cause of every kind of provider has words and a fix,
-// fit for one line of a mail protocol, and tells no secret.
+// fit for one line of a mail protocol, and contains no secret.
 func TestAdviceIsWhole(t *testing.T) {
 	builtin := Builtin()
 	gmail, outlook := builtin["gmail"], builtin["microsoft"]

@@ -54,8 +54,8 @@ func TestConsentURL(t *testing.T) {
 	}
 }
 
-// TestFinishAsPasted: the address comes back in every shape that people and
-// terminals give it.
+// TestFinishAsPasted: the address is read in every form in which people and terminals
+// paste it.
 func TestFinishAsPasted(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	f.Scope = "https://mail.google.com/"

@@ -14,8 +14,8 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// deviceAnswers has an endpoint hand out a device code, and then one answer
-// after the other, the last one for ever.
+// deviceAnswers makes an endpoint issue a device code and then send the answers in
+// order, repeating the last one.
 func deviceAnswers(t *testing.T, f *oauthtest.Endpoint, start string, answers ...string) {
 	t.Helper()
 	f.Does(func(w http.ResponseWriter, r *http.Request) bool {
@@ -57,7 +57,7 @@ func deviceAnswers(t *testing.T, f *oauthtest.Endpoint, start string, answers ..
 
 const deviceStart = `{"device_code":"device-CANARY","user_code":"ABCD-EFGH","verification_uri":"https://example.com/device","verification_uri_complete":"https://example.com/device?c=ABCD-EFGH","expires_in":900,"interval":5}`
 
-// startDevice begins a sign-in whose pauses pass at once, and are written down.
+// startDevice starts a sign-in whose pauses take no time and are recorded.
 func startDevice(t *testing.T, f *oauthtest.Endpoint) (d *Device, pauses *[]time.Duration) {
 	t.Helper()
 	p := fakeProvider(f)
@@ -150,8 +150,8 @@ func TestDeviceInterrupted(t *testing.T) {
 	}
 }
 
-// TestStartDeviceRefuses: the words for providers without device codes, and for
-// answers that are none.
+// TestStartDeviceRefuses: the errors for providers without device codes, and for invalid
+// responses.
 func TestStartDeviceRefuses(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	for name, c := range map[string]struct{ start, says string }{

@@ -105,6 +105,9 @@ type Response struct {
 	host   string
 }
 
+// Format keeps the body out of logs: it may contain a token.
+func (r Response) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "response %d", r.Status) }
+
 // secretParameters are the form fields that errors must not repeat, although the
 // peer may.
 var secretParameters = []string{

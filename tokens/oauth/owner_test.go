@@ -19,8 +19,8 @@ func jwtOf(claims string) string {
 	return "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
 
-// TestWhoIs: the ID token first, then the provider's own word, then the claims
-// of the access token.
+// TestWhoIs: the ID token first, then the userinfo endpoint, then the claims of the
+// access token.
 func TestWhoIs(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	work := jwtOf(`{"upn":"Work@Example.com","scp":"IMAP.AccessAsUser.All"}`)
@@ -67,7 +67,7 @@ func TestWhoIs(t *testing.T) {
 	}
 }
 
-// TestIDToken: a consent remembers who signed in; what is kept does not.
+// TestIDToken: the token of a consent says who signed in; a stored token does not.
 func TestIDToken(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	p := fakeProvider(f)

@@ -136,65 +136,70 @@ const maxRefreshAhead = 0.95
 // Builtin returns new copies of the providers that need no configuration except an
 // OAuth client: "gmail" and "microsoft".
 func Builtin() map[string]*Provider {
-	return map[string]*Provider{
-		"gmail": {
-			Name:     "gmail",
-			AuthURL:  "https://accounts.google.com/o/oauth2/v2/auth",
-			TokenURL: "https://oauth2.googleapis.com/token",
-			// Revokes all grants to the same project.
-			RevokeURL:   "https://oauth2.googleapis.com/revoke",
-			UserInfoURL: "https://gmail.googleapis.com/gmail/v1/users/me/profile",
-			Issuer:      "https://accounts.google.com",
-			// The only scope that IMAP accepts:
-			// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol
-			Scopes: []string{"https://mail.google.com/"},
-			// Without these a second consent yields no refresh token:
-			// https://developers.google.com/identity/protocols/oauth2/web-server#offline
-			AuthParams:   map[string]string{"access_type": "offline", "prompt": "consent"},
-			RedirectHost: "127.0.0.1",
+	return map[string]*Provider{"gmail": newGmail(), "microsoft": newMicrosoft()}
+}
 
-			Mechanism: "XOAUTH2",
-			IMAP:      Endpoint{Host: "imap.gmail.com", Port: 993},
-			POP3:      Endpoint{Host: "pop.gmail.com", Port: 995},
-			SMTP:      Endpoint{Host: "smtp.gmail.com", Port: 465},
+func newGmail() *Provider {
+	return &Provider{
+		Name:     "gmail",
+		AuthURL:  "https://accounts.google.com/o/oauth2/v2/auth",
+		TokenURL: "https://oauth2.googleapis.com/token",
+		// Revokes all grants to the same project.
+		RevokeURL:   "https://oauth2.googleapis.com/revoke",
+		UserInfoURL: "https://gmail.googleapis.com/gmail/v1/users/me/profile",
+		Issuer:      "https://accounts.google.com",
+		// The only scope that IMAP accepts:
+		// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol
+		Scopes: []string{"https://mail.google.com/"},
+		// Without these a second consent yields no refresh token:
+		// https://developers.google.com/identity/protocols/oauth2/web-server#offline
+		AuthParams:   map[string]string{"access_type": "offline", "prompt": "consent"},
+		RedirectHost: "127.0.0.1",
 
-			IMAPInitialResponse: true,
-			SMTPExtensions: []string{
-				"SIZE 35882577", "8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING", "SMTPUTF8",
-			},
-			RefreshAhead: DefaultRefreshAhead,
+		Mechanism: "XOAUTH2",
+		IMAP:      Endpoint{Host: "imap.gmail.com", Port: 993},
+		POP3:      Endpoint{Host: "pop.gmail.com", Port: 995},
+		SMTP:      Endpoint{Host: "smtp.gmail.com", Port: 465},
+
+		IMAPInitialResponse: true,
+		SMTPExtensions: []string{
+			"SIZE 35882577", "8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING", "SMTPUTF8",
 		},
-		"microsoft": {
-			Name:      "microsoft",
-			AuthURL:   "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
-			TokenURL:  "https://login.microsoftonline.com/common/oauth2/v2.0/token",
-			DeviceURL: "https://login.microsoftonline.com/common/oauth2/v2.0/devicecode",
-			// All belong to one resource: a token is valid for one only.
-			// https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
-			Scopes: []string{
-				"https://outlook.office.com/IMAP.AccessAsUser.All",
-				"https://outlook.office.com/POP.AccessAsUser.All",
-				"https://outlook.office.com/SMTP.Send",
-				"offline_access",
-				// These belong to no resource and yield an ID token, which says who
-				// signed in if the access token does not. Microsoft's libraries
-				// always request them.
-				"openid", "profile",
-			},
-			RedirectHost: "localhost",
+		RefreshAhead: DefaultRefreshAhead,
+	}
+}
 
-			Mechanism: "XOAUTH2",
-			IMAP:      Endpoint{Host: "outlook.office365.com", Port: 993},
-			POP3:      Endpoint{Host: "outlook.office365.com", Port: 995},
-			SMTP:      Endpoint{Host: "smtp.office365.com", Port: 587, StartTLS: true},
-
-			IMAPInitialResponse: true,
-			POP3TwoLine:         true,
-			SMTPExtensions: []string{
-				"SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8",
-			},
-			RefreshAhead: DefaultRefreshAhead,
+func newMicrosoft() *Provider {
+	return &Provider{
+		Name:      "microsoft",
+		AuthURL:   "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+		TokenURL:  "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+		DeviceURL: "https://login.microsoftonline.com/common/oauth2/v2.0/devicecode",
+		// All belong to one resource: a token is valid for one only.
+		// https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
+		Scopes: []string{
+			"https://outlook.office.com/IMAP.AccessAsUser.All",
+			"https://outlook.office.com/POP.AccessAsUser.All",
+			"https://outlook.office.com/SMTP.Send",
+			"offline_access",
+			// These belong to no resource and yield an ID token, which says who
+			// signed in if the access token does not. Microsoft's libraries
+			// always request them.
+			"openid", "profile",
 		},
+		RedirectHost: "localhost",
+
+		Mechanism: "XOAUTH2",
+		IMAP:      Endpoint{Host: "outlook.office365.com", Port: 993},
+		POP3:      Endpoint{Host: "outlook.office365.com", Port: 995},
+		SMTP:      Endpoint{Host: "smtp.office365.com", Port: 587, StartTLS: true},
+
+		IMAPInitialResponse: true,
+		POP3TwoLine:         true,
+		SMTPExtensions: []string{
+			"SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8",
+		},
+		RefreshAhead: DefaultRefreshAhead,
 	}
 }
 

@@ -44,8 +44,8 @@ func TestReadAnswerFields(t *testing.T) {
 	}
 }
 
-// TestAskClassifies: what each kind of answer is to a login.
-func TestAskClassifies(t *testing.T) {
+// TestRefreshClassifies: the kind of error of each response.
+func TestRefreshClassifies(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -109,8 +109,8 @@ func TestAskClassifies(t *testing.T) {
 	}
 }
 
-// TestAskUnreachable: no answer is temporary, however it fails to come.
-func TestAskUnreachable(t *testing.T) {
+// TestRefreshUnreachable: a call without a response is a temporary failure.
+func TestRefreshUnreachable(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	tls := httptest.NewUnstartedServer(f)
 	tls.Config.ErrorLog = log.New(io.Discard, "", 0)

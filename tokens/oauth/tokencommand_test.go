@@ -17,7 +17,7 @@ import (
 	"authferry/tokens/oauth/tokencommand"
 )
 
-// shell is a Provider whose token_command is a script.
+// shell returns a Provider whose token_command is a script.
 func shell(script string, args ...string) *Provider {
 	return &Provider{Name: "command", Flow: FlowTokenCommand, TokenCommand: append([]string{"/bin/sh", "-c", script, "sh"}, args...)}
 }
@@ -100,7 +100,7 @@ func TestTokenCommandStalls(t *testing.T) {
 	wantFailure(t, err, ErrUnavailable, "did not end within 300ms and was stopped")
 }
 
-// TestTokenCommandEndsWhole: whatever a command has started ends with it.
+// TestTokenCommandEndsWhole: a killed command's children are killed too.
 func TestTokenCommandEndsWhole(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "held")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -144,8 +144,8 @@ func TestTokenCommandLeavesADaemon(t *testing.T) {
 	}
 }
 
-// TestReadCommand: every form of output, and how long its token lives.
-func TestReadCommand(t *testing.T) {
+// TestReadCommandOutput: every form of output, and the life of its token.
+func TestReadCommandOutput(t *testing.T) {
 	now := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
 	for printed, want := range map[string]time.Duration{
 		"tok\n":                  time.Hour,
@@ -168,7 +168,7 @@ func TestReadCommand(t *testing.T) {
 	}
 }
 
-func FuzzReadCommand(f *testing.F) {
+func FuzzReadCommandOutput(f *testing.F) {
 	for _, s := range []string{"tok", `{"access_token":"tok","expires_in":3599}`, `{"accessToken":"tok","expires_on":1795248000}`, jwtOf(`{"exp":1795248000}`), "a b", "", "\xff", `{"access_token":{}}`} {
 		f.Add([]byte(s))
 	}
