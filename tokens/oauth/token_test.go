@@ -159,7 +159,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func FuzzReadAnswer(f *testing.F) {
+func FuzzReadToken(f *testing.F) {
 	for _, s := range []string{
 		`{"access_token":"a","expires_in":3599,"refresh_token":"r","scope":"s","token_type":"Bearer"}`,
 		`{"access_token":"a","expires_in":"3599"}`, `{"access_token":"a","expires_in":3599.0,"refresh_token_expires_in":1e9}`,
