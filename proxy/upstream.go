@@ -14,6 +14,7 @@ import (
 	// The roots of an image that has none, such as one made FROM scratch.
 	_ "golang.org/x/crypto/x509roots/fallback"
 
+	"authferry/internal/tlserror"
 	"authferry/proxy/relay"
 	"authferry/tokens/oauth"
 )
@@ -73,22 +74,16 @@ func dialError(e oauth.Endpoint, err error) error {
 	return fmt.Errorf("connecting to %s port %d: %w", e.Host, e.Port, err)
 }
 
-// tlsError says what is wrong with a provider's TLS, and where it can be mended.
+// tlsError explains why TLS with a provider failed, and how to fix it.
 func tlsError(e oauth.Endpoint, err error) error {
-	var unknown x509.UnknownAuthorityError
-	var wrongName x509.HostnameError
-	var notTLS tls.RecordHeaderError
-	switch {
-	case errors.As(err, &unknown):
-		return fmt.Errorf("the certificate of %s is of an authority unknown here; if it is your own, name it as ca_file of the provider: %w", e.Host, err)
-	case errors.As(err, &wrongName):
-		return fmt.Errorf("the certificate of %s is for other names; write the host as the certificate has it: %w", e.Host, err)
-	case errors.As(err, &notTLS):
-		return fmt.Errorf("%s port %d does not speak TLS from the first byte; if it wants STARTTLS, write its URL with imap, pop3 or smtp: %w", e.Host, e.Port, err)
-	case isTimeout(err):
-		return fmt.Errorf("TLS handshake with %s port %d: no answer in time: %w", e.Host, e.Port, err)
+	address := fmt.Sprintf("%s port %d", e.Host, e.Port)
+	if what, fix, ok := tlserror.Explain(err, tlserror.Server{Host: e.Host, Address: address, Table: "the provider's table"}); ok {
+		return fmt.Errorf("%s; %s: %w", what, fix, err)
 	}
-	return fmt.Errorf("TLS handshake with %s port %d: %w", e.Host, e.Port, err)
+	if isTimeout(err) {
+		return fmt.Errorf("TLS handshake with %s: no answer in time: %w", address, err)
+	}
+	return fmt.Errorf("TLS handshake with %s: %w", address, err)
 }
 
 func isTimeout(err error) bool {

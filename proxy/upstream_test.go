@@ -65,7 +65,7 @@ func TestDialSaysWhatFailed(t *testing.T) {
 	}{
 		{"nobody listens", nobody, pool, "connecting to 127.0.0.1 port"},
 		{"closes", closed, pool, "TLS handshake with 127.0.0.1 port"},
-		{"unknown authority", listenWith(t, handshake(testtls.ServerTLS())), x509.NewCertPool(), "name it as ca_file of the provider"},
+		{"unknown authority", listenWith(t, handshake(testtls.ServerTLS())), x509.NewCertPool(), "as ca_file in the provider's table"},
 		{"not TLS", listenWith(t, func(c net.Conn) { io.WriteString(c, "* OK ready\r\n"); io.Copy(io.Discard, c) }), pool, "does not speak TLS from the first byte"},
 		{"silence", silent, pool, "no answer in time"},
 	} {

@@ -24,6 +24,7 @@ import (
 	"authferry/internal/view"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/loopback"
 	"authferry/tokens/store"
 )
 
@@ -344,17 +345,17 @@ func awaitDevice(ctx context.Context, errs io.Writer, device *oauth.Device) (tok
 
 // useConsentPage sends a person to the consent page and waits for the answer.
 func (v *consentFlow) useConsentPage(ctx context.Context, f connectFlags) error {
-	loopback, err := oauth.ListenLoopbackAt(v.provider.RedirectHost, f.listenPort)
+	receiver, err := loopback.Listen(v.provider.RedirectHost, f.listenPort)
 	if err != nil {
 		return err
 	}
-	defer loopback.Close()
-	consent, err := v.provider.NewConsent(loopback.URL, v.account())
+	defer receiver.Close()
+	consent, err := v.provider.NewConsent(receiver.URL, v.account())
 	if err != nil {
 		return err
 	}
-	v.printPage(consent.URL, loopback.URL, f.noBrowser)
-	return v.awaitRedirect(ctx, consent, loopback)
+	v.printPage(consent.URL, receiver.URL, f.noBrowser)
+	return v.awaitRedirect(ctx, consent, receiver)
 }
 
 // printPage sends a person to the consent page. The address is alone on its line
@@ -396,11 +397,11 @@ type redirect struct {
 // awaitRedirect waits for the browser's redirect, or for its address on standard
 // input, and keeps the grant. After an answer without a grant it waits for
 // another one: the consent page can be opened again.
-func (v *consentFlow) awaitRedirect(ctx context.Context, consent *oauth.Consent, loopback *oauth.Loopback) error {
+func (v *consentFlow) awaitRedirect(ctx context.Context, consent *oauth.Consent, receiver *loopback.Receiver) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	redirects := make(chan redirect)
-	go receiveRedirects(ctx, loopback, redirects)
+	go receiveRedirects(ctx, receiver, redirects)
 	go readRedirects(ctx, v.cmd.InOrStdin(), redirects)
 	for {
 		select {
@@ -427,9 +428,9 @@ func (v *consentFlow) awaitRedirect(ctx context.Context, consent *oauth.Consent,
 }
 
 // receiveRedirects passes on the redirects that browsers bring to this machine.
-func receiveRedirects(ctx context.Context, loopback *oauth.Loopback, redirects chan<- redirect) {
+func receiveRedirects(ctx context.Context, receiver *loopback.Receiver, redirects chan<- redirect) {
 	for {
-		address, answer, err := loopback.Wait(ctx)
+		address, answer, err := receiver.Wait(ctx)
 		if err != nil {
 			return
 		}

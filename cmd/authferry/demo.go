@@ -25,7 +25,7 @@ import (
 	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/tokens"
-	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/loopback"
 )
 
 const (
@@ -186,7 +186,7 @@ func demoAddress(port int, usual bool) string {
 // connect gives consent on the simulated Gmail's page and creates a local password.
 func (s *show) connect(ctx context.Context, c *config.Config) error {
 	p := c.Settings.Providers["gmail"]
-	loopback, err := oauth.ListenLoopback(p.RedirectHost)
+	loopback, err := loopback.Listen(p.RedirectHost, 0)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 		says, fix string
 	}{
 		{demo.TokenDeletedClient, store.StateUnreachable, oauth.CauseClientDeleted, "was deleted or disabled", "[provider.gmail]"},
-		{demo.Token503HTML, store.StateUnreachable, oauth.CauseOutage, "the token service of gmail", "tried again by itself"},
+		{demo.Token503HTML, store.StateUnreachable, oauth.CauseOutage, "the token service of gmail", "authferry tries again"},
 		{demo.TokenInvalidRAPT, store.StateNeedsConsent, oauth.CauseSessionControl, "session control", "authferry connect " + demoMailbox},
 	} {
 		s.gmail.Faults.Token(test.answer)

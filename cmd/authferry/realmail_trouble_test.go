@@ -19,7 +19,7 @@ import (
 // to a person where the program shows the words alone.
 var (
 	saysWrong     = regexp.MustCompile(`AUTHENTICATIONFAILED|\[AUTH\]|\b535\b|user name or password not accepted`)
-	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later|tried again by itself`)
+	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later|authferry tries again`)
 	saysNeedsHelp = regexp.MustCompile(`\[CONTACTADMIN\]|\[SYS/PERM\]|\b454\b|must be connected again|run authferry connect`)
 )
 

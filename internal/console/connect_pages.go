@@ -214,7 +214,7 @@ func (s *signIns) paste(v *visit) error {
 	}
 	address := strings.TrimSpace(v.r.PostFormValue("address"))
 	if !e.Answered() {
-		if err := e.consent.Belongs(address); err != nil {
+		if err := e.consent.Validate(address); err != nil {
 			return s.showErrand(v, http.StatusUnprocessableEntity, e, v.T("connect.bad.paste"))
 		}
 		s.finish(v, e, address)

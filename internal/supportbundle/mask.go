@@ -2,8 +2,6 @@ package supportbundle
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -13,37 +11,31 @@ import (
 	"authferry/internal/secret"
 )
 
-// mask removes from a text the secrets it knows, and replaces each mail address by
-// a number, unless addresses are to be shown.
+// mask removes from a report what must not leave this machine: secrets, and, unless they
+// are to be shown, mail addresses, each of which is replaced by the same number
+// everywhere.
 type mask struct {
 	show     bool
-	secrets  []string
-	numbered map[string]string // by address in lower case
+	secrets  secret.Scrubber
+	numbered map[string]string // address in lower case: its replacement
 }
 
-func newMask(show bool) *mask { return &mask{show: show, numbered: map[string]string{}} }
-
-// leastSecret bounds the length of secrets from below: a shorter one would be found
-// in the middle of words.
-const leastSecret = 6
-
-// hide adds secrets to remove, in the encodings that may appear.
-func (m *mask) hide(secrets ...secret.String) {
-	for _, s := range secrets {
-		text := s.Reveal()
-		if len(text) < leastSecret {
-			continue
-		}
-		m.secrets = append(m.secrets, text, url.QueryEscape(text), url.PathEscape(text),
-			hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)))
-	}
+func newMask(show bool) *mask {
+	return &mask{show: show, secrets: secret.NewScrubber(minSecret), numbered: map[string]string{}}
 }
+
+// minSecret is how long a secret must be to be removed: a shorter one occurs within the
+// words of a whole report.
+const minSecret = 6
+
+// hide adds secrets to remove.
+func (m *mask) hide(secrets ...secret.String) { m.secrets = m.secrets.With(secrets...) }
 
 // number adds a mailbox to replace.
-func (m *mask) number(mailbox string) { m.numberOf("mailbox", mailbox) }
+func (m *mask) number(mailbox string) { m.stand("mailbox", mailbox) }
 
-// numberOf returns the number of an address.
-func (m *mask) numberOf(kind, address string) string {
+// stand returns the replacement of an address.
+func (m *mask) stand(kind, address string) string {
 	key := strings.ToLower(address)
 	if m.numbered[key] == "" {
 		m.numbered[key] = fmt.Sprintf("%s-%d", kind, len(m.numbered)+1)
@@ -51,15 +43,12 @@ func (m *mask) numberOf(kind, address string) string {
 	return m.numbered[key]
 }
 
-// anyAddress finds addresses that the mask does not know, in the words of peers. The
-// last label has only letters, so that the versions of modules do not match.
+// anyAddress finds unknown mail addresses, in text of peers. The last label has only
+// letters, so that versions of modules do not match.
 var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[\pL]{2,}`)
 
 func (m *mask) apply(text string) string {
-	slices.SortFunc(m.secrets, longestFirst)
-	for _, s := range m.secrets {
-		text = strings.ReplaceAll(text, s, secret.String("").String())
-	}
+	text = m.secrets.Scrub(text)
 	if m.show {
 		return text
 	}
@@ -71,16 +60,16 @@ func (m *mask) apply(text string) string {
 	for _, name := range names {
 		for _, form := range []string{name, url.QueryEscape(name)} {
 			whole := regexp.MustCompile(`(?i)(^|[^\pL\pN._%+-])` + regexp.QuoteMeta(form) + `($|[^\pL\pN-])`)
-			// Twice: two neighbours share the character between them.
+			// Twice: two adjacent ones share the character between them.
 			for range 2 {
 				text = whole.ReplaceAllString(text, "${1}"+m.numbered[name]+"${2}")
 			}
 		}
 	}
-	return anyAddress.ReplaceAllStringFunc(text, func(found string) string { return m.numberOf("address", found) })
+	return anyAddress.ReplaceAllStringFunc(text, func(found string) string { return m.stand("address", found) })
 }
 
-// longestFirst orders words so that the whole is replaced before a part of it.
+// longestFirst sorts a name before its parts.
 func longestFirst(a, b string) int {
 	return cmp.Or(len(b)-len(a), strings.Compare(a, b))
 }

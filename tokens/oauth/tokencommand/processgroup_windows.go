@@ -1,4 +1,4 @@
-package oauth
+package tokencommand
 
 import (
 	"os/exec"
@@ -7,14 +7,13 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// processGroup is a command with all that it starts: a job object.
+// processGroup is a program and the processes it starts: a job object.
 type processGroup struct {
 	mu  sync.Mutex
-	job windows.Handle // 0: there is none, and the command is ended alone
+	job windows.Handle // 0: none, so the program is ended alone
 }
 
-// newProcessGroup has a command run in a job of its own, all of which ends when
-// its context does.
+// newProcessGroup makes the end of the command's context end its whole job.
 func newProcessGroup(cmd *exec.Cmd) *processGroup {
 	g := &processGroup{}
 	cmd.Cancel = func() error {
@@ -28,8 +27,8 @@ func newProcessGroup(cmd *exec.Cmd) *processGroup {
 	return g
 }
 
-// started puts the command, which has just begun, into its job. What it started
-// before that stays outside.
+// started assigns the running command to its job. Processes that it has started
+// already stay outside.
 func (g *processGroup) started(cmd *exec.Cmd) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
@@ -50,7 +49,7 @@ func (g *processGroup) started(cmd *exec.Cmd) {
 	g.mu.Unlock()
 }
 
-// release lets go of the job; what is left in it runs on.
+// release closes the job's handle. Processes that are left in the job continue.
 func (g *processGroup) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -8,46 +8,46 @@ import (
 	"authferry/demo"
 )
 
-// TestStoreTrouble: who else can get at it, and what does not open.
+// TestStoreTrouble: files that others can read, and files that do not open.
 func TestStoreTrouble(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		harm   func(t *testing.T, c *clinic) error
+		harm   func(t *testing.T, c *fixture) error
 		fails  []string
 		detail []string // of the first
 	}{
-		{"readable directory", func(t *testing.T, c *clinic) error { return os.Chmod(c.subject.Store+"/mailboxes", 0o755) },
+		{"readable directory", func(t *testing.T, c *fixture) error { return os.Chmod(c.subject.Store+"/mailboxes", 0o755) },
 			[]string{"store"}, []string{"mode 0755", "chmod go= "}},
-		{"readable mailbox", func(t *testing.T, c *clinic) error { return os.Chmod(c.mailboxFile(me), 0o644) },
+		{"readable mailbox", func(t *testing.T, c *fixture) error { return os.Chmod(c.mailboxFile(me), 0o644) },
 			[]string{"store"}, []string{"mode 0644", "chmod go= "}},
-		{"writable store", func(t *testing.T, c *clinic) error { return os.Chmod(c.subject.Store, 0o777) },
+		{"writable store", func(t *testing.T, c *fixture) error { return os.Chmod(c.subject.Store, 0o777) },
 			[]string{"store"}, []string{"mode 0777", "chmod go-w "}},
-		{"readable key", func(t *testing.T, c *clinic) error { return os.Chmod(c.subject.Store+"/seal.key", 0o644) },
+		{"readable key", func(t *testing.T, c *fixture) error { return os.Chmod(c.subject.Store+"/seal.key", 0o644) },
 			[]string{"seal key", "store"}, []string{"mode 0644"}},
-		{"no key", func(t *testing.T, c *clinic) error { return os.Remove(c.subject.Store + "/seal.key") },
-			[]string{"seal key", "store"}, []string{"is gone", "connected again"}},
-		{"another key", func(t *testing.T, c *clinic) error {
+		{"no key", func(t *testing.T, c *fixture) error { return os.Remove(c.subject.Store + "/seal.key") },
+			[]string{"seal key", "store"}, []string{"is missing", "connected again"}},
+		{"another key", func(t *testing.T, c *fixture) error {
 			c.subject.Seal = "env:AUTHFERRY_CHECK_NO_SUCH_VARIABLE"
 			return nil
 		}, []string{"seal key", "store"}, []string{"is not set", "environment variable AUTHFERRY_CHECK_NO_SUCH_VARIABLE"}},
-		{"no credential", func(t *testing.T, c *clinic) error { c.subject.Seal = "credential:seal"; return nil },
+		{"no credential", func(t *testing.T, c *fixture) error { c.subject.Seal = "credential:seal"; return nil },
 			[]string{"seal key", "store"}, []string{"LoadCredential=seal:PATH"}},
-		{"damaged mailbox", func(t *testing.T, c *clinic) error { return os.WriteFile(c.mailboxFile(you), []byte("?"), 0o600) },
+		{"damaged mailbox", func(t *testing.T, c *fixture) error { return os.WriteFile(c.mailboxFile(you), []byte("?"), 0o600) },
 			[]string{"store", you + " mailbox"}, []string{you, "backup"}},
-		{"another owner", func(t *testing.T, c *clinic) error {
+		{"another owner", func(t *testing.T, c *fixture) error {
 			if os.Geteuid() != 0 {
 				t.Skip("only root can give a file away")
 			}
 			return os.Lchown(c.mailboxFile(me), 12345, 12345)
 		}, []string{"store"}, []string{"belongs to another user", "chown --reference="}},
-		{"a file", func(t *testing.T, c *clinic) error {
+		{"a file", func(t *testing.T, c *fixture) error {
 			c.subject.Store = c.mailboxFile(me)
 			return nil
 		}, []string{"seal key", "store"}, []string{"not a directory"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newClinic(t, demo.Options{}, me, you)
+			c := newFixture(t, demo.Options{}, me, you)
 			c.check().onlyFailures()
 			if err := test.harm(t, c); err != nil {
 				t.Fatal(err)
@@ -64,14 +64,14 @@ func TestStoreTrouble(t *testing.T) {
 	}
 }
 
-func (c *clinic) mailboxFile(mailbox string) string {
+func (c *fixture) mailboxFile(mailbox string) string {
 	return filepath.Join(c.subject.Store, "mailboxes", mailbox+".age")
 }
 
-// TestUntouched: a check leaves no file behind that was not there before.
+// TestUntouched: a check creates no file.
 func TestUntouched(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	c.check().onlyFailures()
 	list := func() (files []string) {
 		err := filepath.Walk(c.subject.Store, func(path string, info os.FileInfo, err error) error {

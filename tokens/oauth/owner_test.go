@@ -14,13 +14,13 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// jwtOf is a JWT with claims, signed by nobody.
+// jwtOf returns an unsigned JWT with claims.
 func jwtOf(claims string) string {
 	return "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
 
-// TestWhoIs: the ID token first, then the provider's own word, then the claims
-// of the access token.
+// TestWhoIs: the ID token first, then the userinfo endpoint, then the claims of the
+// access token.
 func TestWhoIs(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	work := jwtOf(`{"upn":"Work@Example.com","scp":"IMAP.AccessAsUser.All"}`)
@@ -67,7 +67,7 @@ func TestWhoIs(t *testing.T) {
 	}
 }
 
-// TestIDToken: a consent remembers who signed in; what is kept does not.
+// TestIDToken: the token of a consent says who signed in; a stored token does not.
 func TestIDToken(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	p := fakeProvider(f)
@@ -82,14 +82,14 @@ func TestIDToken(t *testing.T) {
 	}
 	for _, odd := range []string{`7`, `""`, `"a.b"`, `"a.!.c"`, `"` + jwtOf(`[]`) + `"`, `"` + jwtOf(`{"email":7}`) + `"`} {
 		f.Answers(200, `{"access_token":"ya29.CANARY","id_token":`+odd+`}`)
-		token, err := p.ask(t.Context(), map[string][]string{}, time.Now())
+		token, err := requestToken(t.Context(), p, map[string][]string{}, time.Now())
 		if err != nil || token.Owner != "" {
 			t.Errorf("%s: %v", odd, err)
 		}
 	}
 }
 
-// TestRevoke: what is given back is gone, whatever the words.
+// TestRevoke: a revoked grant has ended, whatever the response says.
 func TestRevoke(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	grant := Token{Access: "ya29.CANARY", Refresh: "1//CANARY"}

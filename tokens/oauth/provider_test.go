@@ -16,8 +16,8 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestNothingPrintsKeys: what proves who we are is printed, encoded and logged
-// nowhere, with what it is a part of or without.
+// TestNothingPrintsKeys: no key or secret is printed, encoded or logged, alone or as
+// part of another value.
 func TestNothingPrintsKeys(t *testing.T) {
 	account, err := LoadServiceAccount([]byte(oauthtest.Downloaded(t, oauthtest.TestKey())))
 	if err != nil {
@@ -32,7 +32,8 @@ func TestNothingPrintsKeys(t *testing.T) {
 		Proxy: &url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("me", "proxy-CANARY")},
 	}
 	device := &Device{UserCode: "A", URL: "https://example.com/", code: "device-CANARY", provider: p}
-	asked := call{what: "x", form: url.Values{"assertion": {"CANARY"}}, bearer: "CANARY"}
+	asked := call{provider: p, endpoint: "x", form: url.Values{"assertion": {"CANARY"}}, bearer: "CANARY"}
+	response := &Response{Status: 200, Body: []byte("CANARY")}
 	secrets := []string{"CANARY", fmt.Sprintf("%x", "CANARY")}
 	for _, n := range oauthtest.TestKey().Primes {
 		secrets = append(secrets, n.String(), n.Text(16), fmt.Sprintf("%X", n))
@@ -42,12 +43,12 @@ func TestNothingPrintsKeys(t *testing.T) {
 		t.Helper()
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
-				t.Errorf("%s tells a secret: %.300s", what, text)
+				t.Errorf("%s shows a secret: %.300s", what, text)
 			}
 		}
 	}
 	for _, v := range []any{
-		account, *account, certificate, *certificate, p, *p, device, *device, asked, &asked, []*ServiceAccount{account},
+		account, *account, certificate, *certificate, p, *p, device, *device, asked, &asked, response, *response, []*ServiceAccount{account},
 		map[string]*ClientCertificate{"x": certificate}, struct{ S ServiceAccount }{*account}, struct{ s ServiceAccount }{*account},
 		struct{ C *ClientCertificate }{certificate}, struct{ Providers map[string]*Provider }{map[string]*Provider{"x": p}}, struct{ P Provider }{*p},
 	} {

@@ -1,10 +1,11 @@
 //go:build !unix && !windows
 
-package oauth
+package tokencommand
 
 import "os/exec"
 
-// processGroup is a command alone: what it starts cannot be ended with it here.
+// processGroup is the program alone: this system cannot end the processes that it
+// starts.
 type processGroup struct{}
 
 func newProcessGroup(*exec.Cmd) processGroup { return processGroup{} }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package oauth
+package tokencommand
 
 import (
 	"os"
@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// processGroup is a command with all that it starts, as far as that does not
-// leave its group.
+// processGroup is a program and the processes it starts, unless they leave its
+// group.
 type processGroup struct{}
 
-// newProcessGroup has a command run in a group of its own, all of which ends
-// when its context does.
+// newProcessGroup runs a command in its own process group. The end of the command's
+// context kills the group.
 func newProcessGroup(cmd *exec.Cmd) processGroup {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {

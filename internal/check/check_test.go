@@ -20,7 +20,7 @@ import (
 
 var (
 	installation = []string{"configuration", "seal key", "store"}
-	place1       = []string{
+	provider1    = []string{
 		"imap dns", "imap tcp", "imap tls", "pop3 dns", "pop3 tcp", "pop3 tls", "smtp dns", "smtp tcp", "smtp tls",
 		"smtp extensions", "token dns", "token tcp", "token tls", "clock", "client",
 	}
@@ -30,19 +30,19 @@ var (
 // TestHealthy: all steps, in the order of the package's documentation.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me, you)
+	c := newFixture(t, demo.Options{}, me, you)
 	if err := c.gmail.Deliver(me, []byte("Subject: one\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
 	before := c.gmail.TokenCalls("refresh_token")
 	r := c.check()
 	r.onlyFailures()
-	want := slices.Concat(installation, place1, mailbox1, mailbox1)
+	want := slices.Concat(installation, provider1, mailbox1, mailbox1)
 	if got := names(r.steps); !slices.Equal(got, want) {
 		t.Errorf("steps %q, want %q", got, want)
 	}
 	for i, s := range r.steps {
-		switch n := len(installation) + len(place1); {
+		switch n := len(installation) + len(provider1); {
 		case i < len(installation) && s.Provider+s.Mailbox != "",
 			i >= len(installation) && s.Provider != "gmail",
 			i >= n && i < n+len(mailbox1) && s.Mailbox != me,
@@ -60,13 +60,13 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
-// TestOneMailbox: only what was asked for, named in any way, and once.
+// TestOneMailbox: only the requested mailboxes, in any spelling, and each once.
 func TestOneMailbox(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me, you)
+	c := newFixture(t, demo.Options{}, me, you)
 	r := c.check("ME@gmail.com", "me%40gmail.com")
 	r.onlyFailures()
-	if got, want := names(r.steps), slices.Concat(installation, place1, mailbox1); !slices.Equal(got, want) {
+	if got, want := names(r.steps), slices.Concat(installation, provider1, mailbox1); !slices.Equal(got, want) {
 		t.Errorf("steps %q, want %q", got, want)
 	}
 	r = c.check(you, "nobody@gmail.com")
@@ -75,10 +75,10 @@ func TestOneMailbox(t *testing.T) {
 	r.want("nobody@gmail.com", "refresh", Skip)
 }
 
-// TestNothingYet: a check of what is not there makes nothing, and says what is next.
+// TestNothingYet: a check without a store creates nothing, and says what to do next.
 func TestNothingYet(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{})
+	c := newFixture(t, demo.Options{})
 	c.subject.Store += "/state"
 	c.subject.Open = func() (*tokens.Vault, error) {
 		t.Error("the store is opened, and so made")
@@ -96,7 +96,7 @@ func TestNothingYet(t *testing.T) {
 
 func TestDNSFails(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	c.provider.IMAP.Host, c.provider.POP3.Host = "imap.example.org", "pop.example.org"
 	c.subject.lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: host == "imap.example.org"}
@@ -113,7 +113,7 @@ func TestDNSFails(t *testing.T) {
 	r.want(me, "smtp login", OK)
 }
 
-// shut is an endpoint that refuses connections.
+// shut returns an endpoint that refuses connections.
 func shut(t *testing.T) oauth.Endpoint {
 	t.Helper()
 	return endpointAt(testport.Refused(t))
@@ -121,7 +121,7 @@ func shut(t *testing.T) oauth.Endpoint {
 
 func TestTCPRefused(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	c.provider.SMTP = shut(t)
 	c.provider.TokenURL = "https://" + testport.Refused(t) + "/token"
 	r := c.check()
@@ -142,14 +142,14 @@ func TestTCPRefused(t *testing.T) {
 	c.check().want(me, "imap login", Skip, "no access token")
 }
 
-// TestFewerProtocols: a provider need not serve all.
+// TestFewerProtocols: a provider may serve some protocols only.
 func TestFewerProtocols(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ only, others []string }{
 		{[]string{"imap"}, []string{"pop3", "smtp"}},
 		{[]string{"smtp"}, []string{"imap", "pop3"}},
 	} {
-		c := newClinic(t, demo.Options{}, me)
+		c := newFixture(t, demo.Options{}, me)
 		c.without(test.others...)
 		r := c.check()
 		r.onlyFailures()
@@ -162,11 +162,11 @@ func TestFewerProtocols(t *testing.T) {
 	}
 }
 
-// TestInterrupted: in the middle of a login at a server that says nothing. The
-// steps that are left say so, and nothing waits.
+// TestInterrupted: an interruption during a login at a silent server. The remaining
+// steps say so, and nothing waits.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	corp := newAuthority(t, "Example Corp IT")
 	config := corp.sign(t, "127.0.0.1", time.Now().Add(time.Hour))
 	corp.pool.AppendCertsFromPEM(c.gmail.CAPEM)
@@ -192,12 +192,12 @@ func TestInterrupted(t *testing.T) {
 	r.want(me, "imap login", Skip, "interrupted")
 	r.want(me, "pop3 login", Skip, "interrupted")
 	r.want(me, "smtp login", Skip, "interrupted")
-	if len(r.steps) != len(installation)+len(place1)+len(mailbox1) {
+	if len(r.steps) != len(installation)+len(provider1)+len(mailbox1) {
 		t.Errorf("steps: %q", names(r.steps))
 	}
 }
 
-// TestInOrder: mailboxes are examined side by side and reported one after the other.
+// TestInOrder: mailboxes are checked concurrently and reported in order.
 func TestInOrder(t *testing.T) {
 	t.Parallel()
 	const tasks = 20

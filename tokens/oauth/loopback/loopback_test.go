@@ -1,4 +1,4 @@
-package oauth
+package loopback
 
 import (
 	"bufio"
@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"authferry/tokens/oauth"
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// browse sends one request to a Loopback and returns the whole answer.
-func browse(t testing.TB, l *Loopback, method, host, target string) (int, http.Header, string) {
+// browse sends one request to a Receiver and returns the whole answer.
+func browse(t testing.TB, l *Receiver, method, host, target string) (int, http.Header, string) {
 	t.Helper()
 	// Not by name: where there is no /etc/hosts, localhost may have no address.
 	_, port, err := net.SplitHostPort(l.host)
@@ -42,15 +43,19 @@ func browse(t testing.TB, l *Loopback, method, host, target string) (int, http.H
 	return resp.StatusCode, resp.Header, string(body)
 }
 
-// TestLoopback: a whole consent through a browser on this machine.
-func TestLoopback(t *testing.T) {
+// TestRedirect: a whole consent through a browser on this machine.
+func TestRedirect(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	for _, host := range []string{"127.0.0.1", "localhost", ""} {
-		l, err := ListenLoopback(host)
+		l, err := Listen(host, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := fakeProvider(f).NewConsent(l.URL, me)
+		p := &oauth.Provider{
+			Name: "fake", AuthURL: f.URL + "/auth", TokenURL: f.URL + "/token", ClientID: "client", ClientSecret: "secret-CANARY-client",
+			Scopes: []string{"https://mail.google.com/"},
+		}
+		c, err := p.NewConsent(l.URL, oauthtest.Mailbox)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,10 +96,10 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// TestLoopbackTurnsAway: what is not a browser coming back is not taken for
-// one, and the one that comes afterwards is served.
-func TestLoopbackTurnsAway(t *testing.T) {
-	l, err := ListenLoopback("127.0.0.1")
+// TestRefusesOthers: a request that is no redirect is refused, and the redirect
+// that follows is served.
+func TestRefusesOthers(t *testing.T) {
+	l, err := Listen("127.0.0.1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,9 +135,10 @@ func TestLoopbackTurnsAway(t *testing.T) {
 	}
 }
 
-// TestLoopbackClosesOnWaiting: a browser that nobody waits for any more is told so.
-func TestLoopbackClosesOnWaiting(t *testing.T) {
-	l, err := ListenLoopback("127.0.0.1")
+// TestCloseWhileWaiting: a browser that waits for its page when the receiver closes
+// is told so.
+func TestCloseWhileWaiting(t *testing.T) {
+	l, err := Listen("127.0.0.1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +157,7 @@ func TestLoopbackClosesOnWaiting(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	open, err := ListenLoopback("127.0.0.1")
+	open, err := Listen("127.0.0.1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +165,7 @@ func TestLoopbackClosesOnWaiting(t *testing.T) {
 	if _, _, err := open.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Wait with an ended context: %v", err)
 	}
-	if _, err := ListenLoopback("192.0.2.1"); err == nil {
+	if _, err := Listen("192.0.2.1", 0); err == nil {
 		t.Error("listens off loopback")
 	}
 }

@@ -35,7 +35,7 @@ func TestClock(t *testing.T) {
 		{"", Skip, "no Date"},
 		{"yesterday", Skip, "no Date"},
 	} {
-		f := clock(&http.Response{Header: http.Header{"Date": {test.date}}}, now)
+		f := clock(&oauth.Response{Header: http.Header{"Date": {test.date}}}, now)
 		if f.result != test.want || !strings.Contains(f.detail, test.words) {
 			t.Errorf("Date %q: %+v", test.date, f)
 		}
@@ -44,8 +44,8 @@ func TestClock(t *testing.T) {
 
 func TestJudgeClient(t *testing.T) {
 	t.Parallel()
-	p := &place{provider: oauth.Builtin()["gmail"]}
-	p.provider.ClientID = "mine"
+	p := oauth.Builtin()["gmail"]
+	p.ClientID = "mine"
 	for _, test := range []struct {
 		status int
 		body   string
@@ -55,7 +55,7 @@ func TestJudgeClient(t *testing.T) {
 		{401, `{"error":"invalid_client","error_description":"The OAuth client was not found."}`, Fail},
 		{401, `{"error":"deleted_client"}`, Fail},
 		{400, `{"error":"unauthorized_client","error_codes":[700016]}`, Fail},
-		// Microsoft: the token is malformed, whosever it is.
+		// Microsoft: the token is malformed, for any client.
 		{400, `{"error":"invalid_grant","error_codes":[9002313]}`, Skip},
 		{400, `{"error":"invalid_request"}`, Skip},
 		{429, `{"error":"rate_limit_exceeded"}`, Fail},
@@ -65,22 +65,21 @@ func TestJudgeClient(t *testing.T) {
 		{200, `{"access_token":"x"}`, Fail},
 		{400, `{"error":{"status":"x"}}`, Fail},
 	} {
-		f := p.judgeClient(test.status, []byte(test.body), nil)
+		f := judgeClient(p, test.status, []byte(test.body), noSecrets)
 		if f.result != test.want || (f.result == Fail) != (f.fix != "") || f.detail == "" {
 			t.Errorf("%d %s: %+v", test.status, test.body, f)
 		}
 	}
 }
 
-// TestTokenFaults: what the token endpoint does wrong shows at its steps, and
-// nowhere is a grant lost by it.
+// TestTokenFaults: faults of the token endpoint fail its steps, and no grant is lost.
 func TestTokenFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		fault demo.TokenAnswer
 		want  []string
 	}{
-		// An endpoint that knows of no client would not say that of a token.
+		// This response implies that the endpoint knows the client.
 		{demo.TokenInvalidGrant, []string{me + " refresh", me + " grant"}},
 		{demo.TokenInvalidCli, []string{"client", me + " refresh"}},
 		{demo.Token500, []string{"client", me + " refresh"}},
@@ -94,11 +93,11 @@ func TestTokenFaults(t *testing.T) {
 	} {
 		t.Run(string(test.fault), func(t *testing.T) {
 			t.Parallel()
-			c := newClinic(t, demo.Options{}, me)
+			c := newFixture(t, demo.Options{}, me)
 			c.gmail.Faults.Token(test.fault)
 			r := c.check()
 			r.onlyFailures(test.want...)
-			r.want(me, "imap login", OK) // by the token there is
+			r.want(me, "imap login", OK) // with the stored token
 			if test.fault == demo.TokenInvalidGrant {
 				r.want(me, "refresh", Fail, "authferry connect "+me)
 				r.want(me, "grant", Fail, "needed now")
@@ -114,10 +113,10 @@ func TestTokenFaults(t *testing.T) {
 	}
 }
 
-// TestRotation: the refresh token that a check was given is the one kept.
+// TestRotation: the refresh token that a check receives is stored.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	c.gmail.Faults.Rotate(true)
 	for range 3 {
 		c.check().onlyFailures()
@@ -126,7 +125,7 @@ func TestRotation(t *testing.T) {
 
 func TestTokenEndpointTLS(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
 		w.WriteHeader(http.StatusBadRequest)
@@ -137,7 +136,7 @@ func TestTokenEndpointTLS(t *testing.T) {
 	defer server.Close()
 	c.provider.TokenURL = server.URL
 	r := c.check()
-	r.want("", "token tls", Fail, "opens TLS", `"Acme Co`, "ca_file")
+	r.want("", "token tls", Fail, "intercepts TLS", `"Acme Co`, "ca_file")
 	r.want("", "client", Skip, "the step token tls failed")
 	r.want(me, "refresh", Skip, "the step token tls failed")
 
@@ -149,10 +148,10 @@ func TestTokenEndpointTLS(t *testing.T) {
 	r.want("", "client", OK)
 }
 
-// TestProxy: the first hop is the proxy, and behind it all is as it was.
+// TestProxy: the first hop is the proxy, and the other steps are unchanged.
 func TestProxy(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	var tunnels, forbidden atomic.Int32
 	forward := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}} // to the URL it has
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,7 +181,7 @@ func TestProxy(t *testing.T) {
 	forbidden.Store(1)
 	r = c.check()
 	r.onlyFailures("imap tls", "pop3 tls", "smtp tls")
-	r.want("", "imap tls", Fail, "by the proxy", "let this machine, and the proxy of [provider.gmail]")
+	r.want("", "imap tls", Fail, "by the proxy", "allow this machine, and the proxy of [provider.gmail]")
 
 	e := shut(t)
 	c.provider.Proxy = &url.URL{Scheme: "http", Host: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))}
@@ -223,7 +222,7 @@ func tunnel(t *testing.T, w http.ResponseWriter, target string) {
 
 func TestWrongClock(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	c.gmail.Faults.Clock(-2 * time.Hour)
 	r := c.check()
 	r.onlyFailures("clock")
@@ -232,10 +231,10 @@ func TestWrongClock(t *testing.T) {
 	c.check().want("", "clock", Fail, "behind the provider's")
 }
 
-// TestServiceAccount: where nobody signs in, each refresh tells of the client.
+// TestServiceAccount: without a sign-in, each refresh tests the client.
 func TestServiceAccount(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{})
+	c := newFixture(t, demo.Options{})
 	account, err := oauth.LoadServiceAccount(c.gmail.ServiceAccountJSON())
 	if err != nil {
 		t.Fatal(err)
@@ -253,23 +252,23 @@ func TestServiceAccount(t *testing.T) {
 	r.onlyFailures()
 	r.want("", "client", Skip, "each refresh tells")
 	r.want(me, "imap login", OK)
-	r.want(me, "grant", OK, "nobody has to sign in")
+	r.want(me, "grant", OK, "no one has to sign in")
 
 	c.gmail.Faults.NoDelegation(true)
 	r = c.check()
 	r.onlyFailures(me + " refresh")
-	r.want(me, "imap login", OK) // by the token there is
+	r.want(me, "imap login", OK) // with the stored token
 	r.want(me, "grant", Skip)
 }
 
-// TestCertificateEnds: a client that proves itself by a certificate stops with it.
+// TestCertificateEnds: a client certificate that expires soon is a failure.
 func TestCertificateEnds(t *testing.T) {
 	t.Parallel()
-	p := &place{provider: oauth.Builtin()["microsoft"]}
+	p := &providerCheck{provider: oauth.Builtin()["microsoft"]}
 	p.provider.Flow = oauth.FlowClientCredentials
 	for left, want := range map[time.Duration]Result{47 * time.Hour: Fail, 90 * 24 * time.Hour: Skip} {
 		p.provider.Certificate = &oauth.ClientCertificate{Expires: time.Now().Add(left)}
-		if f := p.client(t.Context(), &list{}); f.result != want {
+		if f := p.client(t.Context(), nil, noSecrets); f.result != want {
 			t.Errorf("with %s left: %+v", left, f)
 		}
 	}

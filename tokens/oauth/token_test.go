@@ -24,7 +24,7 @@ func TestReadAnswerLife(t *testing.T) {
 		`,"expires_in":"soon"`: time.Hour, `,"expires_in":"NaN"`: time.Hour, `,"expires_in":{}`: time.Hour,
 		`,"expires_in":31536000`: 365 * 24 * time.Hour, `,"expires_in":1e300`: maxLife, `,"expires_in":"Inf"`: maxLife,
 	} {
-		got, err := readAnswer(200, []byte(`{"access_token":"ya29.x"`+life+`}`), asked, nil)
+		got, err := readToken(200, []byte(`{"access_token":"ya29.x"`+life+`}`), asked, nil)
 		if err != nil {
 			t.Errorf("%s: %v", life, err)
 		} else if !got.Expiry.Equal(asked.Add(want)) || !got.Minted.Equal(asked) {
@@ -35,7 +35,7 @@ func TestReadAnswerLife(t *testing.T) {
 
 func TestReadAnswerFields(t *testing.T) {
 	asked := time.Now()
-	got, err := readAnswer(200, []byte("\ufeff"+`{"access_token":"a","refresh_token":"r","scope":"one  two","refresh_token_expires_in":604799,"more":[1]}`), asked, nil)
+	got, err := readToken(200, []byte("\ufeff"+`{"access_token":"a","refresh_token":"r","scope":"one  two","refresh_token_expires_in":604799,"more":[1]}`), asked, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +44,8 @@ func TestReadAnswerFields(t *testing.T) {
 	}
 }
 
-// TestAskClassifies: what each kind of answer is to a login.
-func TestAskClassifies(t *testing.T) {
+// TestRefreshClassifies: the kind of error of each response.
+func TestRefreshClassifies(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -82,7 +82,7 @@ func TestAskClassifies(t *testing.T) {
 		"token ends the field":  {200, `{"access_token":"a\u0001auth=b"}`, ErrUnavailable, "not a token"},
 		"bad refresh token":     {200, `{"access_token":"a","refresh_token":"r\n"}`, ErrUnavailable, "not a token"},
 		"long token":            {200, `{"access_token":"` + strings.Repeat("a", maxToken+1) + `"}`, ErrUnavailable, "not a token"},
-		"flood":                 {200, `{"access_token":"a","x":"` + strings.Repeat("a", maxAnswer) + `"}`, ErrUnavailable, "without JSON"},
+		"flood":                 {200, `{"access_token":"a","x":"` + strings.Repeat("a", maxResponse) + `"}`, ErrUnavailable, "without JSON"},
 		"long words":            {400, `{"error":"bad_day","error_description":"` + strings.Repeat("a", 5000) + `"}`, ErrUnavailable, `a"...`},
 		"words with line ends":  {400, `{"error":"bad\r\nday"}`, ErrUnavailable, `"bad\r\nday"`},
 	} {
@@ -109,8 +109,8 @@ func TestAskClassifies(t *testing.T) {
 	}
 }
 
-// TestAskUnreachable: no answer is temporary, however it fails to come.
-func TestAskUnreachable(t *testing.T) {
+// TestRefreshUnreachable: a call without a response is a temporary failure.
+func TestRefreshUnreachable(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	tls := httptest.NewUnstartedServer(f)
 	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -159,7 +159,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func FuzzReadAnswer(f *testing.F) {
+func FuzzReadToken(f *testing.F) {
 	for _, s := range []string{
 		`{"access_token":"a","expires_in":3599,"refresh_token":"r","scope":"s","token_type":"Bearer"}`,
 		`{"access_token":"a","expires_in":"3599"}`, `{"access_token":"a","expires_in":3599.0,"refresh_token_expires_in":1e9}`,
@@ -173,7 +173,7 @@ func FuzzReadAnswer(f *testing.F) {
 	}
 	asked := time.Now()
 	f.Fuzz(func(t *testing.T, status int, body string) {
-		got, err := readAnswer(status, []byte(body), asked, []secret.String{"told-CANARY"})
+		got, err := readToken(status, []byte(body), asked, []secret.String{"told-CANARY"})
 		if err == nil {
 			if !isToken(got.Access) || !got.Expiry.After(asked) || got.Expiry.After(asked.Add(maxLife)) {
 				t.Errorf("%+v from %q", got, body)
