@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/internal/config"
-	"authferry/internal/console"
+	"authferry/internal/console/people"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -25,7 +25,7 @@ passwords in a browser. It is there if the configuration has it: console = "http
 }
 
 func consoleLinkCommand() *cobra.Command {
-	var l console.SignIn
+	var l people.LinkOptions
 	cmd := &cobra.Command{
 		Use:   "link",
 		Short: "Print a link that lets one person in, once",
@@ -47,11 +47,11 @@ it is can set a password then, to come back without a link.`,
 	}
 	cmd.Flags().StringSliceVar(&l.Owner, "owner", nil, "for the owner of this `MAILBOX`; may be given several times")
 	cmd.Flags().StringVar(&l.Name, "name", "", "what to call them (default admin, or the mailbox)")
-	cmd.Flags().DurationVar(&l.Lasts, "expires", console.LinkLife, "how long the link is good for")
+	cmd.Flags().DurationVar(&l.Lasts, "expires", people.LinkLife, "how long the link is good for")
 	return cmd
 }
 
-func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, l console.SignIn) error {
+func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, l people.LinkOptions) error {
 	if c.Console.Written == "" {
 		return hint.Usage(errors.New("there is no console"), `add console = "http://127.0.0.1:8025" to %s and restart authferry`, c.File)
 	}
@@ -62,8 +62,8 @@ func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault 
 		}
 		l.Owner[i] = a.Mailbox
 	}
-	l.Access.URL = c.Console.Url(c.Console.Address, c.Hostname)
-	link, expires, err := console.NewLink(ctx, vault, l)
+	l.URL = c.Console.Url(c.Console.Address, c.Hostname)
+	link, expires, err := people.NewLink(ctx, vault, l)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"authferry/internal/console"
+	"authferry/internal/console/people"
 )
 
 // screen shows all that is needed to try the demo, on one screen of 80x24.
@@ -29,7 +29,7 @@ func (s *show) screen(w io.Writer) error {
 	fmt.Fprintf(&b, "curl -s -u %s imap://%s\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s \\\n  'imap://%s/INBOX;MAILINDEX=*'\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s pop3://%s/1\n", user, pop3)
-	link, _, err := console.NewLink(context.Background(), s.service.Vault, console.SignIn{Name: "demo", Lasts: 24 * time.Hour, Access: s.service.Access()})
+	link, _, err := people.NewLink(context.Background(), s.service.Vault, people.LinkOptions{Name: "demo", Lasts: 24 * time.Hour, URL: s.service.Access().URL})
 	if err != nil {
 		return err
 	}

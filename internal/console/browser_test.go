@@ -16,9 +16,11 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"authferry/internal/check"
+	"authferry/internal/console/frame"
+	"authferry/internal/console/people"
 )
 
-// screen is what somebody has before them.
+// screen is what a person looks at.
 type screen struct {
 	name   string
 	width  int64
@@ -29,8 +31,8 @@ type screen struct {
 
 // TestBrowser is the whole way of an administrator and of an owner in a real
 // Chromium, against the simulated Gmail's own consent page. Each page on the way
-// is looked at: it must fit the screen, say nothing on the console (which is
-// where violations of the policy are reported), have its inputs labelled, its
+// is checked: it must fit the screen, log nothing on the browser's console (which
+// reports violations of the policy), have its inputs labelled, its
 // headings in order and its text in contrast. Screenshots are kept in
 // $AUTHFERRY_SCREENSHOTS, or where go test -artifacts has them.
 func TestBrowser(t *testing.T) {
@@ -52,7 +54,7 @@ func (s screen) walk(t *testing.T) {
 			report(step)
 		}
 	}
-	link, _, err := NewLink(t.Context(), f.vault, SignIn{Name: "Ada", Access: Access{URL: f.server.URL}})
+	link, _, err := people.NewLink(t.Context(), f.vault, people.LinkOptions{Name: "Ada", URL: f.server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,9 +106,9 @@ func (s screen) walk(t *testing.T) {
 	a.look("10-invitations")
 	a.visit(f.server.URL + "/")
 	a.look("11-mailboxes")
-	a.visit(f.server.URL + mailboxPath(owner))
+	a.visit(f.server.URL + frame.MailboxPath(owner))
 	a.look("12-mailbox")
-	a.visit(f.server.URL + mailboxPath(owner, "test"))
+	a.visit(f.server.URL + frame.MailboxPath(owner, "test"))
 	a.click("main form button.primary")
 	steps <- check.Step{Name: "imap login", Mailbox: owner, Result: check.OK, Detail: "let in, and 7 folders are listed"}
 	a.see(".step-ok")
@@ -114,7 +116,7 @@ func (s screen) walk(t *testing.T) {
 	steps <- check.Step{Name: "pop3 login", Mailbox: owner, Result: check.Fail, Detail: "POP is not enabled for the account", Fix: "switch POP on in Gmail's settings", Page: "https://mail.google.com/mail/u/0/#settings/fwdandpop"}
 	a.see(".step-fail") // without a click: the page follows
 	close(steps)
-	a.see("main.trial .notice.bad")
+	a.see("main.check .notice.bad")
 	a.look("14-tested")
 
 	a.visit(f.server.URL + "/connect")
@@ -139,7 +141,7 @@ func (s screen) walk(t *testing.T) {
 	}
 }
 
-// tab is a browser of somebody's own.
+// tab is one person's browser.
 type tab struct {
 	screen
 	t      *testing.T
@@ -187,7 +189,7 @@ func (s screen) open(f *ferry) *tab {
 			if err != nil {
 				return
 			}
-			// What a page may well be, a refusal, is no fault of the page.
+			// A page that answers with a refusal is not at fault.
 			if (m.Type == "error" || m.Type == "warning" || m.IsException()) && !strings.Contains(m.Text, "the server responded with a status of 410") {
 				t.Errorf("the console says %s: %s (%s)", m.Type, m.Text, m.URL)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/console/people"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -111,7 +112,7 @@ func TestErrandBelongsToItsBrowser(t *testing.T) {
 	if n := f.gmail.TokenCalls("authorization_code"); n != 1 {
 		t.Errorf("the code was used %d times", n)
 	}
-	f.late.Store(int64(errandLife + outcomeLife))
+	f.late.Store(int64(30 * time.Minute))
 	b.get(errand)
 	b.want(http.StatusNotFound, "")
 }
@@ -189,7 +190,7 @@ func TestUntried(t *testing.T) {
 // those of others are not there for them.
 func TestOwnersConnectTheirOwn(t *testing.T) {
 	f := newFerry(t)
-	b := f.signedIn(SignIn{Owner: []string{owner}})
+	b := f.signedIn(people.LinkOptions{Owner: []string{owner}})
 	b.post("/connect", "mailbox", stranger, "provider", "gmail")
 	b.want(http.StatusNotFound, "or it is not yours")
 	b.get("/mailboxes/" + stranger + "/connect")
@@ -219,16 +220,14 @@ func (f *ferry) renewsAlone(b *caller) {
 	b.consents(owner)
 	b.want(http.StatusOK, "is connected")
 
-	gmail := f.console.Providers()[0]
-	list := []*oauth.Provider{gmail}
-	f.console.Providers = func() []*oauth.Provider { return list }
+	gmail := f.providers[0]
 	other, alone := *gmail, *gmail
 	other.Name, alone.Flow = "other", oauth.FlowServiceAccount
-	list = []*oauth.Provider{gmail, &other}
+	f.providers = []*oauth.Provider{gmail, &other}
 	refused("other")
-	list = []*oauth.Provider{&alone}
+	f.providers = []*oauth.Provider{&alone}
 	refused("gmail")
-	list = []*oauth.Provider{gmail}
+	f.providers = []*oauth.Provider{gmail}
 	if _, err := f.vault.Remove(f.t.Context(), owner, tokens.Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -241,37 +240,6 @@ func (b *caller) wantsSession(paths ...string) {
 	for _, path := range paths {
 		b.post(path, "mailbox", owner, "provider", "gmail")
 		b.want(http.StatusForbidden, "not signed in")
-	}
-}
-
-func TestRedirectTo(t *testing.T) {
-	google, microsoft := oauth.Builtin()["gmail"], oauth.Builtin()["microsoft"]
-	desktop := *google
-	desktop.LoopbackOnly = true
-	for _, test := range []struct {
-		console string
-		p       *oauth.Provider
-		way     way
-		want    string
-		paste   bool
-	}{
-		{"http://127.0.0.1:8025", google, byPage, "http://127.0.0.1:8025", false},
-		{"http://127.0.0.1:8025", &desktop, byPage, "http://127.0.0.1:8025", false},
-		{"http://127.0.0.1:8025", microsoft, byPage, "http://localhost:8025", false},
-		{"http://127.0.0.1:8025", google, byPaste, "http://127.0.0.1:47653", true},
-		{"http://[::1]:8025", google, byPage, "http://[::1]:8025", false},
-		{"http://[::1]:8025", microsoft, byPage, "http://localhost:8025", false},
-		{"http://localhost:8025", google, byPage, "http://127.0.0.1:8025", false},
-		{"http://localhost", google, byPage, "http://127.0.0.1", false},
-		{"https://mail.example.org", google, byPage, "https://mail.example.org/connect/callback", false},
-		{"https://mail.example.org", microsoft, byPage, "https://mail.example.org/connect/callback", false},
-		{"https://mail.example.org", &desktop, byPage, "http://127.0.0.1:47653", true},
-		{"https://127.0.0.1:8443", google, byPage, "https://127.0.0.1:8443/connect/callback", false},
-	} {
-		got, paste := redirectTo(Access{URL: test.console}, test.p, test.way)
-		if got != test.want || paste != test.paste {
-			t.Errorf("%s, %s, %s: %s %v, want %s %v", test.console, test.p.Name, test.way, got, paste, test.want, test.paste)
-		}
 	}
 }
 

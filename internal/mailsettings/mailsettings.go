@@ -19,6 +19,7 @@ import (
 
 	"authferry/internal/address"
 	"authferry/proxy"
+	"authferry/tokens"
 )
 
 // MailService is where mail programs come in: a listener, as they see it.
@@ -211,4 +212,22 @@ func domainOf(text string) string {
 // no provider has mailboxes with.
 func neverInAddress(r rune) bool {
 	return unicode.IsSpace(r) || !unicode.IsGraphic(r) || r == utf8.RuneError || strings.ContainsRune(`<>"\`, r)
+}
+
+// Server is a line of what mail programs ask for.
+type Server struct {
+	Protocol string // "imap", "pop3" or "smtp"
+	Host     string
+	Port     int
+	Security string // in the words of mail programs, such as "SSL/TLS"
+}
+
+// ServersFor returns the servers that a password can be used with.
+func ServersFor(all []Server, spec *tokens.PasswordSpec) (list []Server) {
+	for _, s := range all {
+		if (len(spec.Protocols) == 0 || slices.Contains(spec.Protocols, s.Protocol)) && !(spec.ReadOnly && s.Protocol == "smtp") {
+			list = append(list, s)
+		}
+	}
+	return list
 }
