@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -136,10 +137,21 @@ func (s screen) walk(t *testing.T) {
 	}
 	a.see("p.notice.bad")
 	a.look("17-wrong-person")
+	o.visit(f.server.URL + "/signin")
+	o.look("18-sign-in")
+	a.visit(f.server.URL + frame.MailboxPath(owner))
+	a.click("#add > summary")
+	a.fill("#add #name", "Livespace CRM")
+	a.click("#add button.primary")
+	a.see("#trouble")
+	a.look("19-password-refused")
 	if a, err := f.vault.Account(t.Context(), owner); err != nil || a.Provider != "gmail" || len(a.Passwords) != 1 {
 		t.Errorf("%v, %v", a, err)
 	}
 }
+
+// refusals matches what the browser logs about answers that refuse something.
+var refusals = regexp.MustCompile(`the server responded with a status of (410|422)`)
 
 // tab is one person's browser.
 type tab struct {
@@ -190,7 +202,7 @@ func (s screen) open(f *ferry) *tab {
 				return
 			}
 			// A page that answers with a refusal is not at fault.
-			if (m.Type == "error" || m.Type == "warning" || m.IsException()) && !strings.Contains(m.Text, "the server responded with a status of 410") {
+			if (m.Type == "error" || m.Type == "warning" || m.IsException()) && !refusals.MatchString(m.Text) {
 				t.Errorf("the console says %s: %s (%s)", m.Type, m.Text, m.URL)
 			}
 		}

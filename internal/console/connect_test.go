@@ -23,7 +23,7 @@ func TestConnectByAnAdministrator(t *testing.T) {
 	b.want(http.StatusOK, "Sign in with Google")
 	for range 2 {
 		b.post("/connect", "mailbox", "Owner@Gmail.com", "provider", "gmail", "way", "page")
-		b.want(http.StatusOK, "You are on your way")
+		b.want(http.StatusOK, "You are being redirected")
 		b.consents(owner)
 		b.want(http.StatusOK, owner+" is connected")
 		if strings.Contains(b.path, "callback") {
@@ -239,7 +239,7 @@ func (b *caller) wantsSession(paths ...string) {
 	b.t.Helper()
 	for _, path := range paths {
 		b.post(path, "mailbox", owner, "provider", "gmail")
-		b.want(http.StatusForbidden, "not signed in")
+		b.want(http.StatusForbidden, "no longer signed in")
 	}
 }
 

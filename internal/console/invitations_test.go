@@ -56,7 +56,7 @@ func TestInvitation(t *testing.T) {
 	guest.get(errand)
 	guest.want(http.StatusOK, password)
 	guest.post(errand + "/forget")
-	guest.want(http.StatusOK, "is not shown any more")
+	guest.want(http.StatusOK, "is no longer shown")
 	if strings.Contains(guest.body, password) {
 		t.Error("it is shown")
 	}
@@ -187,16 +187,16 @@ func TestInvitationEnds(t *testing.T) {
 			b.post("/invitations/" + i.ID + "/revoke")
 			b.want(http.StatusOK, "is revoked")
 			b.post("/invitations/" + i.ID + "/revoke")
-			b.want(http.StatusOK, "had come to its end already")
+			b.want(http.StatusOK, "had already ended")
 		}
 	}
 	guest.post("/invitation")
-	guest.want(http.StatusGone, "taken back")
+	guest.want(http.StatusGone, "has been revoked")
 	guest.get(revoked)
-	guest.want(http.StatusGone, "taken back")
+	guest.want(http.StatusGone, "has been revoked")
 	f.late.Store(int64(73 * time.Hour))
 	guest.get(over)
-	guest.want(http.StatusGone, "is over")
+	guest.want(http.StatusGone, "has expired")
 }
 
 // TestLinksAreNotGuessed: who tries one wrong link after the other waits.
@@ -230,7 +230,7 @@ func TestInvitationsAreChecked(t *testing.T) {
 		"whole number from 1 to":    {"for", owner, "password", "yes", "name", "CRM", "protocols", "imap", "days", "-1"},
 		"The password needs a name": {"for", owner, "password", "yes", "protocols", "imap"},
 		"read-only password sends":  {"for", owner, "password", "yes", "name", "CRM", "protocols", "smtp", "read_only", "yes"},
-		"to sign in as":             {"for", "example.com", "sign_in", owner},
+		"account to sign in with":             {"for", "example.com", "sign_in", owner},
 	} {
 		b.post("/invitations", append(form, "provider", "gmail", "hours", "72")...)
 		b.want(http.StatusUnprocessableEntity, says)
