@@ -31,7 +31,7 @@ func TestPasswordRuleTexts(t *testing.T) {
 		"from 1 to 10000":                         {Name: "x", MessagesPerHour: 10_001},
 		"read-only password sends nothing":        {Name: "x", ReadOnly: true, Protocols: []string{"smtp"}},
 		"read-only password sends nothing: leave": {Name: "x", ReadOnly: true, Recipients: 1},
-		"must be valid for SMTP: choose SMTP":      {Name: "x", Protocols: []string{"imap"}, Recipients: 1},
+		"must be valid for SMTP: choose SMTP":     {Name: "x", Protocols: []string{"imap"}, Recipients: 1},
 		"needs a name, such as that of the program it is for. Write a whole number from 1 to 10000": {Recipients: 10_001},
 	} {
 		var r form.Reader

@@ -230,7 +230,7 @@ func TestInvitationsAreChecked(t *testing.T) {
 		"whole number from 1 to":    {"for", owner, "password", "yes", "name", "CRM", "protocols", "imap", "days", "-1"},
 		"The password needs a name": {"for", owner, "password", "yes", "protocols", "imap"},
 		"read-only password sends":  {"for", owner, "password", "yes", "name", "CRM", "protocols", "smtp", "read_only", "yes"},
-		"account to sign in with":             {"for", "example.com", "sign_in", owner},
+		"account to sign in with":   {"for", "example.com", "sign_in", owner},
 	} {
 		b.post("/invitations", append(form, "provider", "gmail", "hours", "72")...)
 		b.want(http.StatusUnprocessableEntity, says)
