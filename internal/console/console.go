@@ -44,7 +44,7 @@ type Deps struct {
 	Cards func(mailbox, language string) []mailsettings.Card
 	// MailSettings answers programs that ask for their settings; nil: they get no
 	// answer.
-	MailSettings *mailsettings.MailSettings
+	MailSettings *mailsettings.Responder
 	// Settings are the configuration in force, without its secrets, and its file.
 	Settings func() (file string, settings []document.Setting)
 

@@ -288,9 +288,9 @@ func TestConsoleTellsMailPrograms(t *testing.T) {
 	c := New(Deps{
 		Log:    zap.NewNop(),
 		Access: func() Access { return Access{URL: "https://mail.example.org", Names: []string{"mail.example.org"}} },
-		MailSettings: &mailsettings.MailSettings{
-			Services: func() []mailsettings.MailService {
-				return []mailsettings.MailService{{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit}}
+		MailSettings: &mailsettings.Responder{
+			Services: func() []mailsettings.Service {
+				return []mailsettings.Service{{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit}}
 			},
 			Domains: func(context.Context) (map[string]bool, error) { return map[string]bool{"example.org": true}, nil },
 			Log:     zap.NewNop(),

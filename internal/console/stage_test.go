@@ -30,7 +30,7 @@ type stage struct {
 }
 
 // services are what mail programs connect to.
-var services = []mailsettings.MailService{
+var services = []mailsettings.Service{
 	{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit},
 	{Protocol: "smtp", Host: "mail.example.org", Port: 465, Security: proxy.Implicit},
 }
@@ -57,8 +57,8 @@ func newStage(t *testing.T) *stage {
 		Cards: func(mailbox, language string) []mailsettings.Card {
 			return mailsettings.Cards(mailsettings.CardMailbox{Address: mailbox}, services, language)
 		},
-		MailSettings: &mailsettings.MailSettings{
-			Services: func() []mailsettings.MailService { return services },
+		MailSettings: &mailsettings.Responder{
+			Services: func() []mailsettings.Service { return services },
 			Domains:  func(context.Context) (map[string]bool, error) { return map[string]bool{"example.com": true}, nil },
 			Log:      zap.NewNop(),
 		},

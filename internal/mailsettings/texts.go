@@ -10,23 +10,24 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// The texts of the cards are data: texts/settings.LANGUAGE.toml. A key is the
-// table's name after "card.", a dot and the key's; {name} in a text stands for a value.
+// The texts of the cards are data: texts/settings.LANGUAGE.toml. A text's key is
+// the name of its table after "card.", a dot and its name there. {name} in a text
+// stands for a value.
 //
 //go:embed texts/settings.*.toml
-var settingsTextFiles embed.FS
+var textFiles embed.FS
 
-// settingsLanguage is spoken by those whose language there are no texts in.
-const settingsLanguage = "en"
+// fallback is spoken by those whose language there are no texts in.
+const fallback = "en"
 
-// SettingsLanguages are those there are cards in.
-var SettingsLanguages = []string{"en", "de", "pl", "ro"}
+// Languages are those there are cards in.
+var Languages = []string{"en", "de", "pl", "ro"}
 
-// settingsTexts are all texts by language and key.
-var settingsTexts = sync.OnceValue(func() map[string]map[string]string {
+// texts are all texts by language and key.
+var texts = sync.OnceValue(func() map[string]map[string]string {
 	all := map[string]map[string]string{}
-	for _, language := range SettingsLanguages {
-		texts, err := readSettingsTexts(settingsTextFiles, language)
+	for _, language := range Languages {
+		texts, err := readTexts(textFiles, language)
 		if err != nil {
 			panic(err) // they are built in, and tests read them
 		}
@@ -35,7 +36,7 @@ var settingsTexts = sync.OnceValue(func() map[string]map[string]string {
 	return all
 })
 
-func readSettingsTexts(files fs.FS, language string) (map[string]string, error) {
+func readTexts(files fs.FS, language string) (map[string]string, error) {
 	path := "texts/settings." + language + ".toml"
 	content, err := fs.ReadFile(files, path)
 	if err != nil {
@@ -56,12 +57,12 @@ func readSettingsTexts(files fs.FS, language string) (map[string]string, error) 
 	return texts, nil
 }
 
-// settingsText finds a text; pairs are names and values for its placeholders.
+// say finds a text; pairs are names and values for its placeholders.
 // One that is missing says its key, which tests do not let happen.
-func settingsText(language, key string, pairs ...string) string {
-	text, ok := settingsTexts()[language][key]
+func say(language, key string, pairs ...string) string {
+	text, ok := texts()[language][key]
 	if !ok {
-		text, ok = settingsTexts()[settingsLanguage][key]
+		text, ok = texts()[fallback][key]
 	}
 	if !ok {
 		return key
