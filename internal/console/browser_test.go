@@ -89,7 +89,7 @@ func (s screen) walk(t *testing.T) {
 	o.see("input[name=mailbox]:checked") // the consent page, where login_hint has chosen the account
 	o.click("button[value=allow]")
 	o.see("dd.secret code")
-	if o.clicks > 2 { // one of ours, one of the provider's
+	if o.clicks > 2 { // one here, one at the provider
 		t.Errorf("%d clicks from the invitation to the password", o.clicks)
 	}
 	o.look("7-password")

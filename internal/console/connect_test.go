@@ -14,8 +14,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestConnectByAnAdministrator is the way of somebody who is signed in, and the
-// way back to a mailbox whose grant has died: its passwords stay.
+// TestConnectByAnAdministrator: an administrator connects a mailbox, and connects
+// it again when its grant has died; its passwords stay.
 func TestConnectByAnAdministrator(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
@@ -85,13 +85,13 @@ func TestDenied(t *testing.T) {
 	b.want(http.StatusOK, "is connected")
 }
 
-// TestErrandBelongsToItsBrowser: what one browser has begun no other can end,
-// look at, or end twice.
-func TestErrandBelongsToItsBrowser(t *testing.T) {
+// TestSignInBelongsToItsBrowser: a sign-in that one browser has begun cannot be
+// seen or finished by another, or finished twice.
+func TestSignInBelongsToItsBrowser(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
 	b.post("/connect", "mailbox", owner, "provider", "gmail")
-	errand := b.path
+	signIn := b.path
 	back, err := f.gmail.Consent(b.consentPage(), owner)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestErrandBelongsToItsBrowser(t *testing.T) {
 	for _, other := range []*caller{f.browser(), f.administrator()} {
 		other.get(back)
 		other.want(http.StatusBadRequest, "begun in another browser")
-		other.get(errand)
+		other.get(signIn)
 		other.want(http.StatusNotFound, "begun in another browser")
 	}
 	if f.gmail.TokenCalls("authorization_code") != 0 {
@@ -113,7 +113,7 @@ func TestErrandBelongsToItsBrowser(t *testing.T) {
 		t.Errorf("the code was used %d times", n)
 	}
 	f.late.Store(int64(30 * time.Minute))
-	b.get(errand)
+	b.get(signIn)
 	b.want(http.StatusNotFound, "")
 }
 
@@ -123,16 +123,16 @@ func TestPaste(t *testing.T) {
 	b := f.administrator()
 	b.post("/connect", "mailbox", owner, "provider", "gmail", "way", "paste")
 	b.want(http.StatusOK, "Paste the address here")
-	errand, page := b.path, b.find(`href="(http[^"]*client_id=[^"]*)"`)
+	signIn, page := b.path, b.find(`href="(http[^"]*client_id=[^"]*)"`)
 	for _, wrong := range []string{"", "no address", "http://127.0.0.1:47653/?state=another&code=4/abc"} {
-		b.post(errand+"/paste", "address", wrong)
+		b.post(signIn+"/paste", "address", wrong)
 		b.want(http.StatusUnprocessableEntity, "That is not the address")
 	}
 	back, err := f.gmail.Consent(page, owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.post(errand+"/paste", "address", " \""+back+"\"\n")
+	b.post(signIn+"/paste", "address", " \""+back+"\"\n")
 	b.want(http.StatusOK, "is connected")
 }
 
@@ -149,7 +149,7 @@ func TestDeviceCode(t *testing.T) {
 	b.want(http.StatusOK, "is connected")
 }
 
-// ended waits until the errand of a page has come to its end, and shows it.
+// ended waits until the sign-in or the check of a page has ended, and shows it.
 func (f *ferry) ended(b *caller) {
 	f.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -203,7 +203,7 @@ func TestOwnersConnectTheirOwn(t *testing.T) {
 	f.browser().wantsSession("/connect", "/invitations", "/invitations/x/revoke", "/mailboxes/"+owner+"/test", "/mailboxes/"+owner+"/test/cancel")
 }
 
-// renewsAlone has it that an owner renews the grant there is, and no more.
+// renewsAlone checks that an owner can only renew the present grant.
 func (f *ferry) renewsAlone(b *caller) {
 	f.t.Helper()
 	refused := func(provider string) {
@@ -234,7 +234,7 @@ func (f *ferry) renewsAlone(b *caller) {
 	refused("gmail")
 }
 
-// wantsSession has it that nobody posts there without a session.
+// wantsSession checks that a POST without a session is refused.
 func (b *caller) wantsSession(paths ...string) {
 	b.t.Helper()
 	for _, path := range paths {

@@ -167,7 +167,7 @@ func TestPassword(t *testing.T) {
 			}
 		}
 	}
-	for range 2 { // whoever presses twice hears no error
+	for range 2 { // pressing twice is no error
 		b.Do(add+"/revoke", url.Values{"name": {"Livespace CRM"}}).Wants(t, http.StatusSeeOther, "revoked")
 	}
 	if _, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: secret.String(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")}); err == nil {
@@ -207,7 +207,7 @@ func TestReverseProxy(t *testing.T) {
 		return b.Do(frame.MailboxPath(mine, "passwords", "revoke"), url.Values{"name": {"CRM"}})
 	}
 	b.Header["Sec-Fetch-Site"], b.Header["Origin"] = []string{""}, []string{""}
-	revoke().Wants(t, http.StatusForbidden) // no cookie of ours would be missing
+	revoke().Wants(t, http.StatusForbidden) // browsers send no session cookie that could be missing
 	b.Header["Origin"] = []string{s.URL}
 	revoke().Wants(t, http.StatusSeeOther)
 	b.Header = http.Header{"X-Forwarded-User": {mine}}
@@ -219,8 +219,8 @@ func TestReverseProxy(t *testing.T) {
 	s.strangersOnlyKnock(b)
 }
 
-// strangersOnlyKnock: a name that is nobody's here opens what is for anyone, and
-// neither an alias nor one name of several makes somebody an owner.
+// strangersOnlyKnock checks that an unknown name opens only pages for anyone, and
+// that neither an alias nor one name of several makes a person an owner.
 func (s *stage) strangersOnlyKnock(b *consoletest.Browser) {
 	s.Helper()
 	b.Do("/signin", nil).Wants(s.T, http.StatusOK)

@@ -107,7 +107,7 @@ func simulated(g *demo.Provider) *oauth.Provider {
 	return p
 }
 
-// caller is somebody's.
+// caller is a person's browser, which follows redirects.
 type caller struct {
 	*ferry
 	client *http.Client
@@ -125,7 +125,7 @@ func (f *ferry) browser() *caller {
 	return &caller{ferry: f, client: &http.Client{Jar: jar}}
 }
 
-// administrator is the browser of somebody who is signed in.
+// administrator returns the browser of an administrator.
 func (f *ferry) administrator() *caller { return f.signedIn(people.LinkOptions{Name: "Ada"}) }
 
 func (f *ferry) signedIn(as people.LinkOptions) *caller {
@@ -208,7 +208,7 @@ func (b *caller) find(pattern string) string {
 	return m[1]
 }
 
-// consentPage is where the page of an errand sends the browser.
+// consentPage returns where the page of a sign-in sends the browser.
 func (b *caller) consentPage() string {
 	b.t.Helper()
 	_, page, ok := strings.Cut(b.header.Get("Refresh"), "url=")
@@ -218,7 +218,7 @@ func (b *caller) consentPage() string {
 	return page
 }
 
-// consents allows the access as somebody, and comes back.
+// consents allows access with an account, and comes back.
 func (b *caller) consents(as string) {
 	b.t.Helper()
 	back, err := b.gmail.Consent(b.consentPage(), as)

@@ -52,10 +52,10 @@ func TestInvitation(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 
-	errand := guest.path
-	guest.get(errand)
+	signIn := guest.path
+	guest.get(signIn)
 	guest.want(http.StatusOK, password)
-	guest.post(errand + "/forget")
+	guest.post(signIn + "/forget")
 	guest.want(http.StatusOK, "is no longer shown")
 	if strings.Contains(guest.body, password) {
 		t.Error("it is shown")
@@ -86,7 +86,7 @@ func TestInvitation(t *testing.T) {
 	}
 }
 
-// TestInvitationOfADomain: anybody there, and nobody else.
+// TestInvitationOfADomain: an invitation for a domain admits its mailboxes only.
 func TestInvitationOfADomain(t *testing.T) {
 	f := newFerry(t)
 	link := f.administrator().invitation("example.com")
@@ -216,7 +216,7 @@ func TestLinksAreNotGuessed(t *testing.T) {
 }
 
 // TestInvitationsAreChecked: what could not work is refused when it is made, not
-// when somebody has signed in for it.
+// after the owner has signed in.
 func TestInvitationsAreChecked(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
@@ -255,7 +255,8 @@ func TestCrossSite(t *testing.T) {
 	}
 }
 
-// TestInvitationNeedsProof: where nobody signs in any more, a link opens nothing.
+// TestInvitationNeedsProof: where the provider asks no one to sign in, a link opens
+// nothing.
 func TestInvitationNeedsProof(t *testing.T) {
 	f := newFerry(t)
 	link := f.administrator().invitation(owner)

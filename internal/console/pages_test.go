@@ -34,8 +34,8 @@ func (e *element) inside(name string) bool {
 	return slices.ContainsFunc(e.in, func(o *element) bool { return o.name == name })
 }
 
-// parsePage reads a page as the judge of ours: our pages close what they open,
-// so that a reader of XML understands them.
+// parsePage reads a page. The pages close every element, so that a reader of XML
+// understands them.
 func parsePage(t *testing.T, page string) []*element {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))
@@ -198,8 +198,8 @@ func TestLanguages(t *testing.T) {
 	b.Do("/language", url.Values{"language": {"tlh"}}).Wants(t, http.StatusBadRequest)
 }
 
-// TestConditions: every state and cause has words of its own, the sick come
-// first, and a mailbox that needs somebody says what to do.
+// TestConditions: every state and cause has words of its own, mailboxes with
+// problems come first, and one that needs a person says what to do.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

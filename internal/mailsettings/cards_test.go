@@ -114,8 +114,8 @@ func TestCardProblems(t *testing.T) {
 		services []Service
 		problem  string // "" is none
 	}{
-		{"livespace", loopback, "listening to this one alone"},
-		{"printer", loopback, "listening to this one alone"},
+		{"livespace", loopback, "listens on this machine only"},
+		{"printer", loopback, "listens on this machine only"},
 		{"dynamics", everyService[7:], "has to read mail"},
 		{"outlook", loopback, ""},
 		{"outlook", everyService[:1], "has to send mail"},

@@ -98,8 +98,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestOneLookServesAll: however many ask at once, and whoever loses patience,
-// one look is made, with a context of its own.
+// TestOneLookServesAll: concurrent requests, some of them cancelled, share one look,
+// which has a context of its own.
 func TestOneLookServesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks, begun := 0, make(chan context.Context)
