@@ -109,7 +109,7 @@ func (f *Frame) Handle(pattern string, who Audience, do Handler) {
 	})
 }
 
-// Patterns returns the patterns of all pages.
+// Patterns returns the patterns of all pages, for tests that try each of them.
 func (f *Frame) Patterns() []string { return slices.Clone(f.patterns) }
 
 // maxForm bounds a request's body: the longest form is that of a password.
