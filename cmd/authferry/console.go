@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/internal/config"
-	"authferry/internal/console"
+	"authferry/internal/console/people"
 	"authferry/internal/hint"
 	"authferry/tokens"
 )
@@ -26,7 +26,7 @@ console = "http://127.0.0.1:8025".`,
 }
 
 func consoleLinkCommand() *cobra.Command {
-	var l console.SignIn
+	var l people.LinkOptions
 	cmd := &cobra.Command{
 		Use:   "link",
 		Short: "Print a link that signs in to the console once",
@@ -48,11 +48,11 @@ set a password to sign in again without a link.`,
 	}
 	cmd.Flags().StringSliceVar(&l.Owner, "owner", nil, "sign in the owner of this `MAILBOX`; may be given several times")
 	cmd.Flags().StringVar(&l.Name, "name", "", "the `NAME` of the user (default admin, or the mailbox)")
-	cmd.Flags().DurationVar(&l.Lasts, "expires", console.LinkLife, "the `TIME` that the link is valid for")
+	cmd.Flags().DurationVar(&l.Lasts, "expires", people.LinkLife, "the `TIME` that the link is valid for")
 	return cmd
 }
 
-func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, l console.SignIn) error {
+func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, l people.LinkOptions) error {
 	if c.Console.Written == "" {
 		return hint.Usage(errors.New("the console is disabled"), `add console = "http://127.0.0.1:8025" to %s and restart authferry`, c.File)
 	}
@@ -63,8 +63,8 @@ func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault 
 		}
 		l.Owner[i] = a.Mailbox
 	}
-	l.Access.URL = c.Console.Url(c.Console.Address, c.Hostname)
-	link, expires, err := console.NewLink(ctx, vault, l)
+	l.URL = c.Console.Url(c.Console.Address, c.Hostname)
+	link, expires, err := people.NewLink(ctx, vault, l)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func TestConsoleChecksAMailbox(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
 	done := map[string]check.Result{}
-	s.service.Backing().Check(t.Context(), demoMailbox, func(step check.Step) {
+	s.service.ConsoleDeps().Check(t.Context(), demoMailbox, func(step check.Step) {
 		if step.Result == check.Fail {
 			t.Errorf("%s: %s; %s", step.Name, step.Detail, step.Fix)
 		}

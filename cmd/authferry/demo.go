@@ -19,7 +19,7 @@ import (
 	"authferry/demo"
 	"authferry/internal/config"
 	"authferry/internal/config/document"
-	"authferry/internal/console"
+	"authferry/internal/console/people"
 	"authferry/internal/logging"
 	"authferry/internal/roundtrip"
 	"authferry/internal/secret"
@@ -262,7 +262,7 @@ func (s *show) banner(w io.Writer) error {
 	fmt.Fprintf(&b, "curl -s -u %s imap://%s\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s \\\n  'imap://%s/INBOX;MAILINDEX=*'\n", user, imap)
 	fmt.Fprintf(&b, "curl -s -u %s pop3://%s/1\n", user, pop3)
-	link, _, err := console.NewLink(context.Background(), s.service.Vault, console.SignIn{Name: "demo", Lasts: 24 * time.Hour, Access: s.service.Access()})
+	link, _, err := people.NewLink(context.Background(), s.service.Vault, people.LinkOptions{Name: "demo", Lasts: 24 * time.Hour, URL: s.service.Access().URL})
 	if err != nil {
 		return err
 	}

@@ -63,10 +63,10 @@ They contain no local password; create one with "authferry password add".`,
 		},
 	}
 	cmd.Flags().StringVar(&f.program, "for", "", "show one `PROGRAM`: "+strings.Join(settingsPrograms(), ", "))
-	cmd.Flags().StringVar(&f.language, "language", mailsettings.SettingsLanguages[0], "the `LANGUAGE`: "+strings.Join(mailsettings.SettingsLanguages, ", "))
+	cmd.Flags().StringVar(&f.language, "language", mailsettings.Languages[0], "the `LANGUAGE`: "+strings.Join(mailsettings.Languages, ", "))
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, for scripts")
 	cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(settingsPrograms(), cobra.ShellCompDirectiveNoFileComp))
-	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(mailsettings.SettingsLanguages, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(mailsettings.Languages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -74,9 +74,9 @@ They contain no local password; create one with "authferry password add".`,
 // --for.
 var settingsFiles = []struct {
 	name string
-	make func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error)
+	make func(mailbox string, services []mailsettings.Service, local bool) ([]byte, error)
 }{
-	{"autoconfig", func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error) {
+	{"autoconfig", func(mailbox string, services []mailsettings.Service, local bool) ([]byte, error) {
 		return mailsettings.Autoconfig(address.Domain(mailbox), services, local)
 	}},
 	{"mobileconfig", mailsettings.Profile},
@@ -106,8 +106,8 @@ func (f settingsFlags) check() error {
 	_, known := mailsettings.CardFor(f.program, mailsettings.CardMailbox{}, nil, f.language)
 	programs := settingsPrograms()
 	switch {
-	case !slices.Contains(mailsettings.SettingsLanguages, f.language):
-		return hint.Usage(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.SettingsLanguages, ", "))
+	case !slices.Contains(mailsettings.Languages, f.language):
+		return hint.Usage(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.Languages, ", "))
 	case f.program == "", known, slices.Contains(programs, f.program):
 		return nil
 	}

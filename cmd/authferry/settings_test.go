@@ -82,7 +82,7 @@ func TestReadyFilesAtWork(t *testing.T) {
 		bound[l.URL] = l.Address
 	}
 	for security, name := range map[proxy.Security]string{proxy.Plain: "plain", proxy.StartTLS: "starttls", proxy.Implicit: "tls"} {
-		services := slices.DeleteFunc(server.MailServices(c, bound), func(m mailsettings.MailService) bool { return m.Security != security })
+		services := slices.DeleteFunc(server.MailServices(c, bound), func(m mailsettings.Service) bool { return m.Security != security })
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			newReadyPrograms(t, s, services).roundTrip(t, name)
@@ -94,10 +94,10 @@ func TestReadyFilesAtWork(t *testing.T) {
 // TLS, the authority to trust.
 type readyPrograms struct {
 	home, authority string
-	services        []mailsettings.MailService
+	services        []mailsettings.Service
 }
 
-func newReadyPrograms(t *testing.T, s *show, services []mailsettings.MailService) *readyPrograms {
+func newReadyPrograms(t *testing.T, s *show, services []mailsettings.Service) *readyPrograms {
 	p := &readyPrograms{home: t.TempDir(), authority: filepath.Join(s.dir, "state", "ca.pem"), services: services}
 	p.write(t, "password", s.password.Reveal()+"\n")
 	if err := os.Mkdir(filepath.Join(p.home, "Mail"), 0o700); err != nil {

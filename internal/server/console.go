@@ -19,6 +19,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/config/document"
 	"authferry/internal/console"
+	"authferry/internal/console/people"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/internal/mailsettings"
@@ -40,7 +41,7 @@ func (s *Server) openConsole(c *config.Config) error {
 			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load().Get(hello) },
 		})
 	}
-	s.pages = console.NewConsole(s.Backing())
+	s.pages = console.New(s.ConsoleDeps())
 	s.console = &http.Server{
 		Handler: s.pages, ErrorLog: zap.NewStdLog(s.Log.Named("console")),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
@@ -88,7 +89,7 @@ func (s *Server) Welcome(w io.Writer) {
 	case !logging.IsTerminal(w):
 		s.Log.Warn("nobody can sign in to the console yet: `authferry console link` prints a link for the first administrator")
 	default:
-		link, _, err := console.NewLink(ctx, s.Vault, console.SignIn{Access: s.Access()})
+		link, _, err := people.NewLink(ctx, s.Vault, people.LinkOptions{URL: s.Access().URL})
 		if err != nil {
 			s.Log.Error("the console cannot let the first administrator in", zap.Error(err))
 			return
@@ -107,9 +108,9 @@ func (s *Server) Access() console.Access {
 	}
 }
 
-// backing is what the console works on.
-func (s *Server) Backing() console.Backing {
-	b := console.Backing{
+// ConsoleDeps returns what the console works on.
+func (s *Server) ConsoleDeps() console.Deps {
+	b := console.Deps{
 		Version: buildinfo.Current().Version, Log: s.Log, Vault: s.Vault, Providers: s.providers, Access: s.Access,
 		Servers: s.mailServers, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep,
 		Settings: func() (string, []document.Setting) { c := s.Config.Load(); return c.File, c.Keys },
@@ -124,9 +125,9 @@ func (s *Server) Backing() console.Backing {
 }
 
 // mailServers is what people are told of mailServices.
-func (s *Server) mailServers() (list []console.MailServer) {
+func (s *Server) mailServers() (list []mailsettings.Server) {
 	for _, m := range s.mailServices() {
-		list = append(list, console.MailServer{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: SecurityName(m.Security)})
+		list = append(list, mailsettings.Server{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: SecurityName(m.Security)})
 	}
 	return list
 }

@@ -33,7 +33,7 @@ func SecurityName(s proxy.Security) string {
 // mailServices are the listeners of a configuration as mail programs see them.
 // bound says, by what is written in the configuration, where those are that are
 // open; ports that nobody knows without are left out.
-func MailServices(c *config.Config, bound map[string]string) (services []mailsettings.MailService) {
+func MailServices(c *config.Config, bound map[string]string) (services []mailsettings.Service) {
 	name := publicName(c)
 	for _, l := range c.Listen {
 		host, port := l.HostPort()
@@ -44,7 +44,7 @@ func MailServices(c *config.Config, bound map[string]string) (services []mailset
 		if err != nil || n == 0 {
 			continue
 		}
-		services = append(services, mailsettings.MailService{
+		services = append(services, mailsettings.Service{
 			Protocol: l.Protocol, Host: knownAs(l, host, name), Port: int(n), Security: l.Security,
 			Reserved: l.Options.Allow != "" || l.OldTLS(),
 		})
@@ -88,7 +88,7 @@ func publicName(c *config.Config) string {
 }
 
 // mailServices are where mail programs may come in, with the ports there are.
-func (s *Server) mailServices() []mailsettings.MailService {
+func (s *Server) mailServices() []mailsettings.Service {
 	bound := map[string]string{}
 	for _, l := range s.Status().Listeners {
 		bound[l.URL] = l.Address
@@ -98,8 +98,8 @@ func (s *Server) mailServices() []mailsettings.MailService {
 
 // mailSettings answers programs that ask for their settings; whatever listens
 // for HTTP mounts it.
-func (s *Server) mailSettings() *mailsettings.MailSettings {
-	return &mailsettings.MailSettings{
+func (s *Server) mailSettings() *mailsettings.Responder {
+	return &mailsettings.Responder{
 		Services: s.mailServices,
 		Domains: func(ctx context.Context) (map[string]bool, error) {
 			return mailDomains(ctx, s.Config.Load(), s.Vault)

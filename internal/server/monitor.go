@@ -17,7 +17,7 @@ import (
 // newMonitor makes what answers monitors about this service, on whichever address.
 func (s *Server) newMonitor() *monitor.Monitor {
 	build := buildinfo.Current()
-	return monitor.NewMonitor(monitor.Subject{
+	return monitor.New(monitor.Subject{
 		Version: build.Version, Revision: build.Revision,
 		Alive: s.whyNotAlive, Ready: s.whyNotReady,
 		Proxy: s.metrics, Vault: s.Vault, Alerts: s.Watcher,
