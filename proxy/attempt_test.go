@@ -161,5 +161,5 @@ func TestTurnedAwayIsTold(t *testing.T) {
 		t.Errorf("%d bytes of a cause", len(text))
 	}
 	far := netip.MustParseAddrPort("192.0.2.1:1")
-	(&Server{Protocol: "imap"}).turnedAway(far, errNotHere) // to nobody
+	(&Server{Protocol: "imap"}).attemptTurnedAway(far, errNotHere) // without Attempts
 }

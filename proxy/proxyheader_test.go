@@ -49,11 +49,11 @@ func TestProxyHeader(t *testing.T) {
 				if slow {
 					r = iotest.OneByteReader(whole)
 				}
-				in, err := readProxyHeader(r)
+				in, err := parseProxyHeader(r)
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := introduction{local: tt.local}
+				want := proxyHeader{local: tt.local}
 				if tt.client != "" {
 					want.client = netip.MustParseAddrPort(tt.client)
 				}
@@ -80,7 +80,7 @@ func TestProxyHeaderRefuses(t *testing.T) {
 		binaryHeader(t, "21 11 000b c0000207 c6336401 dc04 03"), binaryHeader(t, "21 21 000c c0000207 c6336401 dc04 03e1"),
 		binaryHeader(t, "21 11 000c c0000207"), binaryHeader(t, "21 11 0010 c0000207 c6336401 dc04 03e1"), proxySignature,
 	} {
-		in, err := readProxyHeader(strings.NewReader(header))
+		in, err := parseProxyHeader(strings.NewReader(header))
 		if err == nil {
 			t.Errorf("%q is taken for %+v", header, in)
 		} else if strings.Contains(err.Error(), "hunter2") {
@@ -100,15 +100,15 @@ func FuzzProxyHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
-		in, err := readProxyHeader(r)
+		in, err := parseProxyHeader(r)
 		used := b[:len(b)-r.Len()]
 		slow := bytes.NewReader(b)
-		again, errAgain := readProxyHeader(iotest.OneByteReader(slow))
+		again, errAgain := parseProxyHeader(iotest.OneByteReader(slow))
 		if again != in || (err == nil) != (errAgain == nil) {
 			t.Fatalf("%+v, %v; in pieces %+v, %v", in, err, again, errAgain)
 		}
 		if err != nil {
-			if in != (introduction{}) && !errors.Is(err, errProxyHeader) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			if in != (proxyHeader{}) && !errors.Is(err, errProxyHeader) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatal(err)
 			}
 			return

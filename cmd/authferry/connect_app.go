@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/internal/hint"
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens/oauth"
 )
 
@@ -39,7 +39,7 @@ func tellEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *oa
 	token, err := p.Mint(ctx, mailbox)
 	if err != nil {
 		advice = adviceHint(oauth.CauseOf(err), mailbox, p)
-	} else if err = proxy.Prove(ctx, proxy.Claim{Mailbox: mailbox, Provider: p, Token: token}); errors.As(err, new(*proxy.NotGood)) {
+	} else if err = upstream.Prove(ctx, upstream.Claim{Mailbox: mailbox, Provider: p, Token: token}); errors.As(err, new(*upstream.NotGood)) {
 		advice, err = openedByNobody(mailbox, p), errors.Unwrap(err)
 	}
 	if err == nil {

@@ -12,7 +12,7 @@ import (
 	"authferry/internal/hint"
 	"authferry/internal/importer"
 	"authferry/internal/secret"
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -63,7 +63,7 @@ func keepProved(ctx context.Context, v *visit, refresh secret.String) error {
 
 // explainRefused says what to do about an imported grant that is not good.
 func (v *visit) explainRefused(err error) error {
-	if !errors.Is(err, proxy.ErrLoginRefused) {
+	if !errors.Is(err, upstream.ErrLoginRefused) {
 		return err
 	}
 	return hint.New(err, "nothing was kept: see whether the file is that of %s, or sign in anew: authferry connect %s --provider %s", v.mailbox, v.mailbox, v.provider.Name)
@@ -87,7 +87,7 @@ func (v *visit) keepRenewed(ctx context.Context, t *oauth.Token) error {
 	if err = v.provider.CheckGrant(t); err == nil {
 		err = v.prove(ctx, t)
 	}
-	bad := (*proxy.NotGood)(nil)
+	bad := (*upstream.NotGood)(nil)
 	if errors.As(err, &bad) {
 		if bad.WrongPerson() {
 			return errors.Join(v.explainRefused(err), v.undo(context.WithoutCancel(ctx), was))

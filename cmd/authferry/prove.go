@@ -7,14 +7,14 @@ import (
 	"strings"
 
 	"authferry/internal/hint"
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens/oauth"
 )
 
 // prove logs in with a grant as the mailbox.
 func (v *visit) prove(ctx context.Context, t *oauth.Token) error {
-	err := proxy.Prove(ctx, proxy.Claim{Mailbox: v.mailbox, SignIn: v.signIn, Provider: v.provider, Token: t})
-	bad := (*proxy.NotGood)(nil)
+	err := upstream.Prove(ctx, upstream.Claim{Mailbox: v.mailbox, SignIn: v.signIn, Provider: v.provider, Token: t})
+	bad := (*upstream.NotGood)(nil)
 	switch {
 	case err == nil:
 		return nil
@@ -29,7 +29,7 @@ func (v *visit) prove(ctx context.Context, t *oauth.Token) error {
 
 // explain says what to do about a grant that is not good for the mailbox:
 // first of all, whose it is.
-func (v *visit) explain(bad *proxy.NotGood) error {
+func (v *visit) explain(bad *upstream.NotGood) error {
 	upper := strings.ToUpper(bad.Protocol)
 	switch {
 	case !v.flow.NeedsPerson():

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens/oauth"
 )
 
@@ -202,7 +202,7 @@ func (e *unreached) Unwrap() error { return e.error }
 // open connects to a mail server and begins TLS. The end of ctx closes the
 // connection, so that whoever waits on it gets an error.
 func open(ctx context.Context, p *oauth.Provider, protocol string, e oauth.Endpoint) (*greeted, error) {
-	raw, err := proxy.Dial(ctx, p, e)
+	raw, err := upstream.Dial(ctx, p, e)
 	if err != nil {
 		return nil, &unreached{timely(ctx, err)}
 	}

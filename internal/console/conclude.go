@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -38,8 +38,8 @@ func (c *conclusion) conclude(ctx context.Context, e *errand, t *oauth.Token) *o
 		return failure
 	}
 	done := &outcome{Mailbox: mailbox, Grant: t.RefreshExpiry}
-	err := proxy.Prove(ctx, proxy.Claim{Mailbox: mailbox, SignIn: e.SignIn, Provider: p, Token: t})
-	bad, refused := errors.AsType[*proxy.NotGood](err)
+	err := upstream.Prove(ctx, upstream.Claim{Mailbox: mailbox, SignIn: e.SignIn, Provider: p, Token: t})
+	bad, refused := errors.AsType[*upstream.NotGood](err)
 	switch {
 	case refused:
 		return notGood(bad)
@@ -74,7 +74,7 @@ func unavailable(err error) *outcome {
 }
 
 // notGood says why a grant does not open the mailbox.
-func notGood(bad *proxy.NotGood) *outcome {
+func notGood(bad *upstream.NotGood) *outcome {
 	o := &outcome{Detail: bad.Refusal.Error(), Again: true}
 	upper := strings.ToUpper(bad.Protocol)
 	person := bad.Mailbox
