@@ -31,7 +31,7 @@ func (s *Server) admit(conn net.Conn) {
 			s.turnedAway(from, err)
 			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
-			x.client.Unread() // gives the buffer back
+			x.client.Release() // gives the buffer back
 			conn.Close()
 			return
 		}
@@ -42,8 +42,8 @@ func (s *Server) admit(conn net.Conn) {
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()
-		x.seat.Leave()
-		x.client.Unread()
+		x.seat.Release()
+		x.client.Release()
 		conn.Close()
 		return
 	}
@@ -59,7 +59,7 @@ func (s *Server) admit(conn net.Conn) {
 var errNotHere = errors.New("the address is not in allow of the [[listener]]")
 
 // letIn asks the listener and the gate about a client.
-func (s *Server) letIn(from netip.Addr, drop func()) (*gate.Seat, error) {
+func (s *Server) letIn(from netip.Addr, drop func()) (*gate.Slot, error) {
 	if len(s.Allow) > 0 && !from.IsLoopback() && !network.Contains(s.Allow, from) {
 		return nil, errNotHere
 	}
@@ -122,7 +122,7 @@ func (s *session) from() netip.AddrPort { return s.peer }
 // and this goroutine ends.
 func (s *session) serve() {
 	defer s.recover()
-	s.client.Idle, s.client.Until = s.Limits.Command, time.Now().Add(s.Limits.Login)
+	s.client.SetLimits(s.Limits.Command, time.Now().Add(s.Limits.Login))
 	err := s.introduce()
 	if err == nil {
 		err = s.handshake()
@@ -155,7 +155,7 @@ func (s *session) handshake() error {
 			return err
 		}
 		return fmt.Errorf("the client does not speak TLS: choose SSL/TLS in the mail program, or another listener: %w", err)
-	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.Wire.Heard:
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.Wire.Heard():
 		// It may be waiting for a greeting, as programs without TLS do.
 		s.client.SetWriteDeadline(time.Now().Add(time.Second))
 		io.WriteString(s.client.Wire, s.goodbye(fix))
@@ -179,7 +179,8 @@ func (s *session) carry() {
 	}
 	r.Filter = filter.New(o, r)
 	s.dialect = nil
-	s.client.Trace, s.provider.Trace = nil, nil
+	s.client.SetTrace(nil, nil)
+	s.provider.SetTrace(nil, nil)
 	s.started = time.Now()
 	s.Metrics.of(s.Protocol).established(s.started.Sub(s.asked))
 	s.attempted(AttemptOK, nil)
@@ -196,7 +197,7 @@ func (s *session) carried(end relay.Ending) {
 	s.count()
 	s.Metrics.of(s.Protocol).carrying.Add(-1)
 	fields := append(s.fields(), zap.String("outcome", outcome(end)),
-		zap.Int64("sent", s.relay.Up.Bytes.Load()), zap.Int64("received", s.relay.Down.Bytes.Load()),
+		zap.Int64("sent", s.relay.Sent()), zap.Int64("received", s.relay.Received()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.Err != nil {
 		fields = append(fields, zap.Error(end.Err))
@@ -208,7 +209,7 @@ func (s *session) carried(end relay.Ending) {
 // fail logs a session that came to no login.
 func (s *session) fail(err error) {
 	if s.crowded.Load() {
-		err = gate.ErrCrowdedOut
+		err = gate.ErrEvicted
 	}
 	switch {
 	case err == nil, errors.Is(err, errClientLeft):
@@ -228,7 +229,7 @@ func (s *session) recover() {
 
 // close frees all that a session holds.
 func (s *session) close() {
-	s.client.Unread() // gives the buffer back
+	s.client.Release() // gives the buffer back
 	s.client.Close()
 	if s.provider != nil {
 		s.provider.Close()
@@ -237,7 +238,7 @@ func (s *session) close() {
 	delete(s.live, s)
 	s.mu.Unlock()
 	s.endTurn()
-	s.seat.Leave()
+	s.seat.Release()
 	s.Metrics.of(s.Protocol).open.Add(-1)
 	select {
 	case s.gone <- struct{}{}:
@@ -248,7 +249,7 @@ func (s *session) close() {
 // count adds what has been carried since the last time to the metrics.
 func (s *session) count() {
 	m := s.Metrics.of(s.Protocol)
-	sent, received := s.relay.Up.Bytes.Load(), s.relay.Down.Bytes.Load()
+	sent, received := s.relay.Sent(), s.relay.Received()
 	m.sent.Add(sent - s.counted.sent.Swap(sent))
 	m.received.Add(received - s.counted.received.Swap(received))
 }

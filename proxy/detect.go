@@ -76,8 +76,7 @@ const (
 // bytes, what is no mail program.
 func (s *session) stranger(line string) error {
 	if line == "" { // as a binary PROXY header begins
-		more, _ := s.client.R.Peek(min(s.client.R.Buffered(), len(proxySignature)))
-		line = "\r\n" + string(more)
+		line = "\r\n" + string(s.client.Peek(len(proxySignature)))
 	}
 	if len(line) >= 5 && s.Protocol != "smtp" {
 		if verb := strings.ToUpper(line[:5]); verb == "EHLO " || verb == "HELO " {

@@ -50,7 +50,7 @@ func script(said []byte) (*relay.Conn, *scripted) {
 // left is what of a script has not been used, or has been given back.
 func (c *scripted) left(l *relay.Conn) []byte {
 	rest, _ := io.ReadAll(c.says)
-	return append(l.Unread(), rest...)
+	return append(l.Release(), rest...)
 }
 
 // seed adds what one side says in the dialogues of a protocol.

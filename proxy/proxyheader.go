@@ -50,7 +50,7 @@ func (s *session) introduce() error {
 	}
 	in, err := readProxyHeader(w)
 	switch {
-	case errors.Is(err, io.EOF) && !w.Heard:
+	case errors.Is(err, io.EOF) && !w.Heard():
 		return errClientLeft // a health check that only looks whether somebody listens
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: it did not come in time", errProxyHeader)
@@ -59,7 +59,7 @@ func (s *session) introduce() error {
 	case err != nil:
 		return err
 	}
-	w.Heard = false // nothing of the client's
+	w.ResetHeard() // nothing of the client's
 	admit := s.letIn
 	if in.local {
 		admit = s.Gate.AdmitBalancer

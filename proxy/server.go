@@ -130,7 +130,7 @@ func (s *Server) Serve(ln net.Listener) error {
 			// was accepted (accept(2) says to try again): sessions that end make
 			// room, and nothing is gained by giving up.
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-				s.Gate.Shed()
+				s.Gate.Evict()
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.Log.Warn("accepting a connection failed", zap.String("protocol", s.Protocol),

@@ -57,7 +57,7 @@ type session struct {
 	started  time.Time
 	counted  struct{ sent, received atomic.Int64 } // what Metrics know of
 	peer     netip.AddrPort
-	seat     *gate.Seat  // its place at the gate
+	seat     *gate.Slot  // its place at the gate
 	crowded  atomic.Bool // that place was needed for somebody else
 	judged   func()      // ends its turn at having a password judged; nil: it has none
 	balanced bool        // it comes by way of a load balancer, and begins with a PROXY header
@@ -80,7 +80,7 @@ var (
 // s.provider, which carry does once run has returned. The error is why the
 // session ended before that.
 func (s *session) run(ctx context.Context) error {
-	s.client.Trace = s.tracer("to client")
+	s.client.SetTrace(s.tracer("to client"), nil)
 	s.doing = "greeting the client"
 	if err := s.dialect.greet(s); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (s *session) enter(ctx context.Context, g *tokens.Grant) (*relay.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	provider.Trace, provider.TraceIn = s.tracer("to provider"), s.tracer("from provider")
+	provider.SetTrace(s.tracer("to provider"), s.tracer("from provider"))
 	// Reads and writes do not know of ctx: a deadline in the past ends them. It
 	// is set on the wire, since TLS may be put on top of it meanwhile.
 	stop := context.AfterFunc(ctx, func() { provider.Wire.SetDeadline(time.Unix(1, 0)) })

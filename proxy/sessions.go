@@ -57,8 +57,8 @@ func (s *session) info() (SessionInfo, bool) {
 	info := SessionInfo{
 		ID: s.id, Protocol: s.Protocol, TLS: s.tlsVersion(), Client: s.from(), Name: s.login.Client,
 		Mailbox: s.grant.Mailbox, Password: s.grant.PasswordName, Provider: s.grant.Provider.Name,
-		Since: s.started, Sent: r.Up.Bytes.Load(), Received: r.Down.Bytes.Load(),
-		Moved: time.Unix(0, r.Moved.Load()),
+		Since: s.started, Sent: r.Sent(), Received: r.Received(),
+		Moved: r.LastActive(),
 	}
 	return info, true
 }
