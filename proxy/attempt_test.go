@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,7 +15,6 @@ import (
 
 	"authferry/internal/testtls"
 	"authferry/proxy/gate"
-	"authferry/proxy/relay"
 	"authferry/tokens"
 )
 
@@ -95,7 +95,7 @@ func TestAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mail{plain, relay.NewConn(relay.NewWire(plain)).R}
+	m := &mail{plain, bufio.NewReader(plain)}
 	io.WriteString(m, "EHLO \x1b[31mme\r\nAUTH PLAIN "+b64("\x00a\x00b")+"\r\n")
 	if err := m.await("538 "); err != nil {
 		t.Error(err)
@@ -127,7 +127,7 @@ func dialSMTP(addr string) (*mail, error) {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(patient))
-	m := &mail{c, relay.NewConn(relay.NewWire(c)).R}
+	m := &mail{c, bufio.NewReader(c)}
 	io.WriteString(m, "EHLO me\r\n")
 	if err := m.await("250 "); err != nil {
 		return nil, err

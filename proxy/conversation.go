@@ -83,11 +83,10 @@ func (s *session) readLine(limit int) (line string, err error) {
 	case hello:
 		err = relay.ErrTLSHello
 	case err == nil && first:
-		s.seat.Spoke()
+		s.slot.Spoke()
 		seen := line
 		if line == "" { // a binary PROXY header begins with an empty line
-			more, _ := s.client.R.Peek(min(s.client.R.Buffered(), len(proxySignature)))
-			seen = "\r\n" + string(more)
+			seen = "\r\n" + string(s.client.Peek(len(proxySignature)))
 		}
 		err = wrongProtocol(s.Protocol, seen)
 	case err == io.EOF:

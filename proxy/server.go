@@ -141,7 +141,7 @@ func (s *Server) Serve(ln net.Listener) error {
 			// was accepted (accept(2) says to try again): sessions that end make
 			// room, so go on.
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-				s.Gate.Shed()
+				s.Gate.Evict()
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.Log.Warn("accepting a connection failed", zap.String("protocol", s.Protocol),
@@ -191,12 +191,12 @@ func (s *Server) admit(conn net.Conn) {
 	x.balanced = network.Contains(s.ProxyFrom, from.Addr())
 	if !x.balanced { // otherwise its header names the client first
 		var err error
-		if x.seat, err = s.askGate(from.Addr(), x.crowdOut); err != nil {
+		if x.slot, err = s.askGate(from.Addr(), x.evict); err != nil {
 			s.Metrics.turned.Add(1)
 			s.attemptTurnedAway(from, err)
 			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
-			x.client.Unread() // returns the buffer to its pool
+			x.client.Release() // returns the buffer to its pool
 			conn.Close()
 			return
 		}
@@ -207,8 +207,8 @@ func (s *Server) admit(conn net.Conn) {
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()
-		x.seat.Leave()
-		x.client.Unread()
+		x.slot.Release()
+		x.client.Release()
 		conn.Close()
 		return
 	}
@@ -224,7 +224,7 @@ func (s *Server) admit(conn net.Conn) {
 var errNotHere = errors.New("the address is not in allow of the [[listener]]")
 
 // askGate asks the listener and the gate about a client.
-func (s *Server) askGate(from netip.Addr, drop func()) (*gate.Seat, error) {
+func (s *Server) askGate(from netip.Addr, drop func()) (*gate.Slot, error) {
 	if len(s.Allow) > 0 && !from.IsLoopback() && !network.Contains(s.Allow, from) {
 		return nil, errNotHere
 	}

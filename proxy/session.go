@@ -47,8 +47,8 @@ type session struct {
 	started  time.Time
 	counted  struct{ sent, received atomic.Int64 } // bytes already in Metrics
 	peer     netip.AddrPort                        // the client's address
-	seat     *gate.Seat                            // its place at the gate
-	crowded  atomic.Bool                           // the gate needed that place for another client
+	slot     *gate.Slot                            // at the gate
+	evicted  atomic.Bool                           // the gate needed its slot for another client
 	judged   func()                                // ends its turn at having a password checked; nil: it has none
 	balanced bool                                  // a load balancer brings it, with a PROXY header
 
@@ -60,7 +60,7 @@ type session struct {
 // the client. carry then relays between the client and s.provider. The error says
 // why the session ended before that.
 func (s *session) run(ctx context.Context) error {
-	s.client.Trace = s.tracer("to client")
+	s.client.SetTrace(s.tracer("to client"), nil)
 	s.doing = "greeting the client"
 	if err := s.dialect.greet(s); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *session) run(ctx context.Context) error {
 // relay and this goroutine ends.
 func (s *session) serve() {
 	defer s.recover()
-	s.client.Idle, s.client.Until = s.Limits.Command, time.Now().Add(s.Limits.Login)
+	s.client.SetLimits(s.Limits.Command, time.Now().Add(s.Limits.Login))
 	err := s.readProxyHeader()
 	if err == nil {
 		err = s.handshake()
@@ -128,7 +128,7 @@ func (s *session) readProxyHeader() error {
 	}
 	header, err := parseProxyHeader(w)
 	switch {
-	case errors.Is(err, io.EOF) && !w.Heard:
+	case errors.Is(err, io.EOF) && !w.Heard():
 		return errClientLeft // a health check that only connects
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: it did not come in time", errProxyHeader)
@@ -137,7 +137,7 @@ func (s *session) readProxyHeader() error {
 	case err != nil:
 		return err
 	}
-	w.Heard = false // nothing from the client
+	w.ResetHeard() // nothing from the client
 	admit := s.askGate
 	if header.local {
 		admit = s.Gate.AdmitBalancer
@@ -145,14 +145,14 @@ func (s *session) readProxyHeader() error {
 	if header.client.IsValid() {
 		s.peer = header.client
 	}
-	seat, err := admit(s.peer.Addr(), s.crowdOut)
+	slot, err := admit(s.peer.Addr(), s.evict)
 	if err != nil {
 		s.Metrics.turned.Add(1)
 		s.attemptTurnedAway(s.peer, err)
 		s.sayNo(w, refusalFor(err).words)
 		return err
 	}
-	s.seat = seat
+	s.slot = slot
 	return nil
 }
 
@@ -173,7 +173,7 @@ func (s *session) handshake() error {
 			return err
 		}
 		return fmt.Errorf("the client does not speak TLS: choose SSL/TLS in the mail program, or another listener: %w", err)
-	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.Wire.Heard:
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.client.Wire.Heard():
 		// It may be waiting for a greeting, as programs without TLS do.
 		s.client.SetWriteDeadline(time.Now().Add(time.Second))
 		io.WriteString(s.client.Wire, s.goodbye(fix))
@@ -207,7 +207,7 @@ func (s *session) open(ctx context.Context) (upstream.Session, error) {
 		return upstream.Session{}, err
 	}
 	s.grant = grant
-	s.seat.LoggedIn() // nearly: the gate keeps its place from now on
+	s.slot.LoggedIn() // nearly: it must not be evicted any more
 	provider, err := s.enter(ctx, grant)
 	if errors.Is(err, upstream.ErrTokenRefused) && !grant.Minted {
 		s.doing = "renewing a token that the provider refused"
@@ -342,7 +342,8 @@ func (s *session) carry() {
 	r.Filter = filter.New(o, r)
 	s.dialect = nil
 	s.provider = upstream.Session{Conn: s.provider.Conn}
-	s.client.Trace, s.provider.Conn.Trace, s.provider.Conn.TraceIn = nil, nil, nil
+	s.client.SetTrace(nil, nil)
+	s.provider.Conn.SetTrace(nil, nil)
 	s.started = time.Now()
 	s.Metrics.of(s.Protocol).established(s.started.Sub(s.asked))
 	s.recordAttempt(AttemptOK, nil)
@@ -359,7 +360,7 @@ func (s *session) carried(end relay.Ending) {
 	s.count()
 	s.Metrics.of(s.Protocol).carrying.Add(-1)
 	fields := append(s.fields(), zap.String("outcome", outcome(end)),
-		zap.Int64("sent", s.relay.Up.Bytes.Load()), zap.Int64("received", s.relay.Down.Bytes.Load()),
+		zap.Int64("sent", s.relay.Sent()), zap.Int64("received", s.relay.Received()),
 		zap.Duration("for", time.Since(s.started)))
 	if end.Err != nil {
 		fields = append(fields, zap.Error(end.Err))
@@ -370,8 +371,8 @@ func (s *session) carried(end relay.Ending) {
 
 // fail logs a session that ended without a login.
 func (s *session) fail(err error) {
-	if s.crowded.Load() {
-		err = gate.ErrCrowdedOut
+	if s.evicted.Load() {
+		err = gate.ErrEvicted
 	}
 	switch {
 	case err == nil, errors.Is(err, errClientLeft):
@@ -391,7 +392,7 @@ func (s *session) recover() {
 
 // close frees everything that a session holds.
 func (s *session) close() {
-	s.client.Unread() // returns the buffer to its pool
+	s.client.Release() // returns the buffer to its pool
 	s.client.Close()
 	if s.provider.Conn != nil {
 		s.provider.Conn.Close()
@@ -400,7 +401,7 @@ func (s *session) close() {
 	delete(s.live, s)
 	s.mu.Unlock()
 	s.endTurn()
-	s.seat.Leave()
+	s.slot.Release()
 	s.Metrics.of(s.Protocol).open.Add(-1)
 	select {
 	case s.gone <- struct{}{}:
@@ -408,9 +409,9 @@ func (s *session) close() {
 	}
 }
 
-// crowdOut ends a session that has not logged in, from outside.
-func (s *session) crowdOut() {
-	s.crowded.Store(true)
+// evict ends a session that has not logged in, from outside.
+func (s *session) evict() {
+	s.evicted.Store(true)
 	s.client.Wire.Close()
 }
 
@@ -432,7 +433,7 @@ func (s *session) flowing() *relay.Relay {
 // count adds the bytes carried since the last call to the metrics.
 func (s *session) count() {
 	m := s.Metrics.of(s.Protocol)
-	sent, received := s.relay.Up.Bytes.Load(), s.relay.Down.Bytes.Load()
+	sent, received := s.relay.Sent(), s.relay.Received()
 	m.sent.Add(sent - s.counted.sent.Swap(sent))
 	m.received.Add(received - s.counted.received.Swap(received))
 }
@@ -446,8 +447,8 @@ func (s *session) info() (_ SessionInfo, loggedIn bool) {
 	info := SessionInfo{
 		ID: s.id, Protocol: s.Protocol, TLS: tlsVersion(s.client), Client: s.peer, Name: s.login.Client,
 		Mailbox: s.grant.Mailbox, Password: s.grant.PasswordName, Provider: s.grant.Provider.Name,
-		Since: s.started, Sent: r.Up.Bytes.Load(), Received: r.Down.Bytes.Load(),
-		Moved: time.Unix(0, r.Moved.Load()),
+		Since: s.started, Sent: r.Sent(), Received: r.Received(),
+		Moved: r.LastActive(),
 	}
 	return info, true
 }

@@ -154,5 +154,5 @@ func (p *Peer) SetWriteDeadline(time.Time) error { return nil }
 // Left returns what the peer has sent beyond the lines read from its connection c.
 func (p *Peer) Left(c *relay.Conn) []byte {
 	rest, _ := io.ReadAll(p.says)
-	return append(c.Unread(), rest...)
+	return append(c.Release(), rest...)
 }

@@ -78,7 +78,7 @@ func Login(ctx context.Context, g *tokens.Grant, o Options) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	conn.Trace, conn.TraceIn = o.Sent, o.Received
+	conn.SetTrace(o.Sent, o.Received)
 	// Reads and writes do not watch ctx: a deadline in the past ends them. It is
 	// set on the wire, since TLS may start on top of it meanwhile.
 	stop := context.AfterFunc(ctx, func() { conn.Wire.SetDeadline(time.Unix(1, 0)) })
