@@ -96,7 +96,7 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return s.answer(tag + " OK NOOP completed")
 	case "ID": // Apple Mail sends it before login and gives up on BAD
 		s.heard(name)
-		id := imapsyntax.ImapArgs(args).Pairs()
+		id := imapsyntax.Args(args).Pairs()
 		d.client = printable.ASCII(id["name"]+" "+id["version"], maxClientName)
 		return s.answer(`* ID ("name" "authferry")`, tag+" OK ID completed")
 	case "LOGOUT":
@@ -108,7 +108,7 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return d.startTLS(s)
 	case "LOGIN":
 		s.heard(name, "***")
-		return d.logIn(s, imapsyntax.ImapArgs(args))
+		return d.logIn(s, imapsyntax.Args(args))
 	case "AUTHENTICATE":
 		s.heard(name, "***")
 		return d.authenticate(s, args)
@@ -134,7 +134,7 @@ func (d *imapDialect) startTLS(s *session) (tokens.Login, error) {
 }
 
 // logIn answers LOGIN.
-func (d *imapDialect) logIn(s *session, args imapsyntax.ImapArgs) (tokens.Login, error) {
+func (d *imapDialect) logIn(s *session, args imapsyntax.Args) (tokens.Login, error) {
 	if s.needsTLS() {
 		return s.loginBy("", "", d.client), errNeedsTLS
 	}

@@ -49,7 +49,7 @@ func handshake(cfg *tls.Config) func(net.Conn) {
 	}
 }
 
-// patient bounds what a test waits for; nothing is meant to take so long.
+// patient bounds a wait in a test; nothing is meant to take as long.
 const patient = 20 * time.Second
 
 // isRefusal reports whether an error is an answer of the provider.

@@ -86,7 +86,7 @@ func (l *imapLogin) logIn(offered string) error {
 	if l.grant.Provider.IMAPInitialResponse || imapsyntax.HasWord(offered, "SASL-IR") {
 		limit = math.MaxInt
 	}
-	var st imapsyntax.ImapStatus
+	var st imapsyntax.Status
 	lines := 0
 	err := l.authenticate(tag+" AUTHENTICATE "+l.grant.Provider.Mechanism, limit, func() (string, bool, error) {
 		for ; lines < maxLines; lines++ {
@@ -152,24 +152,24 @@ func (l *imapLogin) untagged(line string) error {
 }
 
 // command sends a command and returns its tagged response.
-func (l *imapLogin) command(line string) (imapsyntax.ImapStatus, error) {
+func (l *imapLogin) command(line string) (imapsyntax.Status, error) {
 	if err := l.conn.Say(line); err != nil {
-		return imapsyntax.ImapStatus{}, err
+		return imapsyntax.Status{}, err
 	}
 	tag, name, _ := strings.Cut(line, " ")
 	for range maxLines {
 		line, err := l.conn.ReadLine(maxLine)
 		if err != nil {
-			return imapsyntax.ImapStatus{}, err
+			return imapsyntax.Status{}, err
 		}
 		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
 			return imapsyntax.ParseStatus(rest), nil
 		}
 		if err := l.untagged(line); err != nil {
-			return imapsyntax.ImapStatus{}, err
+			return imapsyntax.Status{}, err
 		}
 	}
-	return imapsyntax.ImapStatus{}, fmt.Errorf("too many lines in answer to %s", name)
+	return imapsyntax.Status{}, fmt.Errorf("too many lines in answer to %s", name)
 }
 
 // imapRefusal returns what a tagged NO or BAD means. If it is about the token and
@@ -177,7 +177,7 @@ func (l *imapLogin) command(line string) (imapsyntax.ImapStatus, error) {
 // "AUTHENTICATE failed.", and renewing a cached token costs little. A BAD without a
 // challenge means that the server did not understand the command: another token
 // would not help.
-func imapRefusal(p *oauth.Provider, st imapsyntax.ImapStatus, aboutToken bool) error {
+func imapRefusal(p *oauth.Provider, st imapsyntax.Status, aboutToken bool) error {
 	kind := ErrProviderRefused
 	if aboutToken {
 		kind = ErrTokenRefused
