@@ -36,6 +36,7 @@ func TestProxyHeader(t *testing.T) {
 		{"binary, IPv6", binaryHeader(t, "21 21 0024 20010db8000000000000000000000007 20010db8000000000000000000000001 dc04 03e1"), six, false},
 		{"binary, mapped", binaryHeader(t, "21 21 0024 00000000000000000000ffffc0000207 00000000000000000000ffffc6336401 dc04 03e1"), four, false},
 		{"binary, more to tell", binaryHeader(t, "21 11 0010 c0000207 c6336401 dc04 03e1 04000100"), four, false},
+		{"binary, 64 kB", binaryHeader(t, "21 11 ffff c0000207 c6336401 dc04 03e1"+strings.Repeat("04", 0xffff-12)), four, false},
 		{"binary, local", binaryHeader(t, "20 00 0000"), "", true},
 		{"binary, local with addresses", binaryHeader(t, "20 11 000c c0000207 c6336401 dc04 03e1"), "", true},
 		{"binary, unspecified", binaryHeader(t, "21 00 0003 010203"), "", false},

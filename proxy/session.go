@@ -41,7 +41,7 @@ type session struct {
 	trust   *gate.Trusted // the rule that replaces a password; nil: a password is needed
 	grant   *tokens.Grant // nil until authorized
 
-	provider upstream.Session // its Conn is nil until the client is logged in
+	provider upstream.Session // its Conn is nil until a login succeeded
 	relay    *relay.Relay     // nil until bytes flow; guarded by Server.mu
 	asked    time.Time        // when the client had sent its login
 	started  time.Time
@@ -56,9 +56,9 @@ type session struct {
 	nonsense int  // commands that made no sense so far
 }
 
-// run is the program: hear a login, authorize it, log in to the provider, welcome
-// the client. carry then relays between the client and s.provider. The error says
-// why the session ended before that.
+// run is the program: hear a login, open the provider for it, welcome the client.
+// carry then relays between the client and s.provider. The error says why the
+// session ends before that.
 func (s *session) run(ctx context.Context) error {
 	s.client.SetTrace(s.tracer("to client"), nil)
 	s.doing = "greeting the client"
@@ -73,9 +73,8 @@ func (s *session) run(ctx context.Context) error {
 			return s.giveUp(err)
 		}
 		s.login, s.grant = login, nil
-		var provider upstream.Session
 		if err == nil {
-			provider, err = s.open(ctx)
+			s.provider, err = s.open(ctx)
 		}
 		if err != nil {
 			if err := s.turnAway(ctx, err); err != nil {
@@ -84,12 +83,7 @@ func (s *session) run(ctx context.Context) error {
 			continue
 		}
 		s.doing = "welcoming the client"
-		if err := s.dialect.welcome(s.client, &provider); err != nil {
-			provider.Conn.Close()
-			return err
-		}
-		s.provider = provider
-		return nil
+		return s.dialect.welcome(s.client, &s.provider)
 	}
 	s.doing = "ending the session after too many logins that failed"
 	return s.dialect.farewell(s.client, "too many logins failed on this connection")
@@ -184,10 +178,10 @@ func (s *session) handshake() error {
 
 // tlsFirst reports whether TLS comes before the greeting. On a listener that
 // accepts both the client decides: one that starts with TLS speaks at once, one
-// without waits for the greeting. So silence means plain text. How long it must last is a
-// trade-off: programs without TLS wait that much longer for each greeting, and
-// programs with TLS that take longer to begin fail (a device that computes for
-// half a second, a first packet that has to be sent again).
+// without waits for the greeting. So silence means plain text. How long it must
+// last is a trade-off: programs without TLS wait that much longer for each
+// greeting, and programs with TLS that take longer to begin fail (a device that
+// computes for half a second, a first packet that has to be sent again).
 func (s *session) tlsFirst() (bool, error) {
 	if s.Security != Either {
 		return s.Security == Implicit, nil

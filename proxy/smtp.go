@@ -196,11 +196,7 @@ func (d *smtpDialect) welcome(c *relay.Conn, provider *upstream.Session) error {
 	if d.first != "" {
 		return nil // the provider's answer to it is still to come
 	}
-	accepted := provider.Accepted
-	if code, _ := upstream.CutEnhanced(accepted); code == "" {
-		accepted = "2.7.0 " + accepted // ENHANCEDSTATUSCODES was offered
-	}
-	return c.Say("235 " + accepted)
+	return c.Say("235 " + provider.Accepted)
 }
 
 func (d *smtpDialect) refuse(c *relay.Conn, r refusal) error {

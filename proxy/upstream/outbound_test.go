@@ -187,6 +187,9 @@ func TestProxyAnswerLosesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, ok := c.Wire.Conn.(*net.TCPConn); !ok {
+			t.Errorf("%s: the relay gets a %T, not a socket", scheme, c.Wire.Conn)
+		}
 		for _, want := range []string{"first", "second"} {
 			if line, err := c.ReadLine(100); line != want || err != nil {
 				t.Errorf("%s: read %q, %v", scheme, line, err)

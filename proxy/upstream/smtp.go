@@ -106,6 +106,9 @@ func (l *smtpLogin) logIn() error {
 		return err
 	case r.code == 235 && l.sent:
 		l.session.Accepted = r.text()
+		if code, _ := cutEnhanced(l.session.Accepted); code == "" {
+			l.session.Accepted = "2.7.0 " + l.session.Accepted // the client was offered ENHANCEDSTATUSCODES
+		}
 		return nil
 	case r.code == 235:
 		return errUnasked
@@ -128,7 +131,7 @@ func (r smtpReply) text() string { return strings.Join(r.lines, " ") }
 func (r smtpReply) words() string {
 	var words []string
 	for _, line := range r.lines {
-		_, text := CutEnhanced(line)
+		_, text := cutEnhanced(line)
 		words = append(words, strings.TrimSpace(text))
 	}
 	return strings.Join(words, " ")
@@ -172,8 +175,8 @@ func readReply(p *relay.Conn) (smtpReply, error) {
 	return r, errors.New("too many lines in one reply")
 }
 
-// CutEnhanced splits an enhanced status code (RFC 2034) off a line of a reply.
-func CutEnhanced(line string) (code, text string) {
+// cutEnhanced splits an enhanced status code (RFC 2034) off a line of a reply.
+func cutEnhanced(line string) (code, text string) {
 	code, text, _ = strings.Cut(line, " ")
 	if len(code) < 5 || code[1] != '.' || strings.Trim(code, "0123456789.") != "" || strings.Count(code, ".") != 2 {
 		return "", line

@@ -51,7 +51,7 @@ type Options struct {
 // accepted the login.
 type Session struct {
 	Conn         *relay.Conn
-	Accepted     string   // the text of the reply that accepted the login, with its response code if it has one
+	Accepted     string   // the text of the reply that accepted the login; IMAP: with its response code, SMTP: with an enhanced code
 	Capabilities string   // IMAP
 	Untagged     []string // IMAP: the untagged responses, without CAPABILITY
 	Chunking     bool     // SMTP: the server accepts BDAT (RFC 3030)
@@ -168,7 +168,7 @@ func (a *attempt) authenticate(command string, limit int, read func() (text stri
 	credentials := a.grant.Credentials(a.endpoint)
 	response := base64.StdEncoding.EncodeToString(credentials.Response())
 	var err error
-	if a.sent = len(command+" "+response+"\r\n") <= limit; a.sent {
+	if a.sent = len(command)+len(" ")+len(response)+len("\r\n") <= limit; a.sent {
 		err = a.conn.SayCredential(command+" ", response)
 	} else {
 		err = a.conn.Say(command)
