@@ -18,7 +18,7 @@ import (
 	"authferry/tokens"
 )
 
-// attempts gathers what a server tells of logins.
+// attempts collects the attempts that a server reports.
 type attempts struct {
 	mu  sync.Mutex
 	all []Attempt
@@ -36,8 +36,8 @@ func (a *attempts) list() []Attempt {
 	return slices.Clone(a.all)
 }
 
-// attempted checks, in every dialogue, that what is told of logins is what the
-// log says of them, and that no secret is in it.
+// attempted checks, in every dialogue, that the attempts reported are those in the
+// log, and that they contain no secret.
 func (d *dialogue) attempted() {
 	var logged []string
 	for line := range strings.Lines(d.log.String()) {
@@ -73,7 +73,7 @@ func (d *dialogue) attempted() {
 	}
 }
 
-// TestAttempts: what is told of each kind of attempt.
+// TestAttempts: what is reported of each kind of attempt.
 func TestAttempts(t *testing.T) {
 	p := startProvider(t, &fakeProvider{protocol: "smtp", after: echo})
 	var told attempts

@@ -30,7 +30,7 @@ func (d *dialogue) hangUp() {
 	}
 	select {
 	case <-d.incoming:
-		d.Error("a connection to the provider that nobody expected")
+		d.Error("an unexpected connection to the provider")
 	default:
 	}
 	if want := d.number("refreshes"); int(d.refresh.Load()) != want {

@@ -90,8 +90,8 @@ func TestProxyHeaderRefuses(t *testing.T) {
 	}
 }
 
-// FuzzProxyHeader: a header says who comes and ends where it says; nothing that
-// lacks its first words is one.
+// FuzzProxyHeader: a header is read up to the end that it declares, in one piece or in
+// many, and everything accepted begins as a header does.
 func FuzzProxyHeader(f *testing.F) {
 	for _, seed := range []string{
 		"PROXY TCP4 192.0.2.7 198.51.100.1 56324 993\r\nrest", "PROXY UNKNOWN\r\n", "PROXY TCP6 ::1 ::1 1 2\r\n",

@@ -67,7 +67,7 @@ func dialThrough(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (_ *r
 	if p.Proxy.Scheme == "https" {
 		t := tls.Client(conn, &tls.Config{ServerName: p.Proxy.Hostname(), RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12})
 		if err := t.HandshakeContext(ctx); err != nil {
-			return nil, fmt.Errorf("TLS handshake with the proxy %s of the provider; a private authority belongs into its ca_file: %w", address, err)
+			return nil, fmt.Errorf("TLS handshake with the proxy %s of the provider; name a private authority in ca_file of the provider: %w", address, err)
 		}
 		conn = t
 	}
@@ -111,7 +111,7 @@ func connectHTTP(w *relay.Wire, user *url.Userinfo, target string) error {
 	answer.Body.Close() // empty, and not to be drained: a tunnel has no body
 	switch {
 	case answer.StatusCode == http.StatusProxyAuthRequired:
-		return fmt.Errorf("the proxy wants a user name and a password, or others: write them into its address, http://USER:PASSWORD@HOST: %q", Quotable(answer.Status))
+		return fmt.Errorf("the proxy requires a user name and a password, or refuses these: write them into its address, http://USER:PASSWORD@HOST: %q", Quotable(answer.Status))
 	case answer.StatusCode/100 != 2:
 		return fmt.Errorf("the proxy refuses: it has to allow CONNECT to this host and port: %q", Quotable(answer.Status))
 	}
@@ -124,7 +124,7 @@ func connectHTTP(w *relay.Wire, user *url.Userinfo, target string) error {
 // types.
 var socksHints = []struct{ contains, hint string }{
 	{"unexpected protocol version", "this is not a SOCKS 5 proxy; is it an http:// one?"},
-	{"no acceptable authentication methods", "the proxy wants a user name and a password: write them into its address, socks5://USER:PASSWORD@HOST"},
+	{"no acceptable authentication methods", "the proxy requires a user name and a password: write them into its address, socks5://USER:PASSWORD@HOST"},
 	{"authentication failed", "the proxy refuses the user name or the password in its address"},
 	{"not allowed by ruleset", "the proxy refuses: it has to allow connections to this host and port"},
 }

@@ -216,12 +216,12 @@ func TestDialThroughAProxySaysWhatFailed(t *testing.T) {
 	stuck := net.JoinHostPort(silent.Host, strconv.Itoa(silent.Port))
 	for _, tt := range []struct{ proxy, host, want string }{
 		{"http://" + nobody, "imap.example.org", "connecting to the proxy " + nobody},
-		{"http://u:hunter2@" + open, "imap.example.org", "wants a user name and a password"},
+		{"http://u:hunter2@" + open, "imap.example.org", "requires a user name and a password"},
 		{"http://u:p&w@" + open, "forbidden.example.org", `has to allow CONNECT to this host and port: "403 Forbidden by the policy"`},
 		{"http://" + says("* OK hunter2\r\n"), "imap.example.org", "not an HTTP proxy"},
 		{"http://" + says(""), "imap.example.org", "closed the connection"},
 		{"https://" + open, "imap.example.org", "TLS handshake with the proxy " + open},
-		{"https://" + secured, "imap.example.org", "belongs into its ca_file"},
+		{"https://" + secured, "imap.example.org", "name a private authority in ca_file"},
 		{"socks5://" + open, "imap.example.org", "write them into its address"},
 		{"socks5://u:hunter2@" + open, "imap.example.org", "the proxy refuses the user name or the password"},
 		{"socks5://u:p&w@" + open, "forbidden.example.org", "has to allow connections to this host and port: unknown error connection not allowed by ruleset"},
