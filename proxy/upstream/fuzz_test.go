@@ -63,6 +63,6 @@ func fuzzLogIn(f *testing.F, protocol string) {
 	})
 }
 
-func FuzzEnterIMAP(f *testing.F) { fuzzLogIn(f, "imap") }
-func FuzzEnterPOP3(f *testing.F) { fuzzLogIn(f, "pop3") }
-func FuzzEnterSMTP(f *testing.F) { fuzzLogIn(f, "smtp") }
+func FuzzLogInIMAP(f *testing.F) { fuzzLogIn(f, "imap") }
+func FuzzLogInPOP3(f *testing.F) { fuzzLogIn(f, "pop3") }
+func FuzzLogInSMTP(f *testing.F) { fuzzLogIn(f, "smtp") }
