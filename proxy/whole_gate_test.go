@@ -105,8 +105,8 @@ func (w *whole) tryFrom(from netip.Addr, user, password string) (string, error) 
 }
 
 // TestGuessingOverConnections: thousands of guesses over real connections, at a
-// mailbox and at one that is not there. They are answered alike to the letter
-// and cost the store alike, and what is blocked costs it nothing.
+// mailbox and at one that does not exist. Both get the same answers and cost the
+// store the same, and a blocked login costs it nothing.
 func TestGuessingOverConnections(t *testing.T) {
 	w, store := startBalanced(t, gate.Limits{Delay: -1})
 	comeIn := func() {

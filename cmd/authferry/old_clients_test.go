@@ -139,7 +139,7 @@ func TestReloadOfListenerOptions(t *testing.T) {
 	if _, err := tryLogin("imap", address, demoMailbox, s.password.Reveal()); err == nil {
 		t.Error("a program comes in without a PROXY header")
 	}
-	if _, err := log.find(`no good PROXY header`); err != nil {
+	if _, err := log.find(`no valid PROXY header`); err != nil {
 		t.Error(err)
 	}
 	conn, err := net.Dial("tcp", address)

@@ -10,7 +10,7 @@ import (
 	"net/textproto"
 	"strings"
 
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens/oauth"
 )
 
@@ -53,7 +53,7 @@ func (e *unreachableError) Unwrap() error { return e.error }
 // openMail connects to a mail server and starts TLS. The end of ctx closes the
 // connection, so that a read on it returns an error.
 func openMail(ctx context.Context, p *oauth.Provider, protocol string, e oauth.Endpoint) (*mailConn, error) {
-	raw, err := proxy.Dial(ctx, p, e)
+	raw, err := upstream.Dial(ctx, p, e)
 	if err != nil {
 		return nil, &unreachableError{timeoutError(ctx, err)}
 	}

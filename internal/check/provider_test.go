@@ -181,7 +181,7 @@ func TestProxy(t *testing.T) {
 	forbidden.Store(1)
 	r = c.check()
 	r.onlyFailures("imap tls", "pop3 tls", "smtp tls")
-	r.want("", "imap tls", Fail, "by the proxy", "allow this machine, and the proxy of [provider.gmail]")
+	r.want("", "imap tls", Fail, "through the proxy", "allow this machine, and the proxy of [provider.gmail]")
 
 	e := shut(t)
 	c.provider.Proxy = &url.URL{Scheme: "http", Host: net.JoinHostPort(e.Host, strconv.Itoa(e.Port))}

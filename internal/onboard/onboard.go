@@ -9,7 +9,7 @@ import (
 	"errors"
 
 	"authferry/internal/printable"
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -174,7 +174,7 @@ func checkGrant(g *Grant) error {
 // [*Error]; with the cause Unproven it says nothing about the grant.
 func Prove(ctx context.Context, g Grant) error {
 	protocol := g.Provider.FirstProtocol()
-	err := proxy.TryLogin(ctx, &tokens.Grant{
+	err := upstream.TryLogin(ctx, &tokens.Grant{
 		Mailbox: g.Mailbox, User: g.Mailbox, Provider: g.Provider,
 		AccessToken: g.Token.Access, Minted: true, Expiry: g.Token.Expiry,
 	}, protocol)
@@ -183,7 +183,7 @@ func Prove(ctx context.Context, g Grant) error {
 	}
 	e := newError(&g, Unproven, err)
 	e.Protocol = protocol
-	if !errors.Is(err, proxy.ErrLoginRefused) || ctx.Err() != nil {
+	if !errors.Is(err, upstream.ErrLoginRefused) || ctx.Err() != nil {
 		return e
 	}
 	if !g.Provider.Flow.NeedsPerson() {

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// Seat is the place of one connection. Its methods may be called on nil.
-type Seat struct {
+// Slot is the place of one connection. Its methods may be called on nil.
+type Slot struct {
 	gate  *Gate
 	site  netip.Prefix
 	drop  func()
@@ -20,7 +20,7 @@ type Seat struct {
 }
 
 // errCrowdedOut: somebody else needed the place more.
-var ErrCrowdedOut = errors.New("dropped before it logged in, to make room for others: " +
+var ErrEvicted = errors.New("dropped before it logged in, to make room for others: " +
 	"if this is no flood, raise connections in [gate]")
 
 // keptFree is the share of all places that only those get who are on this
@@ -31,7 +31,7 @@ const keptFree = 16
 // drop may be called, once, if others need the place more: connections are
 // cheap for whoever opens thousands of them and stays silent, or says a word a
 // minute.
-func (g *Gate) Admit(from netip.Addr, drop func()) (*Seat, error) {
+func (g *Gate) Admit(from netip.Addr, drop func()) (*Slot, error) {
 	g.mu.Lock()
 	if !g.allows(from) {
 		g.mu.Unlock()
@@ -42,12 +42,12 @@ func (g *Gate) Admit(from netip.Addr, drop func()) (*Seat, error) {
 
 // AdmitBalancer seats a load balancer's own connection. What names a balancer
 // has allowed it already.
-func (g *Gate) AdmitBalancer(from netip.Addr, drop func()) (*Seat, error) {
+func (g *Gate) AdmitBalancer(from netip.Addr, drop func()) (*Slot, error) {
 	g.mu.Lock()
 	return g.enterAndUnlock(from, drop)
 }
 
-func (g *Gate) enterAndUnlock(from netip.Addr, drop func()) (*Seat, error) {
+func (g *Gate) enterAndUnlock(from netip.Addr, drop func()) (*Slot, error) {
 	seat, out, err := g.enter(from, drop)
 	g.mu.Unlock()
 	if out != nil {
@@ -57,7 +57,7 @@ func (g *Gate) enterAndUnlock(from netip.Addr, drop func()) (*Seat, error) {
 }
 
 // enter finds a seat. out is who has to make room for it.
-func (g *Gate) enter(from netip.Addr, drop func()) (seat, out *Seat, err error) {
+func (g *Gate) enter(from netip.Addr, drop func()) (seat, out *Slot, err error) {
 	site := siteOf(from)
 	if most := g.limits.ConnectionsPerAddress; most > 0 && g.open[site] >= most && !from.IsLoopback() {
 		return nil, nil, ErrTooMany
@@ -82,7 +82,7 @@ func (g *Gate) enter(from netip.Addr, drop func()) (seat, out *Seat, err error) 
 	}
 	g.total++
 	g.open[site]++
-	seat = &Seat{gate: g, site: site, drop: drop}
+	seat = &Slot{gate: g, site: site, drop: drop}
 	if drop != nil {
 		among.add(networkOf(from), seat)
 	}
@@ -98,7 +98,7 @@ func (g *Gate) full(most int, regular bool) bool {
 }
 
 // Spoke notes that the client has said something: the silent go first.
-func (x *Seat) Spoke() {
+func (x *Slot) Spoke() {
 	if x == nil {
 		return
 	}
@@ -112,7 +112,7 @@ func (x *Seat) Spoke() {
 }
 
 // LoggedIn notes that the client may stay.
-func (x *Seat) LoggedIn() {
+func (x *Slot) LoggedIn() {
 	if x == nil {
 		return
 	}
@@ -121,8 +121,8 @@ func (x *Seat) LoggedIn() {
 	x.unqueue()
 }
 
-// Leave gives the place back.
-func (x *Seat) Leave() {
+// Release gives the place back.
+func (x *Slot) Release() {
 	if x == nil {
 		return
 	}
@@ -131,7 +131,7 @@ func (x *Seat) Leave() {
 	x.leave()
 }
 
-func (x *Seat) leave() {
+func (x *Slot) leave() {
 	if x.left {
 		return
 	}
@@ -143,7 +143,7 @@ func (x *Seat) leave() {
 	}
 }
 
-func (x *Seat) unqueue() {
+func (x *Slot) unqueue() {
 	if x.crowd != nil {
 		x.among.remove(x)
 	}
@@ -151,9 +151,9 @@ func (x *Seat) unqueue() {
 
 // shed drops some of those that have not logged in: the machine has no more
 // descriptors, however many connections the limits would allow.
-func (g *Gate) Shed() {
+func (g *Gate) Evict() {
 	g.mu.Lock()
-	var out []*Seat
+	var out []*Slot
 	for range 1 + g.strangers.total/8 {
 		x := g.strangers.first()
 		if x == nil {
@@ -187,14 +187,14 @@ type crowd struct {
 	place            *list.Element // in bySize
 }
 
-func (c *crowd) line(x *Seat) *list.List {
+func (c *crowd) line(x *Slot) *list.List {
 	if x.spoke {
 		return &c.speaking
 	}
 	return &c.silent
 }
 
-func (c *crowds) add(network netip.Prefix, x *Seat) {
+func (c *crowds) add(network netip.Prefix, x *Slot) {
 	if c.by == nil {
 		c.by = make(map[netip.Prefix]*crowd)
 	}
@@ -209,7 +209,7 @@ func (c *crowds) add(network netip.Prefix, x *Seat) {
 	c.resize(with, 1)
 }
 
-func (c *crowds) remove(x *Seat) {
+func (c *crowds) remove(x *Slot) {
 	with := x.crowd
 	with.line(x).Remove(x.place)
 	x.among, x.crowd, x.place = nil, nil, nil
@@ -238,7 +238,7 @@ func (c *crowds) resize(with *crowd, by int) {
 
 // first is who goes first: of the networks with the most connections, one that
 // has a silent one, and of those the oldest. nil if there is nobody.
-func (c *crowds) first() *Seat {
+func (c *crowds) first() *Slot {
 	if len(c.bySize) == 0 {
 		return nil
 	}
@@ -250,9 +250,9 @@ func (c *crowds) first() *Seat {
 			break
 		}
 		if silent := e.Value.(*crowd).silent.Front(); silent != nil {
-			return silent.Value.(*Seat)
+			return silent.Value.(*Slot)
 		}
 		e = e.Next()
 	}
-	return biggest.Front().Value.(*crowd).speaking.Front().Value.(*Seat)
+	return biggest.Front().Value.(*crowd).speaking.Front().Value.(*Slot)
 }

@@ -14,7 +14,7 @@ type seats struct {
 	dropped []string
 }
 
-func (s *seats) admit(addr string) *Seat {
+func (s *seats) admit(addr string) *Slot {
 	s.Helper()
 	seat, err := s.gate.Admit(netip.MustParseAddr(addr), func() { s.dropped = append(s.dropped, addr) })
 	if err != nil {
@@ -103,7 +103,7 @@ func TestPlacesKeptFree(t *testing.T) {
 // TestCrowdsAreCounted: through any order of coming and going nothing is lost.
 func TestCrowdsAreCounted(t *testing.T) {
 	g := New(Limits{Connections: 200, ConnectionsPerAddress: -1})
-	var live []*Seat
+	var live []*Slot
 	for n := range 20_000 {
 		seat, err := g.Admit(netip.AddrFrom4([4]byte{10, 0, byte(n * n % 11), byte(n % 7)}), func() {})
 		if err != nil {
@@ -115,16 +115,16 @@ func TestCrowdsAreCounted(t *testing.T) {
 			live[i].Spoke()
 		case 1:
 			live[i].LoggedIn()
-			live[i].Leave()
+			live[i].Release()
 		case 2:
-			live[i].Leave()
+			live[i].Release()
 		}
 		if n%1000 == 0 {
-			g.Shed()
+			g.Evict()
 		}
 	}
 	for _, seat := range live {
-		seat.Leave()
+		seat.Release()
 	}
 	if g.total != 0 || len(g.open) != 0 || g.strangers.total != 0 || len(g.strangers.by) != 0 || len(g.strangers.bySize) != 0 {
 		t.Errorf("left: %d, %d, %+v", g.total, len(g.open), g.strangers)

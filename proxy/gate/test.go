@@ -29,13 +29,13 @@ func TestGateAllows(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", addr, err, want)
 		}
-		seat.Leave()
+		seat.Release()
 	}
 }
 
 func TestGateCountsConnections(t *testing.T) {
 	g := New(Limits{Connections: 5, ConnectionsPerAddress: 2})
-	admit := func(addr string) *Seat {
+	admit := func(addr string) *Slot {
 		seat, err := g.Admit(netip.MustParseAddr(addr), nil)
 		if err != nil {
 			t.Helper()
@@ -52,8 +52,8 @@ func TestGateCountsConnections(t *testing.T) {
 	first := admit("2001:db8::1")
 	admit("2001:db8::2") // the same /64
 	refused("2001:db8::3")
-	first.Leave()
-	first.Leave() // once is enough
+	first.Release()
+	first.Release() // once is enough
 	admit("2001:db8::3")
 	admit("127.0.0.1")
 	admit("127.0.0.1")

@@ -36,7 +36,7 @@ type direction struct {
 	*Relay
 	src, dst *Conn
 	early    []byte        // what src sent before the relay began
-	Bytes    atomic.Int64  // passed on so far
+	bytes    atomic.Int64  // passed on so far
 	last     atomic.Uint32 // the last two of them
 }
 
@@ -55,7 +55,7 @@ func (d *direction) flow() {
 // the provider has a limit to its silence.
 func (d *direction) watch() {
 	defer d.rescue()
-	if d.src == d.Provider && d.halfClosed.Load() {
+	if d.src == d.provider && d.halfClosed.Load() {
 		d.src.Wire.SetReadDeadline(time.Now().Add(halfCloseGrace))
 	}
 	if err := d.src.Wire.wait(); err != nil {
@@ -148,8 +148,8 @@ func (d *direction) put(b []byte) error {
 	}
 	d.last.Store(end)
 	n, err := d.dst.Conn.Write(b)
-	d.Bytes.Add(int64(n))
-	d.Moved.Store(time.Now().UnixNano())
+	d.bytes.Add(int64(n))
+	d.moved.Store(time.Now().UnixNano())
 	return err
 }
 

@@ -17,18 +17,18 @@ import (
 type Conn struct {
 	net.Conn // the wire, or TLS over it
 	Wire     *Wire
-	R        *bufio.Reader // nil once bytes flow
+	r        *bufio.Reader // nil once bytes flow
 	Secure   bool          // TLS is under the lines
 
 	// idle and until bound each line of a client: how long one may take to
 	// come or to go, and when all of them must have come. Zero: the deadline
 	// of the connection, set by whoever dialled it, holds.
-	Idle  time.Duration
-	Until time.Time
+	idle  time.Duration
+	until time.Time
 
 	// trace is told what we say, without secrets, and traceIn what the peer
 	// says, which only a provider may be quoted with; nil unless debugging.
-	Trace, TraceIn func(line string)
+	said, heard func(line string)
 }
 
 var (
@@ -42,8 +42,8 @@ var (
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
 
 func NewConn(w *Wire) *Conn {
-	c := &Conn{Conn: w, Wire: w, R: readers.Get().(*bufio.Reader)}
-	c.R.Reset(w)
+	c := &Conn{Conn: w, Wire: w, r: readers.Get().(*bufio.Reader)}
+	c.r.Reset(w)
 	return c
 }
 
@@ -56,7 +56,7 @@ func (c *Conn) ReadLine(limit int) (string, error) {
 	}
 	var begun []byte // of a line that came in pieces
 	for {
-		part, _ := c.R.Peek(c.R.Buffered())
+		part, _ := c.r.Peek(c.r.Buffered())
 		end := bytes.IndexByte(part, '\n')
 		if end >= 0 {
 			part = part[:end]
@@ -66,18 +66,18 @@ func (c *Conn) ReadLine(limit int) (string, error) {
 		}
 		if end >= 0 {
 			line := string(append(begun, part...))
-			c.R.Discard(end + 1)
+			c.r.Discard(end + 1)
 			if line = strings.TrimSuffix(line, "\r"); len(line) > limit {
 				return "", ErrLineTooLong
 			}
-			if c.TraceIn != nil {
-				c.TraceIn(line)
+			if c.heard != nil {
+				c.heard(line)
 			}
 			return line, nil
 		}
 		begun = append(begun, part...)
-		c.R.Discard(len(part))
-		if _, err := c.R.Peek(1); err != nil {
+		c.r.Discard(len(part))
+		if _, err := c.r.Peek(1); err != nil {
 			if err == io.EOF && len(begun) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
@@ -92,7 +92,7 @@ func (c *Conn) ReadBytes(n int) (string, error) {
 		return "", err
 	}
 	b := make([]byte, n)
-	_, err := io.ReadFull(c.R, b)
+	_, err := io.ReadFull(c.r, b)
 	return string(b), err
 }
 
@@ -103,11 +103,11 @@ func (c *Conn) StartsTLS() (bool, error) {
 	if err := c.arm(); err != nil {
 		return false, err
 	}
-	first, err := c.R.Peek(1)
+	first, err := c.r.Peek(1)
 	if err != nil || first[0] != 0x16 && first[0]&0x80 == 0 {
 		return false, err
 	}
-	b, err := c.R.Peek(3)
+	b, err := c.r.Peek(3)
 	if err != nil {
 		return false, err
 	}
@@ -116,21 +116,21 @@ func (c *Conn) StartsTLS() (bool, error) {
 
 // arm gives the peer its time for the next line, if this connection has such limits.
 func (c *Conn) arm() error {
-	if c.Idle == 0 {
+	if c.idle == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(c.Idle)
-	if c.Until.Before(deadline) {
-		deadline = c.Until
+	deadline := time.Now().Add(c.idle)
+	if c.until.Before(deadline) {
+		deadline = c.until
 	}
 	return c.SetDeadline(deadline)
 }
 
 // say writes lines, in one piece.
 func (c *Conn) Say(lines ...string) error {
-	if c.Trace != nil {
+	if c.said != nil {
 		for _, line := range lines {
-			c.Trace(line)
+			c.said(line)
 		}
 	}
 	return c.write(strings.Join(lines, "\r\n") + "\r\n")
@@ -138,9 +138,9 @@ func (c *Conn) Say(lines ...string) error {
 
 // untraced keeps what is said out of the trace until the function it returns is called.
 func (c *Conn) Untraced() (again func()) {
-	trace := c.Trace
-	c.Trace = nil
-	return func() { c.Trace = trace }
+	trace := c.said
+	c.said = nil
+	return func() { c.said = trace }
 }
 
 // sayCredential writes a line that ends in a credential for the provider. It
@@ -149,15 +149,15 @@ func (c *Conn) SayCredential(command, credential string) error {
 	if !c.Secure {
 		return errors.New("refusing to send a token without TLS")
 	}
-	if c.Trace != nil {
-		c.Trace(command + "***")
+	if c.said != nil {
+		c.said(command + "***")
 	}
 	return c.write(command + credential + "\r\n")
 }
 
 func (c *Conn) write(s string) error {
-	if c.Idle != 0 {
-		if err := c.SetWriteDeadline(time.Now().Add(c.Idle)); err != nil {
+	if c.idle != 0 {
+		if err := c.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 			return err
 		}
 	}
@@ -186,26 +186,40 @@ func (c *Conn) startTLS(t *tls.Conn) error {
 		return err
 	}
 	c.Conn, c.Secure = t, true
-	c.R.Reset(t)
+	c.r.Reset(t)
 	return nil
 }
 
-// early tells whether the peer has sent more than what has been read.
-func (c *Conn) Early() bool { return c.R.Buffered() > 0 }
+// Early reports whether the peer has sent more than what has been read.
+func (c *Conn) Early() bool { return c.r.Buffered() > 0 }
+
+// Peek returns up to n bytes that have arrived and not been read. It does not wait.
+func (c *Conn) Peek(n int) []byte {
+	b, _ := c.r.Peek(min(n, c.r.Buffered()))
+	return b
+}
+
+// SetLimits bounds how long each line may take to be read or written, and when
+// all lines must have been read.
+func (c *Conn) SetLimits(line time.Duration, all time.Time) { c.idle, c.until = line, all }
+
+// SetTrace sets what is told each line that is written, without its secrets, and
+// each line that is read. Either may be nil.
+func (c *Conn) SetTrace(said, heard func(line string)) { c.said, c.heard = said, heard }
 
 // unread returns what has been read beyond the last line and frees the buffer;
 // from then on the connection is for relay alone.
-func (c *Conn) Unread() []byte {
-	if c.R == nil {
+func (c *Conn) Release() []byte {
+	if c.r == nil {
 		return nil
 	}
 	var left []byte
-	if n := c.R.Buffered(); n > 0 {
+	if n := c.r.Buffered(); n > 0 {
 		left = make([]byte, n)
-		io.ReadFull(c.R, left)
+		io.ReadFull(c.r, left)
 	}
-	c.R.Reset(nil)
-	readers.Put(c.R)
-	c.R, c.Idle = nil, 0
+	c.r.Reset(nil)
+	readers.Put(c.r)
+	c.r, c.idle = nil, 0
 	return left
 }

@@ -62,10 +62,10 @@ func TestUnreadGivesBackWhatWasReadTooMuch(t *testing.T) {
 	if line, err := c.ReadLine(100); line != "one" || err != nil {
 		t.Fatal(line, err)
 	}
-	if got := string(c.Unread()); got != "two\r\nthree" {
+	if got := string(c.Release()); got != "two\r\nthree" {
 		t.Errorf("unread = %q", got)
 	}
-	if got := c.Unread(); got != nil {
+	if got := c.Release(); got != nil {
 		t.Errorf("unread again = %q", got)
 	}
 }
@@ -111,8 +111,8 @@ func TestStartTLSRefusesEarlyBytes(t *testing.T) {
 
 func TestLimitsOfTime(t *testing.T) {
 	for name, set := range map[string]func(*Conn){
-		"per line": func(c *Conn) { c.Idle, c.Until = time.Millisecond, time.Now().Add(time.Hour) },
-		"in all":   func(c *Conn) { c.Idle, c.Until = time.Hour, time.Now().Add(time.Millisecond) },
+		"per line": func(c *Conn) { c.idle, c.until = time.Millisecond, time.Now().Add(time.Hour) },
+		"in all":   func(c *Conn) { c.idle, c.until = time.Hour, time.Now().Add(time.Millisecond) },
 	} {
 		c, _ := pair(t)
 		set(c)

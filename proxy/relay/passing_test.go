@@ -13,9 +13,9 @@ func TestPlainSessionsCostNothing(t *testing.T) {
 	defer c.Close()
 	r := New(NewConn(NewWire(ours)), NewConn(NewWire(theirs)))
 	defer r.closeBoth()
-	r.Provider.Conn = discard{}
+	r.provider.Conn = discard{}
 	b := make([]byte, tlsRecord)
-	if n := testing.AllocsPerRun(100, func() { r.Up.pass(b) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { r.up.pass(b) }); n != 0 {
 		t.Errorf("%v allocations to pass bytes on", n)
 	}
 }

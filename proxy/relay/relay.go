@@ -32,13 +32,13 @@ const (
 // It ends when the provider ends. In all three protocols the server closes
 // last; a client that closes its side may still wait for an answer.
 type Relay struct {
-	client, Provider *Conn
-	Up, Down         direction // from the client, and to it
+	client, provider *Conn
+	up, down         direction // from the client, and to it
 	Filter           Filter    // nil: the password may do everything
 	First            string    // what the client has said already that is for the provider
 
 	toClient   sync.Mutex   // held while writing to the client
-	Moved      atomic.Int64 // when bytes last moved, Unix nanoseconds
+	moved      atomic.Int64 // when bytes last moved, Unix nanoseconds
 	halfClosed atomic.Bool  // the client has closed its side
 	over       atomic.Bool  // the provider has ended, one way or another
 
@@ -86,7 +86,7 @@ func (r *Relay) Lock() { r.toClient.Lock() }
 func (r *Relay) Unlock() { r.toClient.Unlock() }
 
 // Put writes to the provider.
-func (r *Relay) Put(b []byte) error { return r.Up.put(b) }
+func (r *Relay) Put(b []byte) error { return r.up.put(b) }
 
 // Say writes to the client, with the relay locked.
 func (r *Relay) Say(text string) error {
@@ -94,14 +94,14 @@ func (r *Relay) Say(text string) error {
 	if err != nil {
 		r.End("client", err)
 	}
-	r.Moved.Store(time.Now().UnixNano())
+	r.moved.Store(time.Now().UnixNano())
 	return err
 }
 
 // Abort ends a session that can no longer be kept in sync, and returns why.
 func (r *Relay) Abort(why error) error {
 	r.End("authferry", why)
-	closeWrite(r.Provider)
+	closeWrite(r.provider)
 	return why
 }
 
@@ -112,10 +112,10 @@ type Ending struct {
 }
 
 func New(client, provider *Conn) *Relay {
-	r := &Relay{client: client, Provider: provider}
-	r.Up = direction{Relay: r, src: client, dst: provider}
-	r.Down = direction{Relay: r, src: provider, dst: client}
-	r.Moved.Store(time.Now().UnixNano())
+	r := &Relay{client: client, provider: provider}
+	r.up = direction{Relay: r, src: client, dst: provider}
+	r.down = direction{Relay: r, src: provider, dst: client}
+	r.moved.Store(time.Now().UnixNano())
 	return r
 }
 
@@ -124,20 +124,20 @@ func New(client, provider *Conn) *Relay {
 func (r *Relay) Start(stall time.Duration, finish func(Ending)) {
 	r.finish = finish
 	r.going.Store(2)
-	r.Up.early, r.Down.early = append([]byte(r.First), r.client.Unread()...), r.Provider.Unread()
-	if err := errors.Join(r.client.Wire.flow(stall), r.Provider.Wire.flow(stall)); err != nil {
+	r.up.early, r.down.early = append([]byte(r.First), r.client.Release()...), r.provider.Release()
+	if err := errors.Join(r.client.Wire.flow(stall), r.provider.Wire.flow(stall)); err != nil {
 		r.End("authferry", err)
 		r.closeBoth()
 	}
 	r.client.Wire.acknowledgeAtOnce()
-	go r.Up.flow()
-	go r.Down.flow()
+	go r.up.flow()
+	go r.down.flow()
 }
 
 // finished tells what has become of a direction: the side that ended it,
 // and why, or nil for a proper end.
 func (r *Relay) finished(d *direction, side string, err error) {
-	if d == &r.Down {
+	if d == &r.down {
 		r.received(side, err)
 	} else {
 		r.sent(side, err)
@@ -161,7 +161,7 @@ func (r *Relay) received(side string, err error) {
 		closeWrite(r.client)
 	}
 	r.client.Wire.SetReadDeadline(time.Now().Add(lingering))
-	r.Provider.Close()
+	r.provider.Close()
 	if r.Filter != nil {
 		r.Filter.Close()
 	}
@@ -180,7 +180,7 @@ func (r *Relay) sent(side string, err error) {
 		r.closeBoth()
 	case side == "provider":
 		// It takes no more, but may have said why: that is still passed on.
-		r.Provider.Wire.SetReadDeadline(time.Now().Add(lingering))
+		r.provider.Wire.SetReadDeadline(time.Now().Add(lingering))
 		r.drop()
 		r.End(side, err)
 	case err != nil:
@@ -188,8 +188,8 @@ func (r *Relay) sent(side string, err error) {
 		r.closeBoth()
 	default:
 		r.halfClosed.Store(true)
-		closeWrite(r.Provider)
-		r.Provider.Wire.SetReadDeadline(time.Now().Add(halfCloseGrace))
+		closeWrite(r.provider)
+		r.provider.Wire.SetReadDeadline(time.Now().Add(halfCloseGrace))
 	}
 }
 
@@ -208,6 +208,15 @@ func (r *Relay) drop() {
 	}
 }
 
+// Sent returns how many bytes have gone to the provider.
+func (r *Relay) Sent() int64 { return r.up.bytes.Load() }
+
+// Received returns how many bytes have gone to the client.
+func (r *Relay) Received() int64 { return r.down.bytes.Load() }
+
+// LastActive returns when bytes last went either way.
+func (r *Relay) LastActive() time.Time { return time.Unix(0, r.moved.Load()) }
+
 // End notes the first reason for the end of a session.
 func (r *Relay) End(side string, err error) {
 	r.once.Do(func() { r.end = Ending{side, err} })
@@ -216,7 +225,7 @@ func (r *Relay) End(side string, err error) {
 // closeBoth closes both connections at once, without another word.
 func (r *Relay) closeBoth() {
 	r.client.Wire.Close()
-	r.Provider.Wire.Close()
+	r.provider.Wire.Close()
 }
 
 // closeWrite tells a peer that no more bytes come: TLS's closing alert, then TCP's FIN.
@@ -246,11 +255,11 @@ func (r *Relay) HangUp(why error, say func(*Conn) error) {
 	r.client.SetWriteDeadline(time.Now().Add(time.Second))
 	say(r.client)
 	r.client.Close()
-	r.Provider.Close()
+	r.provider.Close()
 }
 
 // quiet tells whether a line from us would interrupt nothing: neither side has
 // sent anything for a while, and what each sent last ended a line.
 func (r *Relay) quiet(now time.Time) bool {
-	return now.Sub(time.Unix(0, r.Moved.Load())) >= QuietAfter && r.Up.lineEnded() && r.Down.lineEnded()
+	return now.Sub(time.Unix(0, r.moved.Load())) >= QuietAfter && r.up.lineEnded() && r.down.lineEnded()
 }

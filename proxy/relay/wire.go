@@ -21,7 +21,7 @@ import (
 type Wire struct {
 	net.Conn
 	flowing bool
-	Heard   bool     // something has been read
+	heard   bool     // something has been read
 	back    []byte   // has been read and put back
 	records *records // nil: no TLS
 	sock    *socket  // nil: no socket to ask (Windows, net.Pipe); see ahead
@@ -36,6 +36,12 @@ type Wire struct {
 }
 
 func NewWire(c net.Conn) *Wire { return &Wire{Conn: c} }
+
+// Heard reports whether anything has been read before the relay began.
+func (w *Wire) Heard() bool { return w.heard }
+
+// ResetHeard makes Heard report false until more is read.
+func (w *Wire) ResetHeard() { w.heard = false }
 
 // unread puts bytes back that were read to find out what follows.
 func (w *Wire) Unread(p []byte) {
@@ -82,7 +88,7 @@ func (w *Wire) read(p, q []byte) (int, error) {
 		return n, nil
 	case !w.flowing:
 		n, err := w.Conn.Read(p)
-		w.Heard = w.Heard || n > 0
+		w.heard = w.heard || n > 0
 		return n, err
 	case w.sock != nil:
 		return w.sock.read(p, q)

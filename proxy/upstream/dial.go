@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -19,12 +19,22 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// keepAlive finds out within three minutes that a peer has vanished. No session
-// has a time limit after login: IDLE may be silent for half an hour.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 6}
+// KeepAlive detects within three minutes that a peer has vanished. No session has
+// a time limit after login: IDLE may be silent for half an hour.
+var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 6}
 
 // dialer tries all addresses of a provider, IPv6 and IPv4 side by side (RFC 8305).
-var dialer = net.Dialer{KeepAliveConfig: keepAlive}
+var dialer = net.Dialer{KeepAliveConfig: KeepAlive}
+
+// Dial connects to a provider as a session does, through its proxy if it has one,
+// and leaves TLS to the caller.
+func Dial(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (net.Conn, error) {
+	w, err := dialWire(ctx, p, e)
+	if err != nil {
+		return nil, err // a nil *relay.Wire is not a nil net.Conn
+	}
+	return w, nil
+}
 
 // dial connects to a provider: TCP, and TLS if the endpoint starts with it. The
 // deadline of ctx holds for everything read and written until the relay begins.
@@ -37,15 +47,15 @@ func dial(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*relay.Conn
 	if e.StartTLS {
 		return c, nil
 	}
-	if err := c.StartTLSClient(providerTLS(p, e)); err != nil {
+	if err := c.StartTLSClient(tlsConfig(p, e)); err != nil {
 		c.Close()
 		return nil, tlsError(e, err)
 	}
 	return c, nil
 }
 
-// dialWire makes the connection below TLS, by way of the provider's proxy if it
-// has one.
+// dialWire makes the connection below TLS, through the provider's proxy if it has
+// one.
 func dialWire(ctx context.Context, p *oauth.Provider, e oauth.Endpoint) (*relay.Wire, error) {
 	if p.Proxy != nil {
 		return dialThrough(ctx, p, e)
@@ -69,7 +79,7 @@ func dialError(e oauth.Endpoint, err error) error {
 	case errors.As(err, &dns):
 		return fmt.Errorf("looking up %s: is DNS working on this machine? %w", e.Host, err)
 	case isTimeout(err):
-		return fmt.Errorf("connecting to %s port %d: no answer in time; does a firewall let it through? %w", e.Host, e.Port, err)
+		return fmt.Errorf("connecting to %s port %d: no answer in time; does a firewall block it? %w", e.Host, e.Port, err)
 	}
 	return fmt.Errorf("connecting to %s port %d: %w", e.Host, e.Port, err)
 }
@@ -91,22 +101,22 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && e.Timeout()
 }
 
-// trust holds a TLS configuration for each endpoint in use, and with it the TLS
-// sessions that may be resumed there.
-var trust sync.Map // of tokens.Endpoint to *trusted
+// tlsConfigs holds a TLS configuration for each endpoint in use, and with it the
+// TLS sessions that can be resumed there.
+var tlsConfigs sync.Map // of oauth.Endpoint to *verifiedBy
 
-type trusted struct {
+type verifiedBy struct {
 	roots  *x509.CertPool
 	config *tls.Config
 }
 
-// providerTLS returns the TLS configuration for an endpoint. Resuming a session
-// does not verify the chain again, so a configuration made for one set of roots
-// is dropped when the endpoint is to be verified by another.
-func providerTLS(p *oauth.Provider, e oauth.Endpoint) *tls.Config {
-	if have, ok := trust.Load(e); ok {
-		if t := have.(*trusted); t.roots == p.RootCAs || t.roots != nil && p.RootCAs != nil && t.roots.Equal(p.RootCAs) {
-			return t.config
+// tlsConfig returns the TLS configuration for an endpoint. Resuming a session does
+// not verify the chain again, so a configuration made for one set of roots is
+// dropped when another set is to verify the endpoint.
+func tlsConfig(p *oauth.Provider, e oauth.Endpoint) *tls.Config {
+	if have, ok := tlsConfigs.Load(e); ok {
+		if v := have.(*verifiedBy); v.roots == p.RootCAs || v.roots != nil && p.RootCAs != nil && v.roots.Equal(p.RootCAs) {
+			return v.config
 		}
 	}
 	c := &tls.Config{
@@ -114,8 +124,8 @@ func providerTLS(p *oauth.Provider, e oauth.Endpoint) *tls.Config {
 		RootCAs:                     p.RootCAs,
 		MinVersion:                  tls.VersionTLS12,
 		ClientSessionCache:          tls.NewLRUClientSessionCache(1), // one server name
-		DynamicRecordSizingDisabled: true,                            // see tlsRecord
+		DynamicRecordSizingDisabled: true,                            // see relay's tlsRecord
 	}
-	trust.Store(e, &trusted{p.RootCAs, c})
+	tlsConfigs.Store(e, &verifiedBy{p.RootCAs, c})
 	return c
 }

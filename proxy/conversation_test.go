@@ -49,9 +49,9 @@ func (elsewhereConn) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.7:40000"))
 }
 
-// TestWhoIsLetIn: a load balancer's own connections are let in whoever may
-// connect otherwise; what it cannot name, and other machines, are not.
-func TestWhoIsLetIn(t *testing.T) {
+// TestWhoMayConnect: a load balancer's own connections are admitted under any
+// allow; clients that it cannot name, and other machines, are not.
+func TestWhoMayConnect(t *testing.T) {
 	for _, tt := range []struct {
 		name, header string
 		balancer, in bool

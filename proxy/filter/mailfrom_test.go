@@ -1,4 +1,4 @@
-package proxy
+package filter_test
 
 import (
 	"regexp"
