@@ -56,8 +56,8 @@ func TestWhoMakesRoom(t *testing.T) {
 	talker.LoggedIn()
 	s.admit("203.0.113.5")
 	s.wants()
-	if s.gate.total != 7 || s.gate.strangers.total != 6 {
-		t.Errorf("%d in all, %d strangers that have not logged in", s.gate.total, s.gate.strangers.total)
+	if s.gate.slots.total != 7 || s.gate.slots.unknown != 6 {
+		t.Errorf("%d in all, %d strangers that have not logged in", s.gate.slots.total, s.gate.slots.unknown)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestCrowdsAreCounted(t *testing.T) {
 	for _, seat := range live {
 		seat.Release()
 	}
-	if g.total != 0 || len(g.open) != 0 || g.strangers.total != 0 || len(g.strangers.by) != 0 || len(g.strangers.bySize) != 0 {
-		t.Errorf("left: %d, %d, %+v", g.total, len(g.open), g.strangers)
+	if s := &g.slots; s.total != 0 || len(s.bySite) != 0 || s.unknown != 0 || len(s.pending.networks) != 0 || len(s.pending.heap) != 0 {
+		t.Errorf("left: %+v", s)
 	}
 }

@@ -75,8 +75,8 @@ func TestGuessingRun(t *testing.T) {
 			}
 		}
 	}
-	if judged[owner] != 10*PerMailbox || judged["nobody@example.org"] != 10*PerMailbox {
-		t.Errorf("judged %v, want %d of each", judged, 10*PerMailbox)
+	if judged[owner] != 10*limitFactor[unknownAtMailbox] || judged["nobody@example.org"] != 10*limitFactor[unknownAtMailbox] {
+		t.Errorf("judged %v, want %d of each", judged, 10*limitFactor[unknownAtMailbox])
 	}
 	if err := comeIn(g, netip.MustParseAddr("198.51.100.200"), owner); err != nil {
 		t.Errorf("a neighbour of the owner: %v", err)
@@ -84,8 +84,8 @@ func TestGuessingRun(t *testing.T) {
 	if err := comeIn(g, netip.MustParseAddr("203.0.113.1"), owner); !errors.Is(err, ErrTooMany) {
 		t.Errorf("a strange address: %v", err)
 	}
-	if len(g.judging) != 0 {
-		t.Errorf("%d mailboxes still have somebody judged", len(g.judging))
+	if len(g.queue.byMailbox) != 0 {
+		t.Errorf("%d mailboxes still have somebody judged", len(g.queue.byMailbox))
 	}
 }
 
@@ -97,21 +97,20 @@ func TestGuessingMemory(t *testing.T) {
 		guess(t, g, guesser(n), mailbox, "guess")
 		g.Succeeded(guesser(n+1), mailbox)
 	}
-	for kind := range g.failed.kinds {
-		r := &g.failed.kinds[kind]
-		if n := r.used.Len(); n != maxRemembered || len(r.by) != n {
-			t.Errorf("kind %d: remembers %d and %d, want %d", kind, n, len(r.by), maxRemembered)
+	for scope := range g.counts {
+		if n := g.counts[scope].Len(); n != maxKeys {
+			t.Errorf("scope %d: remembers %d, want %d", scope, n, maxKeys)
 		}
 	}
 	k := &g.known
-	if len(k.by) != maxHaunts || k.used.Len() != maxHaunts || len(k.sites) > maxHaunts {
-		t.Errorf("knows %d, %d and %d, want %d", len(k.by), k.used.Len(), len(k.sites), maxHaunts)
+	if len(k.byMailbox) != maxKeys || len(k.sites) > maxKeys {
+		t.Errorf("knows %d and %d, want %d", len(k.byMailbox), len(k.sites), maxKeys)
 	}
-	for n := range 10 * maxVisits { // one owner who roams
+	for n := range 10 * maxKnownAddrs { // one owner who roams
 		g.Succeeded(guesser(n), owner)
 	}
-	if visits := k.by[owner].Value.(*haunts).visits; len(visits) != maxVisits || visits[0].site != siteOf(guesser(10*maxVisits-1)) {
-		t.Errorf("knows %v", visits)
+	if addrs := k.byMailbox[owner]; len(addrs) != maxKnownAddrs || addrs[0].site != siteOf(guesser(10*maxKnownAddrs-1)) {
+		t.Errorf("knows %v", addrs)
 	}
 }
 
@@ -134,12 +133,12 @@ func TestStrangersSlowEachOther(t *testing.T) {
 		if got := waited(home, "typing error"); got != time.Second {
 			t.Errorf("the owner waits %v for the guesses of others", got)
 		}
-		before := g.failed.count(failureKey{mailboxFailures, netip.Prefix{}, owner}, time.Now())
+		before := failuresOf(g, loginKey{unknownAtMailbox, netip.Prefix{}, owner})
 		waited(guesser(100), "old")
 		for n := range 5 { // the owner's laptop with an old password, on the road
 			waited(guesser(101+n), "old")
 		}
-		if after := g.failed.count(failureKey{mailboxFailures, netip.Prefix{}, owner}, time.Now()); after != before+1 {
+		if after := failuresOf(g, loginKey{unknownAtMailbox, netip.Prefix{}, owner}); after != before+1 {
 			t.Errorf("an old password counts %d times", after-before)
 		}
 	})
@@ -161,7 +160,7 @@ func TestSuccessForgetsItsOwn(t *testing.T) {
 	if err := g.Blocked(home, "other@example.org"); !errors.Is(err, ErrTooMany) {
 		t.Errorf("a login to one mailbox pardons guesses at another: %v", err)
 	}
-	if n := g.failed.count(failureKey{siteFailures, siteOf(home), ""}, time.Now()); n != 7 {
+	if n := failuresOf(g, loginKey{wholeAddress, siteOf(home), ""}); n != 7 {
 		t.Errorf("the address has %d failures, want 7", n)
 	}
 	guess(t, g, home, owner, "d") // again: it neither counts nor resets
@@ -179,7 +178,7 @@ func TestKnownFromBefore(t *testing.T) {
 		g.Remember(road, owner, time.Now().Add(time.Minute-knownFor))
 		g.Remember(past, owner, time.Now().Add(-knownFor))
 		g.Remember(netip.Addr{}, owner, time.Now())
-		for n := range PerMailbox {
+		for n := range limitFactor[unknownAtMailbox] {
 			guess(t, g, guesser(n), owner, fmt.Sprint(n))
 		}
 		for addr, want := range map[netip.Addr]error{home: nil, road: nil, past: ErrTooMany, netip.MustParseAddr("127.0.0.1"): nil} {
@@ -223,11 +222,11 @@ func TestStrangersTakeTurns(t *testing.T) {
 			t.Errorf("the owner had to wait: %v, %v", err, time.Since(start))
 		}
 		all.Wait()
-		if most.Load() != maxJudged || judged.Load() > 10*PerMailbox+maxJudged || judged.Load() < 10*PerMailbox {
+		if n := int(judged.Load()); most.Load() != maxTurns || n > 10*limitFactor[unknownAtMailbox]+maxTurns || n < 10*limitFactor[unknownAtMailbox] {
 			t.Errorf("%d judged, %d at once", judged.Load(), most.Load())
 		}
-		if len(g.judging) != 0 {
-			t.Errorf("%d queues left", len(g.judging))
+		if len(g.queue.byMailbox) != 0 {
+			t.Errorf("%d queues left", len(g.queue.byMailbox))
 		}
 	})
 }
@@ -236,7 +235,7 @@ func TestTurnsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Limits{})
 		var held []func()
-		for n := range maxJudged {
+		for n := range maxTurns {
 			done, err := g.Begin(t.Context(), guesser(n), owner)
 			if err != nil {
 				t.Fatal(err)
@@ -244,7 +243,7 @@ func TestTurnsEnd(t *testing.T) {
 			held = append(held, done)
 		}
 		start := time.Now()
-		if _, err := g.Begin(t.Context(), guesser(100), owner); !errors.Is(err, ErrTooMany) || time.Since(start) != judgedWithin {
+		if _, err := g.Begin(t.Context(), guesser(100), owner); !errors.Is(err, ErrTooMany) || time.Since(start) != turnWithin {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -255,7 +254,7 @@ func TestTurnsEnd(t *testing.T) {
 		for _, done := range held {
 			done()
 		}
-		if len(g.judging) != 0 {
+		if len(g.queue.byMailbox) != 0 {
 			t.Error("a queue is left")
 		}
 	})
