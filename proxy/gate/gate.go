@@ -114,7 +114,7 @@ func (g *Gate) take(from netip.Addr, drop func(), balancer bool) (slot, evicted 
 	if !balancer && !allowed(g.limits.Allow, from) {
 		return nil, nil, errNotAllowed
 	}
-	slot = &Slot{gate: g, site: siteOf(from), drop: drop}
+	slot = &Slot{gate: g, site: SiteOf(from), drop: drop}
 	if evicted, err = g.slots.take(&g.limits, from, from.IsLoopback() || g.known.toAny(from), slot); err != nil {
 		return nil, nil, err
 	}
@@ -148,9 +148,9 @@ func (g *Gate) Trusted(from netip.Addr) *Trusted {
 	return narrowest(g.limits.Trusted, from)
 }
 
-// siteOf returns what counts as one address: an IPv4 address, or the /64 that is
+// SiteOf returns what counts as one address: an IPv4 address, or the /64 that is
 // the least an IPv6 site gets (RFC 6177).
-func siteOf(a netip.Addr) netip.Prefix { return prefixOf(a, 32, 64) }
+func SiteOf(a netip.Addr) netip.Prefix { return prefixOf(a, 32, 64) }
 
 // networkOf returns what one owner is likely to control: a /24, or the /48 that
 // is the most an IPv6 site usually gets.

@@ -59,7 +59,7 @@ func TestGateCountsConnections(t *testing.T) {
 	admit("2001:db8::2") // the same /64
 	refused("2001:db8::3")
 	first.Release()
-	first.Release() // once is enough
+	first.Release() // has no effect
 	admit("2001:db8::3")
 	admit("127.0.0.1")
 	admit("127.0.0.1")
@@ -117,7 +117,7 @@ func TestGateBlocksForAWindow(t *testing.T) {
 		if err := g.Blocked(netip.MustParseAddr("192.0.2.2"), "a@example.org"); err != nil {
 			t.Errorf("the same mailbox from another address: %v", err)
 		}
-		time.Sleep(time.Minute + 1) // the bubble's clock, not the world's
+		time.Sleep(time.Minute + 1) // of synctest's clock
 		if err := g.Blocked(client, "a@example.org"); err != nil {
 			t.Errorf("after the window: %v", err)
 		}
@@ -163,7 +163,7 @@ func TestGateForgetsTheOldest(t *testing.T) {
 		}
 	}
 	for i := range maxKeys / 10 { // the latest, none of which was the oldest of a sample
-		k := loginKey{addressAtMailbox, siteOf(addr(2*maxKeys - 1 - i)), "a@example.org"}
+		k := loginKey{addressAtMailbox, SiteOf(addr(2*maxKeys - 1 - i)), "a@example.org"}
 		if n := failuresOf(g, k); n != 1 {
 			t.Fatalf("of the latest but %d it remembers %d failures", i, n)
 		}

@@ -39,7 +39,7 @@ func (k *knownAddrs) relation(from netip.Addr, mailbox string, now time.Time) re
 	if from.IsLoopback() {
 		return known
 	}
-	site, network, r := siteOf(from), networkOf(from), unknown
+	site, network, r := SiteOf(from), networkOf(from), unknown
 	for _, a := range k.byMailbox[mailbox] {
 		switch {
 		case now.Sub(a.used) > knownFor:
@@ -53,7 +53,7 @@ func (k *knownAddrs) relation(from netip.Addr, mailbox string, now time.Time) re
 }
 
 // toAny reports whether an address is known to any mailbox.
-func (k *knownAddrs) toAny(from netip.Addr) bool { return k.sites[siteOf(from)] > 0 }
+func (k *knownAddrs) toAny(from netip.Addr) bool { return k.sites[SiteOf(from)] > 0 }
 
 // add notes a successful login.
 func (k *knownAddrs) add(from netip.Addr, mailbox string, at time.Time) {
@@ -61,7 +61,7 @@ func (k *knownAddrs) add(from netip.Addr, mailbox string, at time.Time) {
 		k.byMailbox, k.sites = make(map[string][]knownAddr), make(map[netip.Prefix]int)
 	}
 	k.forget(makeRoom(k.byMailbox, mailbox, func(a []knownAddr) time.Time { return a[0].used }))
-	addrs, site := k.byMailbox[mailbox], siteOf(from)
+	addrs, site := k.byMailbox[mailbox], SiteOf(from)
 	if i := slices.IndexFunc(addrs, func(a knownAddr) bool { return a.site == site }); i < 0 {
 		k.sites[site]++
 	} else {

@@ -72,8 +72,12 @@ func (l *Limiter[K]) Subtract(k K, n int) {
 	}
 }
 
-// Forget forgets the failures of a key.
-func (l *Limiter[K]) Forget(k K) { delete(l.failed, k) }
+// Forget forgets the failures of a key and returns how many there were.
+func (l *Limiter[K]) Forget(k K) int {
+	n := l.failed[k].count
+	delete(l.failed, k)
+	return n
+}
 
 // Len returns how many keys the limiter remembers.
 func (l *Limiter[K]) Len() int { return len(l.failed) }

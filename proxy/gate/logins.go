@@ -55,7 +55,7 @@ type loginKey struct {
 // login. A known address has no part in the counts of unknown ones, so that they
 // cannot lock out the owner.
 func keysOf(from netip.Addr, mailbox string, r relation) []loginKey {
-	keys := []loginKey{{addressAtMailbox, siteOf(from), mailbox}, {scope: wholeAddress, from: siteOf(from)}}
+	keys := []loginKey{{addressAtMailbox, SiteOf(from), mailbox}, {scope: wholeAddress, from: SiteOf(from)}}
 	if r < known {
 		keys = append(keys, loginKey{scope: wholeNetwork, from: networkOf(from)})
 	}
@@ -117,7 +117,7 @@ func (g *Gate) Succeeded(from netip.Addr, mailbox string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	mailbox = foldName(mailbox)
-	g.counts[addressAtMailbox].Forget(loginKey{addressAtMailbox, siteOf(from), mailbox})
+	g.counts[addressAtMailbox].Forget(loginKey{addressAtMailbox, SiteOf(from), mailbox})
 	g.known.add(from, mailbox, time.Now())
 }
 
