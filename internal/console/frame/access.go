@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"authferry/proxy/gate"
 )
 
 // Access says how the console is reached, and whom it trusts to name users.
@@ -134,13 +136,6 @@ func (a Access) from(r *http.Request) netip.Addr {
 	return addr
 }
 
-// NetworkOf returns what counts as one client: a single IPv4 address, or an IPv6
-// network of 64 bits, the smallest that is assigned.
-func NetworkOf(a netip.Addr) netip.Prefix {
-	n := 32
-	if a.Is6() {
-		n = 64
-	}
-	p, _ := a.Prefix(n) // the zero prefix of an invalid address
-	return p
-}
+// NetworkOf returns what counts as one client, as the gate counts mail programs:
+// an IPv4 address, or an IPv6 network of 64 bits.
+func NetworkOf(a netip.Addr) netip.Prefix { return gate.SiteOf(a) }

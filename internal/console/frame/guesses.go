@@ -8,72 +8,65 @@ import (
 
 	"authferry/internal/console/people"
 	"authferry/internal/secret"
+	"authferry/proxy/gate"
 	"authferry/tokens"
 )
 
-// guesses counts failures to sign in, by network, and by network and name: wrong
-// ones cost the guesser.
+// guesses counts failures to sign in, by address (IPv6: by /64), and by address
+// and name. It counts as the gate of mail programs does.
 type guesses struct {
-	mu     sync.Mutex
-	counts map[guesser]*guessed
+	mu      sync.Mutex
+	limiter gate.Limiter[guesser]
 }
 
-// guesser is a network, or what comes from it for one name.
+// guesser is an address, or one that tries a name.
 type guesser struct {
-	near netip.Prefix
-	name string // hash of the folded name; empty: all of the network
+	site netip.Prefix
+	name string // hash of the folded name; empty: all attempts from the address
 }
 
-// guessers are those that an attempt counts for. An attempt without a name, such
-// as one by a link, counts for its network alone.
+// guessers returns the counts that an attempt adds to. One without a name, such
+// as by a link, adds to that of its address alone.
 func guessers(from netip.Addr, name string) []guesser {
-	all := []guesser{{near: NetworkOf(from)}}
-	if name != "" { // hashed, since it may be as long as a form
+	all := []guesser{{site: NetworkOf(from)}}
+	if name != "" { // hashed, because it may be as long as a form
 		all = append(all, guesser{NetworkOf(from), people.HashToken(secret.String(people.FoldName(name)))})
 	}
 	return all
 }
 
-type guessed struct {
-	failures int
-	last     time.Time
-}
-
 const (
-	// freeGuesses are how often one may be wrong before waiting; each further
-	// time doubles the wait, from firstWait to longestWait.
+	// freeGuesses is how many failures have no wait. Each further one doubles the
+	// wait, from firstWait to longestWait.
 	freeGuesses = 5
 	firstWait   = 30 * time.Second
 	longestWait = time.Hour
-	// mostGuessers bounds what is remembered.
-	mostGuessers = 10_000
 )
 
-func newGuesses() *guesses { return &guesses{counts: map[guesser]*guessed{}} }
+func newGuesses() *guesses {
+	g := new(guesses)
+	// Failures count until none was added for the longest wait, although the next
+	// attempt was possible.
+	g.limiter.Life = func(failures int) time.Duration { return pause(failures) + longestWait }
+	return g
+}
 
-// wait is how long to wait before the next attempt; 0: none.
+func pause(failures int) time.Duration {
+	if failures < freeGuesses {
+		return 0
+	}
+	return min(longestWait, firstWait<<min(failures-freeGuesses, 10))
+}
+
+// wait returns how long the next attempt has to wait; 0: not at all.
 func (g *guesses) wait(from netip.Addr, name string, now time.Time) (wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, who := range guessers(from, name) {
-		if c := g.counts[who]; c != nil && !c.over(now) {
-			wait = max(wait, c.last.Add(c.pause()).Sub(now))
-		}
+		failures, last := g.limiter.Count(who, now)
+		wait = max(wait, last.Add(pause(failures)).Sub(now))
 	}
 	return wait
-}
-
-func (c *guessed) pause() time.Duration {
-	if c.failures < freeGuesses {
-		return 0
-	}
-	return min(longestWait, firstWait<<min(c.failures-freeGuesses, 10))
-}
-
-// over tells whether the failures no longer count: nothing failed for the longest
-// wait, though it might have been tried.
-func (c *guessed) over(now time.Time) bool {
-	return now.Sub(c.last) > c.pause()+longestWait
 }
 
 // failed counts a failure.
@@ -81,51 +74,23 @@ func (g *guesses) failed(from netip.Addr, name string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, who := range guessers(from, name) {
-		if len(g.counts) >= mostGuessers {
-			g.makeRoom(now)
-		}
-		c := g.counts[who]
-		if c == nil || c.over(now) {
-			c = &guessed{}
-			g.counts[who] = c
-		}
-		c.failures++
-		c.last = now
+		g.limiter.Add(who, 0, now)
 	}
 }
 
-// makeRoom forgets those whose failures no longer count, or, should that
-// be nobody, everybody: a flood from so many networks is not what this stops.
-func (g *guesses) makeRoom(now time.Time) {
-	for n, c := range g.counts {
-		if c.over(now) {
-			delete(g.counts, n)
-		}
-	}
-	if len(g.counts) >= mostGuessers {
-		clear(g.counts)
-	}
-}
-
-// forget is for who got it right in the end: the failures for that name. Those
-// for others stay, or whoever has one password could go on guessing at the rest.
+// forget forgets the failures for a name after a successful attempt. Those for
+// other names stay: the owner of one password must not guess at the others.
 func (g *guesses) forget(from netip.Addr, name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	who := guessers(from, name)
-	own, all := g.counts[who[len(who)-1]], g.counts[who[0]]
-	if len(who) == 1 || own == nil {
-		return
-	}
-	delete(g.counts, who[1])
-	if all != nil {
-		all.failures = max(0, all.failures-own.failures)
+	if who := guessers(from, name); len(who) > 1 {
+		g.limiter.Subtract(who[0], g.limiter.Forget(who[1]))
 	}
 }
 
-// retryAfter is a wait as HTTP writes it: in whole seconds.
+// retryAfter returns a wait in whole seconds, as HTTP has it (RFC 9110 §10.2.3).
 func retryAfter(d time.Duration) string { return strconv.Itoa(int(d/time.Second) + 1) }
 
-// unknownPassword is verified where there is none, so that an answer does not
-// tell by its time that there is none.
+// unknownPassword is verified for a name without a password, so that the time of
+// the answer does not reveal that there is none.
 var unknownPassword = sync.OnceValue(func() secret.String { return tokens.HashChosen(people.NewToken()) })

@@ -162,7 +162,7 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// TestGuesses: addresses of one network count together, and waits grow.
+// TestGuesses: the addresses of an IPv6 /64 count together, and waits grow.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
 	g, now := newGuesses(), time.Now()
@@ -173,27 +173,28 @@ func TestGuesses(t *testing.T) {
 		g.failed(netip.MustParseAddr("2001:db8::1"), "", now)
 	}
 	if wait := g.wait(netip.MustParseAddr("2001:db8::ffff:2"), "", now); wait != firstWait {
-		t.Errorf("a neighbour waits %s", wait)
+		t.Errorf("an address of the same /64 waits %s", wait)
 	}
 	if wait := g.wait(netip.MustParseAddr("2001:db8:1::1"), "", now); wait != 0 {
-		t.Errorf("a stranger waits %s", wait)
+		t.Errorf("an address of another network waits %s", wait)
 	}
 	for range 40 {
 		g.failed(netip.MustParseAddr("2001:db8::1"), "", now)
 	}
 	if wait := g.wait(netip.MustParseAddr("2001:db8::1"), "", now); wait != longestWait {
-		t.Errorf("at last: wait %s", wait)
+		t.Errorf("after many failures: wait %s", wait)
 	}
-	for i := range mostGuessers + 10 {
+	const most = 10_000 // of a gate.Limiter
+	for i := range most + 10 {
 		g.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "", now)
 	}
-	if n := len(g.counts); n > mostGuessers {
+	if n := g.limiter.Len(); n != most {
 		t.Errorf("%d are remembered", n)
 	}
 }
 
-// TestGuessesByName: who gets one name right goes on paying for the others, and
-// what is long past is forgotten.
+// TestGuessesByName: a right password for one name leaves the failures for the
+// others, and old failures are forgotten.
 func TestGuessesByName(t *testing.T) {
 	t.Parallel()
 	g, now, from := newGuesses(), time.Now(), netip.MustParseAddr("192.0.2.1")
@@ -203,7 +204,7 @@ func TestGuessesByName(t *testing.T) {
 	g.failed(from, "mallory", now)
 	g.forget(from, "Mallory ")
 	if wait := g.wait(from, "anna", now); wait != 0 {
-		t.Errorf("one's own failures still count: wait %s", wait)
+		t.Errorf("the failures before a success still count: wait %s", wait)
 	}
 	g.failed(from, "ANNA", now)
 	g.forget(from, "mallory")
@@ -215,12 +216,12 @@ func TestGuessesByName(t *testing.T) {
 	now = now.Add(firstWait + longestWait + 1)
 	g.failed(from, "anna", now)
 	if wait := g.wait(from, "anna", now); wait != 0 {
-		t.Errorf("what is long past counts: wait %s", wait)
+		t.Errorf("old failures count: wait %s", wait)
 	}
 }
 
-// TestGuessesAtOnce: many requests at a time are no more guesses than one after
-// the other, and only so many wait for their turn.
+// TestGuessesAtOnce: concurrent requests get no more guesses than consecutive ones,
+// and a bounded number waits for its turn.
 func TestGuessesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// socket asks a socket without waiting. Its three callbacks are made once, since
-// a closure made for each read would be garbage for each read. One goroutine
-// may read and one may write at a time.
+// socket reads and writes a socket without waiting. Its three callbacks are made
+// once, because a closure for each read would be garbage for each read. One
+// goroutine may read and one may write at a time.
 type socket struct {
 	raw syscall.RawConn
 
 	in      call
 	drained bool // the last read took all there was
 	woken   bool
-	peeked  error // what wait found instead of bytes: a socket tells an error once
+	peeked  error // found by wait instead of bytes: a socket reports an error once
 	prompt  bool  // acknowledge what has been read before waiting for more
 	one     [1]byte
 
@@ -29,7 +29,7 @@ type socket struct {
 	tryRead, peek, tryWrite func(fd uintptr) bool
 }
 
-// call is a system call under way: what it is about and what became of it.
+// call is a system call: its arguments and results.
 type call struct {
 	p, q []byte // read: q takes what does not fit p
 	n    int
@@ -50,9 +50,9 @@ func newSocket(c net.Conn) *socket {
 	return s
 }
 
-// read fills p and then q. It returns errIdle where read(2) would block. After a
-// read that did not fill them it says so without asking: wait finds out whether
-// more has come.
+// read fills p and then q. It returns errIdle where read(2) would block, and after
+// a read that did not fill them without a system call: wait finds out whether more
+// has arrived.
 func (s *socket) read(p, q []byte) (int, error) {
 	switch {
 	case s.peeked != nil:
@@ -87,10 +87,10 @@ func (s *socket) doRead(fd uintptr) bool {
 }
 
 // wait parks until the socket is readable, closed or past its read deadline.
-// RawConn.Read forgets readiness noticed before it was called, so the callback
-// has to look before it asks to be parked, or bytes that came since the last
-// read would wake nobody. It need not look again after: if it was woken for
-// nothing, read says errIdle and wait is called again.
+// RawConn.Read forgets readiness noticed before it was called, so the callback has
+// to look before it asks to be parked, or bytes that arrived since the last read
+// would not wake it. It need not look again after: if it was woken for nothing,
+// read returns errIdle and wait is called again.
 func (s *socket) wait() error {
 	s.drained, s.woken = false, false
 	return s.raw.Read(s.peek)
@@ -119,8 +119,8 @@ func (s *socket) doPeek(fd uintptr) bool {
 	}
 }
 
-// write writes all of p. Only when the socket takes no more does it arm a
-// deadline, stall from then and again after each progress.
+// write writes all of p. Only when the socket accepts no more does it set a
+// deadline, stall from then, and again after each progress.
 func (s *socket) write(c net.Conn, p []byte, stall time.Duration) (n int, err error) {
 	s.last = false
 	for n < len(p) {

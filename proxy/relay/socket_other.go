@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// socket is for systems whose sockets can be asked without waiting.
+// socket is not available: sockets of this system cannot be read without waiting.
 type socket struct{ prompt bool }
 
 func newSocket(net.Conn) *socket { return nil }

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// seats admits connections and notes who is dropped.
-type seats struct {
+// slotsTest admits connections and notes which are dropped.
+type slotsTest struct {
 	*testing.T
 	gate    *Gate
 	dropped []string
 }
 
-func (s *seats) admit(addr string) *Slot {
+func (s *slotsTest) admit(addr string) *Slot {
 	s.Helper()
 	seat, err := s.gate.Admit(netip.MustParseAddr(addr), func() { s.dropped = append(s.dropped, addr) })
 	if err != nil {
@@ -23,8 +23,8 @@ func (s *seats) admit(addr string) *Slot {
 	return seat
 }
 
-// wants looks who was dropped since the last time.
-func (s *seats) wants(addrs ...string) {
+// wants checks which were dropped since the last call.
+func (s *slotsTest) wants(addrs ...string) {
 	s.Helper()
 	if fmt.Sprint(s.dropped) != fmt.Sprint(addrs) {
 		s.Errorf("dropped %v, want %v", s.dropped, addrs)
@@ -32,39 +32,39 @@ func (s *seats) wants(addrs ...string) {
 	s.dropped = nil
 }
 
-// TestWhoMakesRoom: a full half of silent strangers; the next one takes the
-// place of the oldest in the most crowded network.
-func TestWhoMakesRoom(t *testing.T) {
-	s := &seats{T: t, gate: New(Limits{Connections: 12})}
+// TestEvictionOrder: when unknown addresses have half of the slots, the next one
+// takes the slot of the oldest silent connection in the most crowded network.
+func TestEvictionOrder(t *testing.T) {
+	s := &slotsTest{T: t, gate: New(Limits{Connections: 12})}
 	s.admit("192.0.2.1")
-	talker := s.admit("198.51.100.1")
+	speaking := s.admit("198.51.100.1")
 	s.admit("198.51.100.2")
 	s.admit("198.51.100.3")
 	s.admit("2001:db8:1:1::1")
 	s.admit("2001:db8:1:2::1")
-	talker.Spoke()
-	talker.Spoke()
+	speaking.Spoke()
+	speaking.Spoke()
 	s.wants()
 	s.admit("203.0.113.1")
 	s.wants("198.51.100.2") // three in one /24; the oldest of them that is silent
 	s.admit("203.0.113.2")
 	s.wants("2001:db8:1:1::1") // two in each; this /48 was at two first
 	s.admit("203.0.113.3")
-	s.wants("198.51.100.3") // two in each; now this one, whose other has spoken
+	s.wants("198.51.100.3") // two in each; now this one, whose other connection has sent something
 	s.admit("203.0.113.4")
 	s.wants("203.0.113.1")
-	talker.LoggedIn()
+	speaking.LoggedIn()
 	s.admit("203.0.113.5")
 	s.wants()
-	if s.gate.total != 7 || s.gate.strangers.total != 6 {
-		t.Errorf("%d in all, %d strangers that have not logged in", s.gate.total, s.gate.strangers.total)
+	if s.gate.slots.total != 7 || s.gate.slots.unknown != 6 {
+		t.Errorf("%d in all, %d from unknown addresses that have not logged in", s.gate.slots.total, s.gate.slots.unknown)
 	}
 }
 
-// TestOnlyTalkersLeft: those that say a word now and then are dropped as well,
-// when there is nobody silent.
-func TestOnlyTalkersLeft(t *testing.T) {
-	s := &seats{T: t, gate: New(Limits{Connections: 4})}
+// TestEvictionWithoutSilent: connections that send something now and then are
+// dropped too when none is silent.
+func TestEvictionWithoutSilent(t *testing.T) {
+	s := &slotsTest{T: t, gate: New(Limits{Connections: 4})}
 	s.admit("192.0.2.1").Spoke()
 	s.admit("198.51.100.1").Spoke()
 	s.admit("203.0.113.1")
@@ -73,35 +73,36 @@ func TestOnlyTalkersLeft(t *testing.T) {
 	s.wants("203.0.113.1")
 }
 
-// TestPlacesKeptFree: who is known or on this machine gets in when strangers
-// that are logged in have all other places, and takes that of a stranger first.
-func TestPlacesKeptFree(t *testing.T) {
-	s := &seats{T: t, gate: New(Limits{Connections: 32})}
+// TestReservedSlots: known addresses and this machine are admitted when unknown
+// addresses that are logged in have all other slots, and first take those of
+// unknown addresses that are not.
+func TestReservedSlots(t *testing.T) {
+	s := &slotsTest{T: t, gate: New(Limits{Connections: 32})}
 	s.gate.Succeeded(home, owner)
 	for n := range 29 {
 		s.admit(guesser(n).String()).LoggedIn()
 	}
 	s.admit("192.0.2.0")
 	s.admit("192.0.2.1")
-	s.wants("192.0.2.0") // two places are still free, but not for strangers
+	s.wants("192.0.2.0") // two slots are still free, but not for unknown addresses
 	if _, err := s.gate.Admit(netip.MustParseAddr("127.0.0.1"), nil); err != nil {
 		t.Error(err)
 	}
 	s.admit(home.String())
 	s.wants()
-	s.admit("192.0.2.2") // of the strangers the other one
+	s.admit("192.0.2.2") // the other unknown address
 	s.wants("192.0.2.1")
 	s.admit(home.String())
 	s.wants("192.0.2.2")
 	if _, err := s.gate.Admit(netip.MustParseAddr("192.0.2.3"), func() {}); !errors.Is(err, ErrTooMany) {
-		t.Errorf("a stranger: %v", err)
+		t.Errorf("an unknown address: %v", err)
 	}
 	s.admit(home.String()) // full: now they drop each other
 	s.wants(home.String())
 }
 
-// TestCrowdsAreCounted: through any order of coming and going nothing is lost.
-func TestCrowdsAreCounted(t *testing.T) {
+// TestSlotsAreCounted: no order of admissions and releases loses a connection.
+func TestSlotsAreCounted(t *testing.T) {
 	g := New(Limits{Connections: 200, ConnectionsPerAddress: -1})
 	var live []*Slot
 	for n := range 20_000 {
@@ -126,7 +127,7 @@ func TestCrowdsAreCounted(t *testing.T) {
 	for _, seat := range live {
 		seat.Release()
 	}
-	if g.total != 0 || len(g.open) != 0 || g.strangers.total != 0 || len(g.strangers.by) != 0 || len(g.strangers.bySize) != 0 {
-		t.Errorf("left: %d, %d, %+v", g.total, len(g.open), g.strangers)
+	if s := &g.slots; s.total != 0 || len(s.bySite) != 0 || s.unknown != 0 || len(s.pending.networks) != 0 || len(s.pending.heap) != 0 {
+		t.Errorf("left: %+v", s)
 	}
 }

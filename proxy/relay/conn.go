@@ -12,49 +12,52 @@ import (
 	"time"
 )
 
-// lineConn is a connection read by lines before login and by bytes after it,
-// losing nothing between.
+// Conn is a connection that is read by lines before the login and by bytes after
+// it. No byte is lost in between.
 type Conn struct {
 	net.Conn // the wire, or TLS over it
 	Wire     *Wire
+	Secure   bool          // TLS is on top of the wire
 	r        *bufio.Reader // nil once bytes flow
-	Secure   bool          // TLS is under the lines
 
-	// idle and until bound each line of a client: how long one may take to
-	// come or to go, and when all of them must have come. Zero: the deadline
-	// of the connection, set by whoever dialled it, holds.
+	// idle and until are the limits of SetLimits. Without them the deadline of the
+	// connection applies.
 	idle  time.Duration
 	until time.Time
 
-	// trace is told what we say, without secrets, and traceIn what the peer
-	// says, which only a provider may be quoted with; nil unless debugging.
+	// said and heard trace lines; nil unless debugging.
 	said, heard func(line string)
 }
 
 var (
+	// ErrLineTooLong reports a line beyond the limit of ReadLine.
 	ErrLineTooLong = errors.New("line too long")
-	ErrEarlyBytes  = errors.New("bytes ahead of the TLS handshake")
-	ErrTLSHello    = errors.New("a TLS handshake on a listener that expects plain text: in the mail program choose " +
+	// ErrEarlyBytes reports that the peer sent more in the clear after the command
+	// that starts TLS.
+	ErrEarlyBytes = errors.New("bytes ahead of the TLS handshake")
+	// ErrTLSHello reports that a client started TLS where lines were expected.
+	ErrTLSHello = errors.New("a TLS handshake on a listener that expects plain text: in the mail program choose " +
 		"STARTTLS where it is on offer or else no encryption, or give it a listener of imaps, pop3s or smtps")
 )
 
 // readers are the buffers of connections that have not logged in yet.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
 
+// NewConn returns a connection without TLS on a wire.
 func NewConn(w *Wire) *Conn {
 	c := &Conn{Conn: w, Wire: w, r: readers.Get().(*bufio.Reader)}
 	c.r.Reset(w)
 	return c
 }
 
-// readLine returns the next line without its end, CRLF or a bare LF: some
-// devices and scripts send no CR. A line of more than limit bytes is
-// errLineTooLong, after which the connection is good for a last word only.
+// ReadLine returns the next line without its end, CRLF or a bare LF: some devices
+// and scripts send no CR. A line of more than limit bytes is [ErrLineTooLong].
+// After that nothing more can be read.
 func (c *Conn) ReadLine(limit int) (string, error) {
 	if err := c.arm(); err != nil {
 		return "", err
 	}
-	var begun []byte // of a line that came in pieces
+	var begun []byte // of a line that arrives in pieces
 	for {
 		part, _ := c.r.Peek(c.r.Buffered())
 		end := bytes.IndexByte(part, '\n')
@@ -86,7 +89,7 @@ func (c *Conn) ReadLine(limit int) (string, error) {
 	}
 }
 
-// readBytes returns the next n bytes, as they are.
+// ReadBytes returns the next n bytes unchanged.
 func (c *Conn) ReadBytes(n int) (string, error) {
 	if err := c.arm(); err != nil {
 		return "", err
@@ -96,7 +99,7 @@ func (c *Conn) ReadBytes(n int) (string, error) {
 	return string(b), err
 }
 
-// startsTLS waits for the first byte and tells whether it begins a TLS
+// StartsTLS waits for the first byte and reports whether it begins a TLS
 // handshake: a record of type 22 and version 3.x, or the SSLv2 form of a hello
 // that very old clients send (RFC 5246 §E.2).
 func (c *Conn) StartsTLS() (bool, error) {
@@ -114,7 +117,7 @@ func (c *Conn) StartsTLS() (bool, error) {
 	return b[0] == 0x16 && b[1] == 3 || b[0]&0x80 != 0 && b[2] == 1, nil
 }
 
-// arm gives the peer its time for the next line, if this connection has such limits.
+// arm sets the deadline of the next line, if the connection has limits.
 func (c *Conn) arm() error {
 	if c.idle == 0 {
 		return nil
@@ -126,7 +129,7 @@ func (c *Conn) arm() error {
 	return c.SetDeadline(deadline)
 }
 
-// say writes lines, in one piece.
+// Say writes lines, in one piece.
 func (c *Conn) Say(lines ...string) error {
 	if c.said != nil {
 		for _, line := range lines {
@@ -136,15 +139,15 @@ func (c *Conn) Say(lines ...string) error {
 	return c.write(strings.Join(lines, "\r\n") + "\r\n")
 }
 
-// untraced keeps what is said out of the trace until the function it returns is called.
+// Untraced stops the trace of what is written until again is called.
 func (c *Conn) Untraced() (again func()) {
 	trace := c.said
 	c.said = nil
 	return func() { c.said = trace }
 }
 
-// sayCredential writes a line that ends in a credential for the provider. It
-// refuses to on a connection without TLS, however that may have come about.
+// SayCredential writes a line that ends in a credential for the provider. It
+// refuses to do so on a connection without TLS.
 func (c *Conn) SayCredential(command, credential string) error {
 	if !c.Secure {
 		return errors.New("refusing to send a token without TLS")
@@ -165,12 +168,14 @@ func (c *Conn) write(s string) error {
 	return err
 }
 
-// startTLSServer and startTLSClient put TLS on top of the wire. They refuse if
-// anything is buffered: it came ahead of the handshake, in the clear, and
-// would be taken for what came under TLS (CVE-2011-0411).
+// StartTLSServer and StartTLSClient put TLS on top of the wire. They refuse if
+// anything is buffered: it arrived in the clear before the handshake, and would be
+// taken for bytes under TLS (CVE-2011-0411).
 func (c *Conn) StartTLSServer(cfg *tls.Config) error {
 	return c.startTLS(tls.Server(c.Wire.forTLS(), cfg))
 }
+
+// StartTLSClient is like [Conn.StartTLSServer], for the other side.
 func (c *Conn) StartTLSClient(cfg *tls.Config) error {
 	return c.startTLS(tls.Client(c.Wire.forTLS(), cfg))
 }
@@ -207,8 +212,8 @@ func (c *Conn) SetLimits(line time.Duration, all time.Time) { c.idle, c.until = 
 // each line that is read. Either may be nil.
 func (c *Conn) SetTrace(said, heard func(line string)) { c.said, c.heard = said, heard }
 
-// unread returns what has been read beyond the last line and frees the buffer;
-// from then on the connection is for relay alone.
+// Release returns what has been read beyond the last line and frees the buffer:
+// no more lines can be read. It may be called again.
 func (c *Conn) Release() []byte {
 	if c.r == nil {
 		return nil

@@ -17,8 +17,8 @@ const owner = "you@example.org"
 
 var home = netip.MustParseAddr("198.51.100.7")
 
-// guesser is the nth of very many addresses, none of which is home's, of both
-// families, and of networks of their own.
+// guesser returns the nth of very many addresses of both families, each in a
+// network of its own and none of them in home's.
 func guesser(n int) netip.Addr {
 	if n%2 == 0 {
 		b := [16]byte{0x20, 0x01, 0x0d, 0xb8}
@@ -28,7 +28,7 @@ func guesser(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// guess tries one password at a gate, and tells whether it was judged.
+// guess tries one password at a gate, and reports whether it was checked.
 func guess(t testing.TB, g *Gate, from netip.Addr, mailbox, password string) bool {
 	done, err := g.Begin(context.Background(), from, mailbox)
 	if errors.Is(err, ErrTooMany) {
@@ -43,8 +43,8 @@ func guess(t testing.TB, g *Gate, from netip.Addr, mailbox, password string) boo
 	return true
 }
 
-// comeIn logs in with the right password.
-func comeIn(g *Gate, from netip.Addr, mailbox string) error {
+// logIn logs in with the right password.
+func logIn(g *Gate, from netip.Addr, mailbox string) error {
 	done, err := g.Begin(context.Background(), from, mailbox)
 	if err != nil {
 		return err
@@ -54,42 +54,43 @@ func comeIn(g *Gate, from netip.Addr, mailbox string) error {
 	return nil
 }
 
-// TestGuessingRun: 100,000 guesses from as many addresses at two mailboxes, one
-// of which nobody has. So many are judged as one guesser in one place may have,
-// times five, of both alike; the owner comes in at home all along.
+// TestGuessingRun: of 100,000 guesses from as many addresses at two mailboxes, of
+// which one does not exist, the gate admits five times as many as it admits from
+// one address, for both alike. The owner can log in from home all the time.
 func TestGuessingRun(t *testing.T) {
 	g := New(Limits{Delay: -1})
-	if err := comeIn(g, home, owner); err != nil {
+	if err := logIn(g, home, owner); err != nil {
 		t.Fatal(err)
 	}
-	judged := map[string]int{}
+	checked := map[string]int{}
 	for n := range 50_000 {
 		for _, mailbox := range []string{owner, "nobody@example.org"} {
 			if guess(t, g, guesser(n), mailbox, fmt.Sprint("guess", n)) {
-				judged[mailbox]++
+				checked[mailbox]++
 			}
 		}
 		if n%100 == 0 {
-			if err := comeIn(g, home, owner); err != nil {
-				t.Fatalf("after %d guesses the owner is kept out: %v", n, err)
+			if err := logIn(g, home, owner); err != nil {
+				t.Fatalf("after %d guesses the owner is refused: %v", n, err)
 			}
 		}
 	}
-	if judged[owner] != 10*PerMailbox || judged["nobody@example.org"] != 10*PerMailbox {
-		t.Errorf("judged %v, want %d of each", judged, 10*PerMailbox)
+	if checked[owner] != 10*limitFactor[unknownAtMailbox] || checked["nobody@example.org"] != 10*limitFactor[unknownAtMailbox] {
+		t.Errorf("checked %v, want %d of each", checked, 10*limitFactor[unknownAtMailbox])
 	}
-	if err := comeIn(g, netip.MustParseAddr("198.51.100.200"), owner); err != nil {
-		t.Errorf("a neighbour of the owner: %v", err)
+	if err := logIn(g, netip.MustParseAddr("198.51.100.200"), owner); err != nil {
+		t.Errorf("an address in the owner's network: %v", err)
 	}
-	if err := comeIn(g, netip.MustParseAddr("203.0.113.1"), owner); !errors.Is(err, ErrTooMany) {
-		t.Errorf("a strange address: %v", err)
+	if err := logIn(g, netip.MustParseAddr("203.0.113.1"), owner); !errors.Is(err, ErrTooMany) {
+		t.Errorf("an unknown address: %v", err)
 	}
-	if len(g.judging) != 0 {
-		t.Errorf("%d mailboxes still have somebody judged", len(g.judging))
+	if len(g.queue.byMailbox) != 0 {
+		t.Errorf("%d mailboxes still have a queue", len(g.queue.byMailbox))
 	}
 }
 
-// TestGuessingMemory: as many addresses at as many mailboxes.
+// TestGuessingMemory: guesses from very many addresses at as many mailboxes cost
+// bounded memory.
 func TestGuessingMemory(t *testing.T) {
 	g := New(Limits{Delay: -1})
 	for n := range 100_000 {
@@ -97,32 +98,31 @@ func TestGuessingMemory(t *testing.T) {
 		guess(t, g, guesser(n), mailbox, "guess")
 		g.Succeeded(guesser(n+1), mailbox)
 	}
-	for kind := range g.failed.kinds {
-		r := &g.failed.kinds[kind]
-		if n := r.used.Len(); n != maxRemembered || len(r.by) != n {
-			t.Errorf("kind %d: remembers %d and %d, want %d", kind, n, len(r.by), maxRemembered)
+	for scope := range g.counts {
+		if n := g.counts[scope].Len(); n != maxKeys {
+			t.Errorf("scope %d: remembers %d, want %d", scope, n, maxKeys)
 		}
 	}
 	k := &g.known
-	if len(k.by) != maxHaunts || k.used.Len() != maxHaunts || len(k.sites) > maxHaunts {
-		t.Errorf("knows %d, %d and %d, want %d", len(k.by), k.used.Len(), len(k.sites), maxHaunts)
+	if len(k.byMailbox) != maxKeys || len(k.sites) > maxKeys {
+		t.Errorf("knows %d and %d, want %d", len(k.byMailbox), len(k.sites), maxKeys)
 	}
-	for n := range 10 * maxVisits { // one owner who roams
+	for n := range 10 * maxKnownAddrs { // one owner who travels
 		g.Succeeded(guesser(n), owner)
 	}
-	if visits := k.by[owner].Value.(*haunts).visits; len(visits) != maxVisits || visits[0].site != siteOf(guesser(10*maxVisits-1)) {
-		t.Errorf("knows %v", visits)
+	if addrs := k.byMailbox[owner]; len(addrs) != maxKnownAddrs || addrs[0].site != SiteOf(guesser(10*maxKnownAddrs-1)) {
+		t.Errorf("knows %v", addrs)
 	}
 }
 
-func TestStrangersSlowEachOther(t *testing.T) {
+func TestUnknownAddressesSlowEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Limits{})
 		g.Succeeded(home, owner)
 		waited := func(from netip.Addr, password string) time.Duration {
 			start := time.Now()
 			if !guess(t, g, from, owner, password) {
-				t.Error("not judged")
+				t.Error("not checked")
 			}
 			return time.Since(start)
 		}
@@ -134,19 +134,19 @@ func TestStrangersSlowEachOther(t *testing.T) {
 		if got := waited(home, "typing error"); got != time.Second {
 			t.Errorf("the owner waits %v for the guesses of others", got)
 		}
-		before := g.failed.count(failureKey{mailboxFailures, netip.Prefix{}, owner}, time.Now())
+		before := failuresOf(g, loginKey{unknownAtMailbox, netip.Prefix{}, owner})
 		waited(guesser(100), "old")
 		for n := range 5 { // the owner's laptop with an old password, on the road
 			waited(guesser(101+n), "old")
 		}
-		if after := g.failed.count(failureKey{mailboxFailures, netip.Prefix{}, owner}, time.Now()); after != before+1 {
+		if after := failuresOf(g, loginKey{unknownAtMailbox, netip.Prefix{}, owner}); after != before+1 {
 			t.Errorf("an old password counts %d times", after-before)
 		}
 	})
 }
 
-// TestSuccessForgetsItsOwn: a right password clears the wrong ones of the same
-// address and mailbox, and of nobody else.
+// TestSuccessForgetsItsOwn: a right password clears the wrong ones from the same
+// address for the same mailbox, and no others.
 func TestSuccessForgetsItsOwn(t *testing.T) {
 	g := New(Limits{Failures: 3, Delay: -1})
 	for n := range 2 {
@@ -155,13 +155,13 @@ func TestSuccessForgetsItsOwn(t *testing.T) {
 	}
 	g.Succeeded(home, owner)
 	if !guess(t, g, home, owner, "c") || !guess(t, g, home, owner, "d") {
-		t.Error("the owner's own typing errors are held against him")
+		t.Error("the owner's own typing errors still count")
 	}
 	guess(t, g, home, "other@example.org", "e")
 	if err := g.Blocked(home, "other@example.org"); !errors.Is(err, ErrTooMany) {
-		t.Errorf("a login to one mailbox pardons guesses at another: %v", err)
+		t.Errorf("a login to one mailbox clears guesses at another: %v", err)
 	}
-	if n := g.failed.count(failureKey{siteFailures, siteOf(home), ""}, time.Now()); n != 7 {
+	if n := failuresOf(g, loginKey{wholeAddress, SiteOf(home), ""}); n != 7 {
 		t.Errorf("the address has %d failures, want 7", n)
 	}
 	guess(t, g, home, owner, "d") // again: it neither counts nor resets
@@ -179,7 +179,7 @@ func TestKnownFromBefore(t *testing.T) {
 		g.Remember(road, owner, time.Now().Add(time.Minute-knownFor))
 		g.Remember(past, owner, time.Now().Add(-knownFor))
 		g.Remember(netip.Addr{}, owner, time.Now())
-		for n := range PerMailbox {
+		for n := range limitFactor[unknownAtMailbox] {
 			guess(t, g, guesser(n), owner, fmt.Sprint(n))
 		}
 		for addr, want := range map[netip.Addr]error{home: nil, road: nil, past: ErrTooMany, netip.MustParseAddr("127.0.0.1"): nil} {
@@ -187,20 +187,20 @@ func TestKnownFromBefore(t *testing.T) {
 				t.Errorf("%s: %v, want %v", addr, err, want)
 			}
 		}
-		time.Sleep(2 * time.Minute) // the bubble's clock, not the world's
+		time.Sleep(2 * time.Minute) // of synctest's clock
 		if err := g.Blocked(road, owner); !errors.Is(err, ErrTooMany) {
 			t.Errorf("where the owner was long ago: %v", err)
 		}
 	})
 }
 
-// TestStrangersTakeTurns: guesses that come all at once are not judged all at
-// once, and what waits meanwhile is not judged at all once it is too many.
-func TestStrangersTakeTurns(t *testing.T) {
+// TestUnknownAddressesTakeTurns: guesses that arrive together are not checked all
+// at once, and those that wait are refused as soon as too many were wrong.
+func TestUnknownAddressesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Limits{Delay: -1})
 		g.Succeeded(home, owner)
-		var now, most, judged atomic.Int32
+		var now, most, checked atomic.Int32
 		var all sync.WaitGroup
 		for n := range 500 {
 			all.Go(func() {
@@ -208,26 +208,26 @@ func TestStrangersTakeTurns(t *testing.T) {
 				if err != nil {
 					return
 				}
-				judged.Add(1)
+				checked.Add(1)
 				for k := now.Add(1); k > most.Load(); {
 					most.Store(k)
 				}
-				time.Sleep(30 * time.Millisecond) // the bubble's: argon2
+				time.Sleep(30 * time.Millisecond) // as argon2 takes, by synctest's clock
 				now.Add(-1)
 				g.Failed(t.Context(), wrong(guesser(n), owner, fmt.Sprint(n)), done)
 			})
 		}
 		synctest.Wait()
 		start := time.Now()
-		if err := comeIn(g, home, owner); err != nil || time.Since(start) != 0 {
+		if err := logIn(g, home, owner); err != nil || time.Since(start) != 0 {
 			t.Errorf("the owner had to wait: %v, %v", err, time.Since(start))
 		}
 		all.Wait()
-		if most.Load() != maxJudged || judged.Load() > 10*PerMailbox+maxJudged || judged.Load() < 10*PerMailbox {
-			t.Errorf("%d judged, %d at once", judged.Load(), most.Load())
+		if n := int(checked.Load()); most.Load() != maxTurns || n > 10*limitFactor[unknownAtMailbox]+maxTurns || n < 10*limitFactor[unknownAtMailbox] {
+			t.Errorf("%d checked, %d at once", checked.Load(), most.Load())
 		}
-		if len(g.judging) != 0 {
-			t.Errorf("%d queues left", len(g.judging))
+		if len(g.queue.byMailbox) != 0 {
+			t.Errorf("%d queues left", len(g.queue.byMailbox))
 		}
 	})
 }
@@ -236,7 +236,7 @@ func TestTurnsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Limits{})
 		var held []func()
-		for n := range maxJudged {
+		for n := range maxTurns {
 			done, err := g.Begin(t.Context(), guesser(n), owner)
 			if err != nil {
 				t.Fatal(err)
@@ -244,7 +244,7 @@ func TestTurnsEnd(t *testing.T) {
 			held = append(held, done)
 		}
 		start := time.Now()
-		if _, err := g.Begin(t.Context(), guesser(100), owner); !errors.Is(err, ErrTooMany) || time.Since(start) != judgedWithin {
+		if _, err := g.Begin(t.Context(), guesser(100), owner); !errors.Is(err, ErrTooMany) || time.Since(start) != turnWithin {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -255,7 +255,7 @@ func TestTurnsEnd(t *testing.T) {
 		for _, done := range held {
 			done()
 		}
-		if len(g.judging) != 0 {
+		if len(g.queue.byMailbox) != 0 {
 			t.Error("a queue is left")
 		}
 	})
@@ -269,7 +269,7 @@ func BenchmarkBlockedGuess(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if guess(b, g, guesser(n), owner, "guess") {
-			b.Fatal("judged")
+			b.Fatal("checked")
 		}
 	}
 }
