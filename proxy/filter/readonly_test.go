@@ -12,9 +12,9 @@ import (
 
 var readOnlyRules = tokens.PasswordRules{ReadOnly: true}
 
-// imapReference is a provider that reads what reaches it by rules of its own:
-// it decides on each literal and each IDLE by chance, and bytes it has not asked
-// for are commands to it.
+// imapReference is a provider with its own reading of what reaches it: it decides
+// on each literal and each IDLE at random, and takes bytes that it has not asked for
+// as commands.
 type imapReference struct {
 	t       *testing.T
 	decide  decisions
@@ -26,7 +26,7 @@ type imapReference struct {
 	half    string // of a response, for later
 }
 
-// changing tells what must not reach a provider, by a list of its own.
+// changing reports whether a command must not reach a provider, by its own list.
 func changing(line string) bool {
 	words := strings.Fields(strings.ToUpper(line))
 	if len(words) < 2 {
@@ -104,15 +104,15 @@ func (p *imapReference) obey(line string, say func(string)) {
 	p.tag = ""
 }
 
-// say says whole lines, behind what is left of the response before.
+// say sends whole lines, after the rest of the response before.
 func (p *imapReference) say(text string, say func(string)) {
 	say(p.half)
 	p.half = ""
 	say(text + "\r\n")
 }
 
-// FuzzReadOnlyIMAP: whatever a client sends, no changing command reaches the
-// provider, and what the client is told are whole responses.
+// FuzzReadOnlyIMAP: no input of a client makes a changing command reach the
+// provider, and the client receives whole responses.
 func FuzzReadOnlyIMAP(f *testing.F) {
 	dialoguetest.Seed(f, "../testdata/dialogues", "imap", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 7, 2, 30, 0}, 1, true) })
 	for _, s := range []string{
@@ -137,7 +137,7 @@ func FuzzReadOnlyIMAP(f *testing.F) {
 	})
 }
 
-// wholeResponses reads what a client was told as a client does.
+// wholeResponses reads responses as a client does.
 func wholeResponses(t *testing.T, told string) {
 	for rest := told; rest != ""; {
 		line, behind, ok := strings.Cut(rest, "\r\n")
@@ -157,8 +157,8 @@ func wholeResponses(t *testing.T, told string) {
 	}
 }
 
-// TestReadOnlyIsExact: what may go on goes on as it is, in whatever chunks, but
-// for SELECT.
+// TestReadOnlyIsExact: allowed commands are forwarded unchanged, in any chunks,
+// except for SELECT.
 func TestReadOnlyIsExact(t *testing.T) {
 	const said = "1 CAPABILITY\r\n2 ID (\"name\" \"a {3}\" \"x\" \"\\\"{2+}\")\r\n3 LIST \"\" {1}\r\n*\r\n" +
 		"4 SELECT \"Entw\xc3\xbcrfe\" (CONDSTORE)\r\n5 IDLE\r\nDONE\r\n6 UID FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS ({7}\r\nSUBJECT)])\r\n" +
@@ -172,8 +172,8 @@ func TestReadOnlyIsExact(t *testing.T) {
 	}
 }
 
-// FuzzReadOnlyPOP3: every line of the client is answered in its turn, and none
-// that changes anything reaches the provider.
+// FuzzReadOnlyPOP3: every line of the client is answered in order, and none that
+// changes anything reaches the provider.
 func FuzzReadOnlyPOP3(f *testing.F) {
 	dialoguetest.Seed(f, "../testdata/dialogues", "pop3", 'C', func(said []byte) { f.Add(said, 3, false); f.Add(said, 1, true) })
 	f.Add([]byte("NOOP\rDELE 1\r\nNOOP\nDELE 1\nRETR 1\r\nDELE 1\r\nLIST\r\nLIST 1\r\nXTND XMIT\r\nQUIT\r\n"), 7, true)

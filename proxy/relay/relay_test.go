@@ -157,7 +157,7 @@ func (e explosive) Read(p []byte) (int, error) {
 	if n, err := e.Conn.Read(p); n == 0 {
 		return n, err
 	}
-	panic("a letter to nobody else")
+	panic("a letter, which is private")
 }
 
 func TestQuiet(t *testing.T) {

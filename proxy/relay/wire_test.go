@@ -156,7 +156,7 @@ func TestWireWriteGivesUpOnAStalledPeer(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sent > 1<<30 {
-				t.Fatal("somebody took a gigabyte that nobody read")
+				t.Fatal("a gigabyte was accepted that the peer did not read")
 			}
 		}
 	})

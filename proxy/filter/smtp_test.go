@@ -11,8 +11,8 @@ import (
 	"authferry/tokens"
 )
 
-// smtpReference is a provider that reads what reaches it by rules of its own,
-// and counts what it has accepted.
+// smtpReference is a provider with its own reading of what reaches it. It counts
+// the messages that it has accepted.
 type smtpReference struct {
 	t       *testing.T
 	decide  decisions
@@ -132,7 +132,7 @@ func (p *smtpReference) message(say func(string)) {
 	p.say("250 sent", say)
 }
 
-// say may hold half of a reply back for a while.
+// say may delay half of a reply.
 func (p *smtpReference) say(text string, say func(string)) {
 	text = p.half + text + "\r\n"
 	p.half = ""
@@ -142,8 +142,8 @@ func (p *smtpReference) say(text string, say func(string)) {
 	say(text)
 }
 
-// FuzzSendLimit: whatever a client sends, the provider accepts no more messages
-// than the hour has, and no message to more recipients than allowed.
+// FuzzSendLimit: no input of a client makes the provider accept more messages than
+// the limit of the hour, or a message to more recipients than allowed.
 func FuzzSendLimit(f *testing.F) {
 	dialoguetest.Seed(f, "../testdata/dialogues", "smtp", 'C', func(said []byte) { f.Add(said, []byte{}, 3, false); f.Add(said, []byte{1, 0, 2}, 1, true) })
 	mail := "MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nx\r\n.\r\n"
@@ -176,7 +176,7 @@ func FuzzSendLimit(f *testing.F) {
 	})
 }
 
-// TestDataEnd: a message goes on as it is, in whatever chunks, up to its end.
+// TestDataEnd: a message is forwarded unchanged, in any chunks, up to its end.
 func TestDataEnd(t *testing.T) {
 	for _, tt := range []struct{ said, want, rest string }{
 		{".\r\nQUIT", ".\r\n", "QUIT"},
@@ -215,8 +215,8 @@ func TestDataEnd(t *testing.T) {
 	}
 }
 
-// TestLimitsOutliveAResetThatIsRefused: a provider that refuses an EHLO goes on
-// with the message under way, and so does the count.
+// TestLimitsOutliveAResetThatIsRefused: a provider that refuses an EHLO keeps the
+// message under way, and so does the count.
 func TestLimitsOutliveAResetThatIsRefused(t *testing.T) {
 	for _, reset := range []string{"EHLO", "HELO", "R\u017fET"} {
 		inMail, data := false, false
