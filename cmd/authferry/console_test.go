@@ -105,7 +105,7 @@ func TestConsoleOverTLS(t *testing.T) {
 		t.Fatal("no authority", err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	answer, err := client.Get("https://" + second.ConsoleAt + "/signin")
+	answer, err := client.Get(second.Access().URL + "/signin")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func (m *managed) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 			case svc.ParamChange:
 				signals <- syscall.SIGHUP
 			case svc.Stop, svc.Shutdown:
-				drain := s.Config.Load().Drain + server.VaultClose
+				drain := s.InForce().Drain + server.VaultClose
 				status = svc.Status{State: svc.StopPending, WaitHint: uint32(drain.Milliseconds())}
 				changes <- status
 				signals <- syscall.SIGTERM

@@ -87,34 +87,6 @@ func publicName(c *config.Config) string {
 	return names[0]
 }
 
-// mailServices are where mail programs may come in, with the ports there are.
-func (s *Server) mailServices() []mailsettings.MailService {
-	bound := map[string]string{}
-	for _, l := range s.Status().Listeners {
-		bound[l.URL] = l.Address
-	}
-	return MailServices(s.Config.Load(), bound)
-}
-
-// mailSettings answers programs that ask for their settings; whatever listens
-// for HTTP mounts it.
-func (s *Server) mailSettings() *mailsettings.MailSettings {
-	return &mailsettings.MailSettings{
-		Services: s.mailServices,
-		Domains: func(ctx context.Context) (map[string]bool, error) {
-			return mailDomains(ctx, s.Config.Load(), s.Vault)
-		},
-		Certificate: func() (*tls.Certificate, error) {
-			source := s.certificate.Load()
-			if source == nil {
-				return nil, nil
-			}
-			return source.Get(modernHello)
-		},
-		Log: s.Log,
-	}
-}
-
 // modernHello is what a program of today would ask a certificate for with.
 var modernHello = &tls.ClientHelloInfo{
 	SupportedVersions: []uint16{tls.VersionTLS13},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,8 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
 
 	"authferry/internal/config"
 	"authferry/internal/hint"
@@ -73,7 +77,10 @@ func (s *handedSocket) fits(l config.Listener) bool {
 	return ours && s.name == name && (port == "" || port == strconv.Itoa(int(s.addr().Port())))
 }
 
-func (s *handedSocket) addr() netip.AddrPort { return unmapped(s.Addr().(*net.TCPAddr).AddrPort()) }
+func (s *handedSocket) addr() netip.AddrPort {
+	at := s.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
 
 func (s *handedSocket) duplicate() (net.Listener, error) {
 	file, err := s.File()
@@ -105,4 +112,40 @@ func unclaimed(urls []config.Listener, sockets []*handedSocket) error {
 		return hint.New(err, "add it, such as imaps+%s%s:%d or imap+%s%s, or take it out of the socket unit", config.SystemdAddress, sockets[0].name, sockets[0].addr().Port(), config.SystemdAddress, sockets[0].name)
 	}
 	return nil
+}
+
+// tellSystemd notifies the service manager, if there is one.
+func tellSystemd(state string) { daemon.SdNotify(false, state) }
+
+// reloadingState is what a service of type notify-reload sends first: sd_notify(3).
+func reloadingState() string {
+	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
+}
+
+// watchdog notifies systemd at half of the interval it allows, and does not while
+// alive returns an error: then systemd restarts the process (WatchdogSec= in the
+// unit). It returns when ctx is done, or at once without a watchdog.
+func watchdog(ctx context.Context, alive func() error, log *zap.Logger) {
+	allowed, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("the settings of the systemd watchdog are invalid; it is not notified", zap.Error(err))
+	}
+	if err != nil || allowed == 0 {
+		return
+	}
+	log.Info("watched by systemd", zap.Duration("every", allowed))
+	tick := time.NewTicker(allowed / 2)
+	defer tick.Stop()
+	for {
+		if err := alive(); err != nil {
+			log.Error("not alive: systemd will restart authferry", zap.Error(err))
+		} else {
+			tellSystemd(daemon.SdNotifyWatchdog)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
