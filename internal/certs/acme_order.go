@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -10,101 +9,55 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
 
-	"authferry/internal/atomicfile"
 	"authferry/internal/printable"
 )
 
-// obtain orders a certificate for all names and writes it down.
-func (a *acmeCertificates) obtain(ctx context.Context, kind keyKind) (*tls.Certificate, error) {
+// obtain orders a certificate for all names, and returns it and its PEM form.
+func (a *acmeCertificates) obtain(ctx context.Context, kind keyKind, account crypto.Signer) (*tls.Certificate, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, orderTime)
 	defer cancel()
-	client, done, err := a.client()
-	if err != nil {
-		return nil, err
-	}
+	client, done := a.client(account)
 	defer done()
 	key, err := kind.generate()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	chain, err := a.order(ctx, client, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	whole, err := encodeKey(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, der := range chain {
 		whole = append(whole, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
 	pair, err := tls.X509KeyPair(whole, whole)
 	if err != nil {
-		return nil, fmt.Errorf("the authority signed something else: %w", err)
+		return nil, nil, fmt.Errorf("the authority signed another key: %w", err)
 	}
-	if err := atomicfile.Write(a.path(kind.file(CertificateFile)), whole, 0o600); err != nil {
-		return nil, fmt.Errorf("keeping the certificate: %w", err)
-	}
-	return &pair, nil
+	return &pair, whole, nil
 }
 
-// client is made for each order: there is one in two months.
-func (a *acmeCertificates) client() (_ *acme.Client, done func(), err error) {
-	key, err := a.accountKey()
-	if err != nil {
-		return nil, nil, fmt.Errorf("the key of the account with the authority: %w", err)
-	}
+// client returns a new client for each order: there is one in two months.
+func (a *acmeCertificates) client(account crypto.Signer) (_ *acme.Client, done func()) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: a.Roots, MinVersion: tls.VersionTLS12}
 	return &acme.Client{
-		Key: key, DirectoryURL: a.Directory, UserAgent: "authferry",
+		Key: account, DirectoryURL: a.Directory, UserAgent: "authferry",
 		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
-	}, transport.CloseIdleConnections, nil
+	}, transport.CloseIdleConnections
 }
 
-// accountKey is made once: limits are counted for each account.
-func (a *acmeCertificates) accountKey() (crypto.Signer, error) {
-	path := a.path(accountKeyFile)
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		key, err := CurveKey.generate()
-		if err != nil {
-			return nil, err
-		}
-		content, err = encodeKey(key)
-		if err != nil {
-			return nil, err
-		}
-		return key, atomicfile.Write(path, content, 0o600)
-	}
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(bytes.TrimSpace(content))
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no key; remove it, and another is made", path)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; remove it, and another is made", path, err)
-	}
-	key, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("%s holds a key that cannot sign; remove it, and another is made", path)
-	}
-	return key, nil
-}
-
-// order goes through RFC 8555 §7.4 with an account of ours.
+// order goes through RFC 8555 §7.4 with authferry's account.
 func (a *acmeCertificates) order(ctx context.Context, client *acme.Client, key crypto.Signer) ([][]byte, error) {
 	account := &acme.Account{}
 	if a.Email != "" {

@@ -113,7 +113,7 @@ func Open(c Config, o Options, log *zap.Logger) (*Source, error) {
 	}
 	switch {
 	case c.ACME.On:
-		return openACME(c.ACME, o.Dir, kinds, log)
+		return openACME(c.ACME, o, kinds, log)
 	case c.Cert != "":
 		return filesSource(c, o.RSA, log)
 	}
@@ -123,9 +123,10 @@ func Open(c Config, o Options, log *zap.Logger) (*Source, error) {
 // certificateOptions are what a certificate needs to know about the server that
 // shows it.
 type Options struct {
-	Dir   string   // the state directory, where certificates and keys are kept
-	Names []string // the names and addresses a certificate made here is valid for
-	RSA   bool     // some programs are too old for elliptic curves
+	Dir       string    // the state directory, for the keys of authferry's own authority
+	Documents Documents // the store, for certificates from an authority that speaks ACME
+	Names     []string  // the names and addresses that a certificate of its own is valid for
+	RSA       bool      // some programs are too old for elliptic curves
 }
 
 func filesSource(c Config, old bool, log *zap.Logger) (*Source, error) {

@@ -23,12 +23,12 @@ type certificateKeeper struct {
 }
 
 // load puts the certificate of a configuration in force, if a listener needs one.
-func (k *certificateKeeper) load(c *config.Config, log *zap.Logger) error {
+func (k *certificateKeeper) load(c *config.Config, documents certs.Documents, log *zap.Logger) error {
 	if !slices.ContainsFunc(c.Listen, func(l config.Listener) bool { return l.Security != proxy.Plain }) {
 		return nil
 	}
 	source, err := certs.Open(c.TLS, certs.Options{
-		Dir: c.Store, Names: certificateNames(c),
+		Dir: c.Store, Documents: documents, Names: certificateNames(c),
 		RSA: slices.ContainsFunc(c.Listen, func(l config.Listener) bool { return l.Options.OldCiphers }),
 	}, log)
 	if err != nil {

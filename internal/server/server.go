@@ -87,7 +87,7 @@ func Start(c *config.Config, log *zap.Logger, level zap.AtomicLevel) (_ *Server,
 	}
 	s.listeners = newListenState(s.newProxy, s.fail, log)
 	s.config.Store(c)
-	if err := s.certificate.load(c, log); err != nil {
+	if err := s.certificate.load(c, vault, log); err != nil {
 		return nil, hint.New(err, "the store directory must be writable, or [tls] must name a certificate")
 	}
 	if err := unclaimed(c.Listen, handedSockets()); err != nil {
@@ -248,7 +248,7 @@ func (s *Server) Reload(c *config.Config) error {
 		return err
 	}
 	old := s.certificate.source.Load()
-	if err := s.certificate.load(c, s.Log); err != nil {
+	if err := s.certificate.load(c, s.Vault, s.Log); err != nil {
 		return err
 	}
 	if err := s.listeners.move(c.Listen); err != nil {
