@@ -34,7 +34,7 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 	if err != nil {
 		return nil, nothing
 	}
-	if _, err := os.Stat(c.Store); err != nil && c.FileStore() != "" { // opening it would make one
+	if _, err := os.Stat(c.StateDir); err != nil && c.FileStore() != "" { // opening it would make one
 		return nil, nothing
 	}
 	vault, err := server.OpenVaultAsOwner(c)

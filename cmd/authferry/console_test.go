@@ -100,7 +100,7 @@ func TestConsoleOverTLS(t *testing.T) {
 	}
 	defer second.Shutdown(t.Context())
 	roots := x509.NewCertPool()
-	authority, err := os.ReadFile(filepath.Join(c.Store, "ca.pem"))
+	authority, err := os.ReadFile(filepath.Join(c.StateDir, "ca.pem"))
 	if err != nil || !roots.AppendCertsFromPEM(authority) {
 		t.Fatal("no authority", err)
 	}

@@ -186,7 +186,7 @@ func (m *mover) writeSecrets(e *importer.Entry) (err error) {
 // others: a command of root's has gone into the directory, whose path its owner
 // may not be able to walk.
 func (m *mover) writeSecret(name string, secret secret.String) (path string, err error) {
-	path, here := filepath.Join(m.config.StoreDir, name), filepath.Join(m.config.Store, name)
+	path, here := filepath.Join(m.config.StatePath, name), filepath.Join(m.config.StateDir, name)
 	content := secret.Reveal() + "\n"
 	old, err := os.ReadFile(here)
 	switch {

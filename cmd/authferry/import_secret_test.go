@@ -13,7 +13,7 @@ import (
 func TestWriteSecretNamesTheWholePath(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	m := &mover{config: &config.Config{Store: ".", StoreDir: dir}}
+	m := &mover{config: &config.Config{StateDir: ".", StatePath: dir}}
 	for range 2 { // the second time it is there already
 		path, err := m.writeSecret("client-x.secret", "s")
 		if err != nil || path != filepath.Join(dir, "client-x.secret") {

@@ -86,7 +86,7 @@ const lastLogins = 50
 // given with them: a person may have typed a password there.
 func (b *bundle) logins(c *config.Config) {
 	b.section("logins")
-	list, err := audit.Read(audit.DirIn(c.Store), audit.Query{Last: lastLogins})
+	list, err := audit.Read(audit.DirIn(c.StateDir), audit.Query{Last: lastLogins})
 	if err != nil {
 		b.line("%v", err)
 	}

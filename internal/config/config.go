@@ -33,28 +33,28 @@ import (
 
 // config is a configuration file that has passed every check.
 type Config struct {
-	File     string
-	Listen   []Listener
-	Store    string        // the directory: of the mailboxes, or of this server's own state
-	StoreDir string        // the same as a whole path, for people, where root has gone there; see openVaultAsOwner
-	Postgres secret.String // where the mailboxes are instead, a URL
-	Place    string        // the same without the password
-	Outage   time.Duration // how long logins go on without it
-	Seal     string        // for tokens.LoadSeal
-	Admin    string        // the socket; empty: none
-	Monitor  string        // where monitors ask, host:port; empty: nowhere
-	Hostname string
-	Drain    time.Duration
-	TLS      certs.Config
-	Settings tokens.Settings
-	Gate     gate.Limits
-	Limits   proxy.Limits
-	Log      logging.Config
-	Alert    alert.Config
-	Audit    int64 // how big the record of logins may grow; 0: none
-	Console  consoleConfig
-	Keys     []document.Setting // all of it, for people
-	Warnings []string
+	File          string
+	Listen        []Listener
+	StateDir      string        // the directory: of the mailboxes, or of this server's own state
+	StatePath     string        // the same as a whole path, for people, where root has gone there; see openVaultAsOwner
+	Postgres      secret.String // where the mailboxes are instead, a URL
+	PostgresPlace string        // the same without the password
+	Outage        time.Duration // how long logins go on without it
+	Seal          string        // for tokens.LoadSeal
+	Admin         string        // the socket; empty: none
+	Monitor       string        // where monitors ask, host:port; empty: nowhere
+	Hostname      string
+	Drain         time.Duration
+	TLS           certs.Config
+	Settings      tokens.Settings
+	Gate          gate.Limits
+	Limits        proxy.Limits
+	Log           logging.Config
+	Alert         alert.Config
+	Audit         int64 // how big the record of logins may grow; 0: none
+	Console       consoleConfig
+	Keys          []document.Setting // all of it, for people
+	Warnings      []string
 
 	NameMailboxes bool // in metrics
 }
@@ -168,7 +168,7 @@ func readConfig(t *document.Table) *Config {
 		Audit:    readAudit(t.Table("audit")),
 	}
 	c.ReadStore(t)
-	c.Admin = ReadAdmin(t, c.Store)
+	c.Admin = ReadAdmin(t, c.StateDir)
 	c.NameMailboxes = t.Flag("monitor_mailboxes", true)
 	c.TLS = readTLS(t.Table("tls"), c.Hostname)
 	providers := t.TablesByName("provider", slices.Collect(maps.Keys(oauth.Builtin()))...)

@@ -244,8 +244,8 @@ url = "imaps://127.0.0.1:2993"
 	if c.Gate.Delay != 7*time.Second || c.Gate.Failures != 3 || c.Log.Level.String() != "warn" {
 		t.Errorf("%+v %+v", c.Gate, c.Log)
 	}
-	if c.Store != filepath.Join(filepath.Dir(c.File), "state") {
-		t.Errorf("store %s", c.Store)
+	if c.StateDir != filepath.Join(filepath.Dir(c.File), "state") {
+		t.Errorf("store %s", c.StateDir)
 	}
 }
 

@@ -52,12 +52,12 @@ func (c *Config) ReadStore(t *document.Table) {
 		if kind != "file" || path == "" {
 			t.Complain("store", "must name a directory or a PostgreSQL database", fmt.Sprintf(`such as "file:%s", or "postgres:env:NAME"`, stateDir))
 		}
-		c.Store = t.Resolve(path)
+		c.StateDir = t.Resolve(path)
 		return
 	}
-	c.Store = otherwise
+	c.StateDir = otherwise
 	if state != "" {
-		c.Store = t.Resolve(state)
+		c.StateDir = t.Resolve(state)
 	}
 	if c.Seal == "" {
 		t.Complain("seal", "is missing: every server of one database needs the same key",
@@ -73,7 +73,7 @@ func (c *Config) ReadStore(t *document.Table) {
 	if err != nil {
 		t.Complain("store", err.Error(), `the URL may be in an environment variable or a file: "postgres:env:NAME", "postgres:file:PATH"`)
 	}
-	c.Place = place
+	c.PostgresPlace = place
 	if warning != "" {
 		t.Warn(warning)
 	}
@@ -127,15 +127,15 @@ func (c *Config) FileStore() string {
 	if !c.Postgres.Empty() {
 		return ""
 	}
-	return c.Store
+	return c.StateDir
 }
 
 // storePlace says for people where the mailboxes are.
 func (c *Config) StorePlace() string {
 	if !c.Postgres.Empty() {
-		return c.Place
+		return c.PostgresPlace
 	}
-	return "file:" + c.Store
+	return "file:" + c.StateDir
 }
 
 // serviceCredentials is where systemd keeps the credentials of the service

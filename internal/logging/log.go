@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
 )
 
 // newLogger logs to w: for people on a terminal, as JSON otherwise, with
@@ -40,4 +41,9 @@ func logEncoder(c Config, w io.Writer) zapcore.Encoder {
 type Config struct {
 	Level  zapcore.Level
 	Format string // "auto", "console" or "json"
+}
+
+func IsTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

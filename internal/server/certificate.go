@@ -28,7 +28,7 @@ func (k *certificateKeeper) load(c *config.Config, documents certs.Documents, lo
 		return nil
 	}
 	source, err := certs.Open(c.TLS, certs.Options{
-		Dir: c.Store, Documents: documents, Names: certificateNames(c),
+		Dir: c.StateDir, Documents: documents, Names: certificateNames(c),
 		RSA: slices.ContainsFunc(c.Listen, func(l config.Listener) bool { return l.Options.OldCiphers }),
 	}, log)
 	if err != nil {

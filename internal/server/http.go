@@ -265,7 +265,7 @@ func (s *Server) Backing() console.Backing {
 func (s *Server) checkMailbox(ctx context.Context, mailbox string, report func(check.Step)) {
 	c := s.InForce()
 	check.Run(ctx, check.Subject{
-		Config: c.File, Store: c.Store, Seal: c.Seal, Providers: c.Settings.Providers, Hostname: c.Hostname,
+		Config: c.File, Store: c.StateDir, Seal: c.Seal, Providers: c.Settings.Providers, Hostname: c.Hostname,
 		Mailboxes: []string{mailbox},
 		Open:      func() (*tokens.Vault, error) { return s.Vault, nil },
 	}, report)
@@ -314,7 +314,7 @@ func readLogins(c *config.Config, q console.LoginQuery) ([]console.LoginAttempt,
 	}
 	list := []console.LoginAttempt{}
 	for _, mailbox := range which {
-		entries, err := audit.Read(audit.DirIn(c.Store), audit.Query{Mailbox: mailbox, Failed: q.Failed, Last: q.Last})
+		entries, err := audit.Read(audit.DirIn(c.StateDir), audit.Query{Mailbox: mailbox, Failed: q.Failed, Last: q.Last})
 		if err != nil {
 			return nil, err
 		}

@@ -72,7 +72,7 @@ func Start(c *config.Config, log *zap.Logger, level zap.AtomicLevel) (_ *Server,
 	if err != nil {
 		return nil, err
 	}
-	release, err := HoldStore(c.Store)
+	release, err := HoldStore(c.StateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func Start(c *config.Config, log *zap.Logger, level zap.AtomicLevel) (_ *Server,
 	if err != nil {
 		return nil, err
 	}
-	s.audit = audit.Open(audit.DirIn(c.Store), c.Audit, log)
+	s.audit = audit.Open(audit.DirIn(c.StateDir), c.Audit, log)
 	s.listeners.serve(opened)
 	s.Watcher = WatcherFor(s.InForce, vault, log) // before a reload can be asked for
 	s.Monitor = s.newMonitor()
@@ -328,7 +328,7 @@ func needRestart(old, now *config.Config) error {
 		name    string
 		changed bool
 	}{
-		{"store", old.Store != now.Store || old.Postgres != now.Postgres || old.Outage != now.Outage},
+		{"store", old.StateDir != now.StateDir || old.Postgres != now.Postgres || old.Outage != now.Outage},
 		{"seal", old.Seal != now.Seal},
 		{"admin", old.Admin != now.Admin},
 		{"console", old.Console.Written != now.Console.Written},
@@ -357,6 +357,6 @@ func WatcherFor(inForce func() *config.Config, vault *tokens.Vault, log *zap.Log
 	c := inForce()
 	return alert.NewWatcher(alert.Options{
 		Vault: vault, Providers: func() map[string]*oauth.Provider { return inForce().Settings.Providers },
-		Dir: c.Store, Host: c.Hostname, Log: log, Config: c.Alert,
+		Dir: c.StateDir, Host: c.Hostname, Log: log, Config: c.Alert,
 	})
 }

@@ -8,24 +8,6 @@ import (
 	"time"
 )
 
-// note remembers the value of a key, given or by default, for people who want to
-// know what is in force. What may be a secret is not remembered at all.
-func (t *Table) note(key string, value any, given bool) {
-	path := t.path + key
-	shown, ok := shownValue(key, value)
-	if !ok || slices.ContainsFunc(t.doc.Keys, func(s Setting) bool { return s.Key == path }) {
-		return
-	}
-	s := Setting{Key: path, Value: shown}
-	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
-		s.Line = t.doc.positions.line(path)
-	}
-	if !given {
-		s.Variable = ""
-	}
-	t.doc.Keys = append(t.doc.Keys, s)
-}
-
 // hiddenKeys hold secrets; runKeys are programs whose arguments may.
 var (
 	hiddenKeys = []string{"client_secret", "webhook"}
