@@ -62,7 +62,7 @@ func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault 
 		}
 		l.Owner[i] = a.Mailbox
 	}
-	l.Access.URL = c.Console.Url(c.Console.Address, c.Hostname)
+	l.Access.URL = c.Console.URL(c.Console.Address, c.Hostname)
 	link, expires, err := console.NewLink(ctx, vault, l)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ const (
 // acmeStore keeps the certificates of one authority in a document, so that servers
 // that share a store share the certificates, and one of them orders at a time. A
 // claim with an end is the lock, and not the store's own lock: an order takes
-// minutes, and a database ends a transaction that idles for so long.
+// minutes, and a database ends a transaction that is idle for minutes.
 type acmeStore struct {
 	documents Documents
 	name      string

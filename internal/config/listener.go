@@ -18,8 +18,8 @@ import (
 	"authferry/proxy"
 )
 
-// listenOptions are what a [[listener]] says beside its URL. Values are compared:
-// listeners with the same ones share a server.
+// listenOptions are the keys of a [[listener]] other than its URL. Listeners
+// with equal options share a server.
 type listenOptions struct {
 	minTLS     uint16 // 0: TLS 1.2
 	OldCiphers bool
@@ -72,7 +72,7 @@ func readListeners(t *document.Table) []Listener {
 	for _, t := range tables {
 		list = addListener(list, t.Text("url", ""), readListenOptions(t), func(what, hint string) { t.Complain("url", what, hint) })
 		if l := list[len(list)-1]; l.OldTLS() {
-			t.Warn(l.Written + ": TLS as old as this can be broken by whoever is on the way, " +
+			t.Warn(l.Written + ": TLS as old as this can be broken by anyone on the network path, " +
 				"and the passwords read: keep it for devices that know nothing newer, on a network of their own")
 		}
 		t.Done()
@@ -80,8 +80,8 @@ func readListeners(t *document.Table) []Listener {
 	return list
 }
 
-// addListener adds a listener to those before it, once complain has heard what
-// is wrong with it.
+// addListener adds a listener to those before it, and reports what is wrong
+// with it to complain.
 func addListener(list []Listener, text string, options listenOptions, complain func(what, hint string)) []Listener {
 	l, hint, err := ParseListener(text)
 	if err == nil {
@@ -118,12 +118,12 @@ func readListenOptions(t *document.Table) listenOptions {
 	}
 }
 
-// oldTLS tells whether a listener takes TLS that is no longer safe.
+// OldTLS reports whether a listener accepts TLS that is no longer safe.
 func (l Listener) OldTLS() bool {
 	return l.Options.minTLS == tls.VersionTLS10 || l.Options.minTLS == tls.VersionTLS11 || l.Options.OldCiphers
 }
 
-// contradiction is what a URL and its options say against each other.
+// contradiction returns how a URL and its options contradict each other.
 func (l Listener) contradiction() (hint string, err error) {
 	scheme, _, _ := strings.Cut(l.Written, "://")
 	switch tlsAsked := l.Options.minTLS != 0 || l.Options.OldCiphers; {
@@ -144,7 +144,7 @@ func (l Listener) contradiction() (hint string, err error) {
 	return "", nil
 }
 
-// apply makes a server take the TLS that a listener asks for.
+// Apply sets a server's TLS to the options of a listener.
 func (o listenOptions) Apply(c *tls.Config) {
 	c.MinVersion = cmp.Or(o.minTLS, tls.VersionTLS12)
 	if !o.OldCiphers {
@@ -243,8 +243,8 @@ func ParseListener(text string) (l Listener, hint string, err error) {
 	return l, "", nil
 }
 
-// hostPort are the host and the port to give to people. Those of a socket that
-// systemd holds are in its unit, which may be told by the port in the URL.
+// HostPort returns the host and the port for people. For a socket from systemd
+// its unit decides; the URL may repeat the port.
 func (l Listener) HostPort() (host, port string) {
 	if socket, handed := strings.CutPrefix(l.Address, SystemdAddress); handed {
 		_, port, _ = strings.Cut(socket, ":")
@@ -259,7 +259,7 @@ func (l Listener) onLoopback() bool {
 	return err == nil && a.Addr().IsLoopback()
 }
 
-// listenScheme tells apart the protocols and the ways TLS starts.
+// listenScheme splits a scheme into the protocol and the way TLS starts.
 func listenScheme(scheme string) (protocol string, security proxy.Security, insecure bool, err error) {
 	name, _, _ := strings.Cut(scheme, "+")
 	protocol = strings.TrimSuffix(name, "s")
@@ -291,9 +291,9 @@ func listenScheme(scheme string) (protocol string, security proxy.Security, inse
 	return "", 0, false, fmt.Errorf("unknown scheme %q: after %s+ comes starttls, either or insecure", scheme, name)
 }
 
-// listenAddress is the host and port of a listen URL. Names other than
-// localhost are refused: what they stand for can change after the decision
-// that plain text is harmless there.
+// listenAddress returns the host and port of a listen URL. Names other than
+// localhost are refused: the address of a name can change after authferry has
+// decided that plain text is safe there.
 func listenAddress(u *url.URL, port int) (string, int, error) {
 	host := u.Hostname()
 	if host == "localhost" {
@@ -312,14 +312,15 @@ func listenAddress(u *url.URL, port int) (string, int, error) {
 	return host, port, nil
 }
 
-// serverKind is what the listeners of one server have in common.
+// ServerKind is what the listeners of one proxy have in common.
 type ServerKind struct {
 	Protocol string
 	Security proxy.Security
 	Options  listenOptions
 }
 
-// listenKey tells a listener that a new configuration keeps from a new one.
+// ListenKey identifies a listener: a new configuration keeps those whose key is
+// unchanged.
 type ListenKey struct {
 	ServerKind
 	Address string
@@ -329,9 +330,9 @@ func (l Listener) Key() ListenKey {
 	return ListenKey{ServerKind{l.Protocol, l.Security, l.Options}, l.Address}
 }
 
-// systemdAddress begins the address of a listen URL that names a socket of
-// systemd's: imaps+systemd:NAME, or imaps+systemd:NAME:PORT where several
-// sockets have one name. The name is the FileDescriptorName= of the unit.
+// SystemdAddress begins the address of a listen URL that names a socket from
+// systemd: imaps+systemd:NAME, or imaps+systemd:NAME:PORT if several sockets
+// have one name. The name is the FileDescriptorName= of the unit.
 const SystemdAddress = "systemd:"
 
 // parseHanded reads a listen URL that names a socket of systemd's.

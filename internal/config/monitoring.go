@@ -65,8 +65,9 @@ func readAlertCommand(t *document.Table) []string {
 	return append([]string{program}, command[1:]...)
 }
 
-// readWebhook reads the address to post to: whoever knows it may post there,
-// so it may lie in a file of its own, and no complaint repeats it.
+// readWebhook reads the address to post to. It is a secret: anyone who
+// knows it can post there. So it may be in a file of its own, and no complaint
+// repeats it.
 func readWebhook(t *document.Table) secret.String {
 	key, address := "webhook", secret.String(t.Text("webhook", ""))
 	if path := t.File("webhook_file"); path != "" {
@@ -89,11 +90,11 @@ func readWebhook(t *document.Table) secret.String {
 	return address
 }
 
-// auditSize is how big the record of logins may grow unless the configuration
-// says otherwise: some 20,000 logins, and as many failures.
+// auditSize is the default limit of the record of logins: about 20,000 logins,
+// and as many failures.
 const auditSize = 10_000_000
 
-// readAudit reads how big the record of logins may grow; 0: none is kept.
+// readAudit reads the limit of the record of logins; 0: no record.
 func readAudit(t *document.Table) int64 {
 	defer t.Done()
 	text := t.Text("max_size", "10MB")
@@ -144,10 +145,11 @@ func cutSuffixFold(s, suffix string) (string, bool) {
 	return s[:i], true
 }
 
-// monitorPort is the port of the monitor where its URL names none.
+// MonitorPort is the default port of the monitor.
 const MonitorPort = 8026
 
-// readMonitor reads where monitors may ask, as host:port, or "" for nowhere.
+// ReadMonitor reads the address of the monitor, host:port, or "" if it is
+// turned off.
 func ReadMonitor(t *document.Table) string {
 	text := t.Text("monitor", "")
 	if text == "" {
@@ -159,7 +161,7 @@ func ReadMonitor(t *document.Table) string {
 		return ""
 	}
 	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
-		t.Warn(fmt.Sprintf("monitor: whoever can reach %s reads how many sessions there are and which mailboxes need a person: "+
+		t.Warn(fmt.Sprintf("monitor: anyone who can reach %s reads how many sessions there are and which mailboxes need a person: "+
 			"let only your monitors reach it, or set monitor_mailboxes = false", text))
 	}
 	return address
@@ -181,9 +183,9 @@ func parseMonitor(text string) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
-// monitorURL is how to ask a monitor that listens at an address from here. It
-// names no host, since a container without /etc/hosts may not know localhost.
-// A listener at [::] takes IPv4 too.
+// MonitorURL returns the URL to ask a monitor at from this machine. It has no
+// host name, since a container without /etc/hosts may not know localhost. A
+// listener at [::] accepts IPv4 too.
 func MonitorURL(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -75,7 +75,7 @@ func (r *profiles) start(name string, t *document.Table) *profile {
 	case builtin[name] != nil || like == name:
 		t.Complain("like", name+" begins as itself", fmt.Sprintf("give the table another name, such as [provider.%s-2]", name))
 	case configured && r.begun[like] && !r.ended[like]:
-		t.Complain("like", "the providers are like each other in a circle", "let one of them begin with gmail, microsoft or nothing")
+		t.Complain("like", "like leads back to this provider", "let one of them begin with gmail, microsoft or nothing")
 	case configured:
 		if base := r.profile(like); base != nil { // else complained about
 			same := *base.Provider
@@ -281,7 +281,7 @@ func readDomains(t *document.Table, providers map[string]*oauth.Provider, tables
 		case !address.IsDomain(domain):
 			t.Complain(name, "must be a mail domain", `such as [domain."example.com"], in quotes for its dots`)
 		case domains[domain] != "":
-			t.Complain(name, "is here twice, but for the case of its letters", "keep one of them")
+			t.Complain(name, "is given twice, in upper and lower case", "keep one of them")
 		case provider == "":
 			if !table.Has("provider") {
 				table.Complain("provider", "missing", "name the [provider.NAME] that opens the mailboxes of the domain")

@@ -56,7 +56,7 @@ func (s *Server) openAdmin(c *config.Config) error {
 	}
 	ln, err := admin.Listen(c.Admin)
 	if err != nil {
-		return hint.New(err, `admin = "PATH" in the configuration puts the socket elsewhere, admin = "none" does without`)
+		return hint.New(err, `admin = "PATH" in the configuration puts the socket elsewhere, admin = "none" turns it off`)
 	}
 	s.admin = admin.Serve(ln, admin.Actions{
 		Status: s.Status, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep, Reload: s.reloadAsked,
@@ -107,7 +107,7 @@ func (s *Server) sweep() {
 
 // reloadAsked reloads at the request of an administrator.
 func (s *Server) reloadAsked(context.Context) error {
-	s.Log.Info("reload asked for on the admin socket")
+	s.Log.Info("reload requested on the admin socket")
 	return s.ReloadFile()
 }
 
@@ -130,9 +130,9 @@ func (s *Server) OpenMonitor(c *config.Config) error {
 	}
 	ln, err := net.Listen("tcp", c.Monitor)
 	if err != nil {
-		return hint.New(fmt.Errorf("listening for monitors: %w", err), `monitor = "http://HOST:PORT" in the configuration names another address, monitor = "" does without`)
+		return hint.New(fmt.Errorf("listening for monitors: %w", err), `monitor = "http://HOST:PORT" in the configuration names another address, monitor = "" turns it off`)
 	}
-	s.Log.Info("monitors may ask", zap.Stringer("address", ln.Addr()))
+	s.Log.Info("listening for monitors", zap.Stringer("address", ln.Addr()))
 	s.Monitored = monitor.Serve(ln, s.Monitor, s.Log)
 	return nil
 }
@@ -171,7 +171,7 @@ func (s *Server) openConsole(c *config.Config) error {
 	}
 	ln, err := net.Listen("tcp", c.Console.Address)
 	if err != nil {
-		return hint.New(fmt.Errorf("the console: %w", err), `console = "http://127.0.0.1:PORT" in the configuration puts it elsewhere, "" does without`)
+		return hint.New(fmt.Errorf("the console: %w", err), `console = "http://127.0.0.1:PORT" in the configuration puts it elsewhere, "" turns it off`)
 	}
 	s.consoleAt = ln.Addr().String()
 	if c.Console.TLS {
@@ -224,11 +224,11 @@ func (s *Server) Welcome(w io.Writer) {
 		s.Log.Error("the console cannot tell who may sign in", zap.Error(err))
 	case some:
 	case !logging.IsTerminal(w):
-		s.Log.Warn("nobody can sign in to the console yet: `authferry console link` prints a link for the first administrator")
+		s.Log.Warn("no administrator can sign in to the console yet: `authferry console link` prints a link for the first administrator")
 	default:
 		link, _, err := console.NewLink(ctx, s.Vault, console.SignIn{Access: s.Access()})
 		if err != nil {
-			s.Log.Error("the console cannot let the first administrator in", zap.Error(err))
+			s.Log.Error("the console cannot make a link for the first administrator", zap.Error(err))
 			return
 		}
 		fmt.Fprintf(w, "\nTo sign in to the console as its first administrator, within 15 minutes:\n\n%s\n\n", link.Reveal())
@@ -240,7 +240,7 @@ func (s *Server) Access() console.Access {
 	c := s.InForce()
 	a := c.Console.Access
 	return console.Access{
-		URL: c.Console.Url(s.consoleAt, c.Hostname), Names: slices.Concat(a.Names, c.TLS.ACME.Hosts),
+		URL: c.Console.URL(s.consoleAt, c.Hostname), Names: slices.Concat(a.Names, c.TLS.ACME.Hosts),
 		Header: a.Header, Trusted: a.Trusted, Administrators: a.Administrators,
 	}
 }

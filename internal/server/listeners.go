@@ -226,7 +226,7 @@ func logDescriptors(log *zap.Logger, descriptors, connections int) {
 	room := sessionsFor(descriptors)
 	fields := []zap.Field{zap.Int("descriptors", descriptors), zap.Int("sessions", room)}
 	if connections < 0 || connections > room {
-		log.Warn("the limit of open files has room for fewer sessions than the gate lets in: raise it (LimitNOFILE= in the unit, ulimit -n), or lower connections under [gate]",
+		log.Warn("the limit of open files has room for fewer sessions than the gate admits: raise it (LimitNOFILE= in the unit, ulimit -n), or lower connections under [gate]",
 			append(fields, zap.Int("gate", max(0, connections)))...)
 		return
 	}

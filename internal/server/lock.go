@@ -14,48 +14,48 @@ import (
 	"authferry/internal/hint"
 )
 
-// serveLock is the file in the store's directory that the server holds a lock
-// on. It stays: removing a lock races with whoever is about to take it.
+// ServeLock is the file in the state directory that the server locks. It is
+// never removed: removing a lock races with the next process that takes it.
 const ServeLock = "serve.lock"
 
-// holdStore takes the store for the one server it may have; the commands share
-// it with that one. Two would refresh no token twice, but each would count
-// wrong passwords, mails and sessions on its own, and they would take each
-// other's admin socket. The kernel gives the lock back whatever becomes of the
-// process, so that a lock file that is there means nothing.
+// HoldStore locks the state directory for its one server; commands work beside
+// it. Two servers would not refresh a token twice, but each would count wrong
+// passwords, mails and sessions separately, and they would take over each
+// other's admin socket. The kernel releases the lock when the process ends, so
+// a lock file that exists means nothing.
 func HoldStore(dir string) (release func() error, err error) {
 	path := filepath.Join(dir, ServeLock)
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	switch held, err := lock.TryLock(); {
 	case err != nil:
-		return nil, hint.New(fmt.Errorf("taking the store: locking %s: %w", path, err), storeHint)
+		return nil, hint.New(fmt.Errorf("locking the store: locking %s: %w", path, err), storeHint)
 	case !held:
-		return nil, hint.New(fmt.Errorf("another authferry%s serves the store %s: a store has one server", servedBy(path), dir),
+		return nil, hint.New(fmt.Errorf("another authferry%s serves the store %s: only one server may", servedBy(path), dir),
 			"stop that one, or give this one a store of its own")
 	}
-	// For the sentence above, which goes without it: nobody may write into a
-	// locked file on Windows.
+	// For the error above, which works without it: on Windows no other handle
+	// may write into a locked file.
 	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600)
 	return func() error {
 		if err := lock.Unlock(); err != nil {
-			return fmt.Errorf("giving the store back: %w", err)
+			return fmt.Errorf("releasing the store: %w", err)
 		}
 		return nil
 	}, nil
 }
 
-// isServed tells whether a server holds a store, and makes nothing there: the
-// store may be somebody else's. The lock is shared by those who only look, and
-// would be in the way of a server that starts this very moment.
+// IsServed reports whether a server uses a store. It creates nothing there: the
+// store may belong to another user. It takes a shared lock, which would block a
+// server that starts at this moment.
 func IsServed(dir string) (bool, error) {
 	path := filepath.Join(dir, ServeLock)
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	free, err := lock.TryRLock()
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil // no server was ever there
+		return false, nil // no server has run here
 	}
 	if err != nil {
-		return false, fmt.Errorf("looking whether a server is at work: locking %s: %w", path, err)
+		return false, fmt.Errorf("checking whether a server runs: locking %s: %w", path, err)
 	}
 	if free {
 		err = lock.Unlock()
@@ -63,8 +63,8 @@ func IsServed(dir string) (bool, error) {
 	return !free, err
 }
 
-// servedBy names the process that holds a lock, if it can be read: on Windows a
-// locked file cannot.
+// servedBy returns the process that holds a lock, if the file can be read: on
+// Windows a locked file cannot.
 func servedBy(path string) string {
 	text, err := os.ReadFile(path)
 	pid := strings.TrimSpace(string(text))

@@ -232,7 +232,7 @@ func (s *Server) ReloadFile() error {
 		return nil
 	}
 	logComplaints(s.Log, "configuration refused", err)
-	s.Log.Error("the configuration in force stays")
+	s.Log.Error("the configuration in force is kept")
 	return err
 }
 

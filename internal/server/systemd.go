@@ -21,15 +21,15 @@ import (
 	"authferry/proxy"
 )
 
-// handedSocket is a socket that systemd has handed over. It stays open for as
-// long as the process lives: what listens on it is a duplicate, so that a reload
-// can close it and open it again.
+// handedSocket is a socket from systemd. It stays open while the process runs:
+// listeners get a duplicate, so that a reload can close it and open it again.
 type handedSocket struct {
 	name string
 	*net.TCPListener
 }
 
-// handedSockets are those there are. They come in the environment, once.
+// handedSockets returns the sockets from systemd. They arrive in the
+// environment, once.
 var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
 	byName, err := activation.ListenersWithNames()
 	if err != nil {
@@ -45,8 +45,8 @@ var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
 	return list
 })
 
-// listenHanded opens the socket that an address names. In the clear it has to be
-// on loopback, which its unit decides and not the URL.
+// listenHanded opens the socket that an address names. Without TLS it must be
+// on loopback; the socket unit decides that, not the URL.
 func listenHanded(l config.Listener, sockets []*handedSocket) (net.Listener, error) {
 	spec := strings.TrimPrefix(l.Address, config.SystemdAddress)
 	var fitting []*handedSocket
@@ -70,7 +70,7 @@ func listenHanded(l config.Listener, sockets []*handedSocket) (net.Listener, err
 	return s.duplicate()
 }
 
-// fits tells whether a listen URL names a socket.
+// fits reports whether a listen URL names the socket.
 func (s *handedSocket) fits(l config.Listener) bool {
 	spec, ours := strings.CutPrefix(l.Address, config.SystemdAddress)
 	name, port, _ := strings.Cut(spec, ":")
@@ -99,8 +99,8 @@ func socketNames(sockets []*handedSocket) (names []string) {
 	return names
 }
 
-// unclaimed complains about sockets that nobody listens on: systemd goes on
-// taking connections there, which nobody would ever answer.
+// unclaimed returns an error for each socket without a listener: systemd queues
+// connections there that no program would answer.
 func unclaimed(urls []config.Listener, sockets []*handedSocket) error {
 	var errs []error
 	for _, s := range sockets {

@@ -1,5 +1,5 @@
-// Package configtest makes the files that configurations of tests refer to: the
-// keys, certificates and programs by which an application proves itself.
+// Package configtest creates the files that test configurations refer to: the
+// keys, certificates and programs by which an application authenticates.
 package configtest
 
 import (
@@ -20,8 +20,8 @@ import (
 // proofKey is made once: RSA keys take a while.
 var proofKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-// writeProofs puts what proves an application into a directory: account.json,
-// client.pem, client.key, and a program called print.
+// WriteProofs writes the credentials of an application into a directory:
+// account.json, client.pem, client.key, and a program called print.
 func WriteProofs(t *testing.T, dir string) {
 	t.Helper()
 	key, err := proofKey()

@@ -16,8 +16,8 @@ var (
 
 const hiddenValue = "•••"
 
-// shownValue is a value as the file would have it; ok is false for tables, whose
-// keys speak for themselves.
+// shownValue returns a value as the file would have it; ok is false for tables,
+// whose keys are shown instead.
 func shownValue(key string, value any) (shown string, ok bool) {
 	switch value := value.(type) {
 	case string:
@@ -49,8 +49,8 @@ func shownValue(key string, value any) (shown string, ok bool) {
 	return "", false
 }
 
-// withoutUser is an address without the user and password that may be in it. A
-// database's may have them among its parameters, too (password, sslpassword).
+// withoutUser returns an address without its user and password. A database's
+// address may have them among its parameters, too (password, sslpassword).
 func withoutUser(address string) string {
 	scheme, _, _ := strings.Cut(address, "://")
 	database := slices.Contains([]string{"postgres", "postgresql"}, strings.ToLower(scheme))
@@ -68,7 +68,7 @@ func withoutUser(address string) string {
 	return strings.Replace(u.String(), "://", "://"+hiddenValue+"@", 1)
 }
 
-// shortDuration is a time span without the zeros at its end.
+// shortDuration returns a time span without the zeros at its end.
 func shortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
