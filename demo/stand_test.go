@@ -3,9 +3,11 @@ package demo
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,13 +122,15 @@ func TestCloseFreesEverything(t *testing.T) {
 	}
 	idle.expectEnd()
 	fresh.expectEnd()
-	for _, address := range []string{p.IMAP, p.POP3, p.SMTP, p.SMTPStartTLS, strings.TrimSuffix(strings.TrimPrefix(p.TokenURL, "http://"), "/token")} {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Errorf("still taken: %v", err)
-			continue
+	taken := []string{p.IMAP, p.POP3, p.SMTP, p.SMTPStartTLS, strings.TrimSuffix(strings.TrimPrefix(p.TokenURL, "http://"), "/token")}
+	for _, l := range p.listeners {
+		taken = slices.DeleteFunc(taken, func(address string) bool { return address == l.Addr().String() })
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) { // another process may listen there by now
+			t.Errorf("%s is still open: %v", l.Addr(), err)
 		}
-		l.Close()
+	}
+	if len(taken) > 0 {
+		t.Errorf("not among the listeners that it closes: %s", taken)
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)

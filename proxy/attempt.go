@@ -6,27 +6,28 @@ import (
 	"time"
 
 	"authferry/internal/printable"
+	"authferry/proxy/relay"
 )
 
-// Attempt is a login that a mail program tried, or a connection that was turned
-// away before it could try.
+// Attempt is a login that a mail program tried, or a connection that was refused
+// before it could try.
 type Attempt struct {
 	At       time.Time
 	Protocol string
 	Client   netip.AddrPort
 	TLS      string // version with the mail program; empty: none
-	// User is the name it gave, as far as it may be shown: of what is neither an
-	// address nor an alias, the first letters only.
+	// User is the name it gave. If that is neither an address nor an alias, it is
+	// only the first letters: it may be a password.
 	User     string
-	Mailbox  string // the address that the name stands for, if it stands for one
+	Mailbox  string // the address that the name stands for, if any
 	Password string // the name of the local password; empty unless it was right
-	Program  string // how the program named itself, if it did
-	// Result is AttemptOK, AttemptTurnedAway, or the row of the table of refusals.
+	Program  string // the name that the program gave itself, if any
+	// Result is AttemptOK, AttemptTurnedAway, or a row of the table of refusals.
 	Result string
-	Cause  string // for people; may be words of a peer, so quote it
+	Cause  string // for people; may contain words of a peer, so quote it
 }
 
-// The results of an [Attempt] that are no row of the table of refusals.
+// The results of an [Attempt] that are not a row of the table of refusals.
 const (
 	AttemptOK         = "ok"
 	AttemptTurnedAway = "turned away"
@@ -35,34 +36,6 @@ const (
 // maxCause bounds the cause of an [Attempt].
 const maxCause = 300
 
-// attempted tells about the login under way. cause is nil if it succeeded.
-func (s *session) attempted(result string, cause error) {
-	if s.Attempts == nil {
-		return
-	}
-	a := Attempt{
-		At: time.Now(), Protocol: s.Protocol, Client: s.from(), TLS: s.tlsVersion(),
-		Program: printable.ASCII(s.login.Client, maxClientName), Result: result, Cause: causeOf(cause),
-	}
-	if s.login.User != "" {
-		a.User = s.loggable(s.login.User)
-		if mailbox, _ := s.Vault.Canonical(s.login.User); s.known(s.login.User) {
-			a.Mailbox = quotable(mailbox)
-		}
-	}
-	if g := s.grant; g != nil {
-		a.Mailbox, a.Password = g.Mailbox, g.PasswordName
-	}
-	s.Attempts(a)
-}
-
-// turnedAway tells about a connection that may not even try.
-func (s *Server) turnedAway(from netip.AddrPort, cause error) {
-	if s.Attempts != nil {
-		s.Attempts(Attempt{At: time.Now(), Protocol: s.Protocol, Client: from, Result: AttemptTurnedAway, Cause: causeOf(cause)})
-	}
-}
-
 func causeOf(err error) string {
 	if err == nil {
 		return ""
@@ -70,10 +43,18 @@ func causeOf(err error) string {
 	return printable.Cut(err.Error(), maxCause)
 }
 
-// tlsVersion is the version of TLS with the mail program, or empty.
-func (s *session) tlsVersion() string {
-	if t, ok := s.client.Conn.(*tls.Conn); ok {
+// tlsVersion returns the version of TLS on a connection, or "".
+func tlsVersion(c *relay.Conn) string {
+	if t, ok := c.Conn.(*tls.Conn); ok {
 		return tls.VersionName(t.ConnectionState().Version)
 	}
 	return ""
+}
+
+// outcome says which side ended a session.
+func outcome(e relay.Ending) string {
+	if e.Side == "authferry" {
+		return "ended by authferry"
+	}
+	return "ended by the " + e.Side
 }

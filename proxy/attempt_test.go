@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,11 +15,10 @@ import (
 
 	"authferry/internal/testtls"
 	"authferry/proxy/gate"
-	"authferry/proxy/relay"
 	"authferry/tokens"
 )
 
-// attempts gathers what a server tells of logins.
+// attempts collects the attempts that a server reports.
 type attempts struct {
 	mu  sync.Mutex
 	all []Attempt
@@ -36,8 +36,8 @@ func (a *attempts) list() []Attempt {
 	return slices.Clone(a.all)
 }
 
-// attempted checks, in every dialogue, that what is told of logins is what the
-// log says of them, and that no secret is in it.
+// attempted checks, in every dialogue, that the attempts reported are those in the
+// log, and that they contain no secret.
 func (d *dialogue) attempted() {
 	var logged []string
 	for line := range strings.Lines(d.log.String()) {
@@ -73,7 +73,7 @@ func (d *dialogue) attempted() {
 	}
 }
 
-// TestAttempts: what is told of each kind of attempt.
+// TestAttempts: what is reported of each kind of attempt.
 func TestAttempts(t *testing.T) {
 	p := startProvider(t, &fakeProvider{protocol: "smtp", after: echo})
 	var told attempts
@@ -95,7 +95,7 @@ func TestAttempts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mail{plain, relay.NewConn(relay.NewWire(plain)).R}
+	m := &mail{plain, bufio.NewReader(plain)}
 	io.WriteString(m, "EHLO \x1b[31mme\r\nAUTH PLAIN "+b64("\x00a\x00b")+"\r\n")
 	if err := m.await("538 "); err != nil {
 		t.Error(err)
@@ -127,7 +127,7 @@ func dialSMTP(addr string) (*mail, error) {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(patient))
-	m := &mail{c, relay.NewConn(relay.NewWire(c)).R}
+	m := &mail{c, bufio.NewReader(c)}
 	io.WriteString(m, "EHLO me\r\n")
 	if err := m.await("250 "); err != nil {
 		return nil, err
@@ -161,5 +161,5 @@ func TestTurnedAwayIsTold(t *testing.T) {
 		t.Errorf("%d bytes of a cause", len(text))
 	}
 	far := netip.MustParseAddrPort("192.0.2.1:1")
-	(&Server{Protocol: "imap"}).turnedAway(far, errNotHere) // to nobody
+	(&Server{Protocol: "imap"}).attemptTurnedAway(far, errNotHere) // without Attempts
 }

@@ -24,6 +24,7 @@ import (
 
 	"authferry/internal/testtls"
 	"authferry/proxy/gate"
+	"authferry/internal/testport"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -149,7 +150,7 @@ func startHAProxy(b *testing.B, p *fakeProvider) *proxyProcess {
 		b.Fatal(err)
 	}
 	both := append(providerPEM(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	h := &proxyProcess{name: "haproxy", plain: freeAddr(b), tls: freeAddr(b), roots: roots}
+	h := &proxyProcess{name: "haproxy", plain: testport.Free(b), tls: testport.Free(b), roots: roots}
 	write := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -191,15 +192,6 @@ backend provider
 	}
 	b.Fatal("haproxy did not start")
 	return nil
-}
-
-func freeAddr(b *testing.B) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // cpu is the processor time the process has used, kernel included, in seconds.

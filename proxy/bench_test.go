@@ -15,7 +15,7 @@ import (
 )
 
 // The benchmarks measure the proxy as a process of its own; docs/performance.md
-// says how to run them and what came of it. One iteration is enough:
+// says how to run them and has the results. One iteration is enough:
 //
 //	go test -run '^$' -bench . -benchtime 1x -count 5 ./proxy
 //

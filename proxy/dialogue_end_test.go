@@ -8,8 +8,8 @@ import (
 	"authferry/proxy/dialoguetest"
 )
 
-// hangUp ends what the file left open, as well-behaved peers do, and looks for
-// what should not be there: words nobody expected, sessions, secrets in the log.
+// hangUp closes what the file left open, as well-behaved peers do, and checks that
+// nothing is left: unread data, sessions, secrets in the log.
 func (d *dialogue) hangUp() {
 	c, p := d.legs['c'], d.legs['p']
 	if !c.closed {
@@ -30,7 +30,7 @@ func (d *dialogue) hangUp() {
 	}
 	select {
 	case <-d.incoming:
-		d.Error("a connection to the provider that nobody expected")
+		d.Error("an unexpected connection to the provider")
 	default:
 	}
 	if want := d.number("refreshes"); int(d.refresh.Load()) != want {
@@ -87,7 +87,7 @@ func (d *dialogue) logged(pattern string) bool {
 	return false
 }
 
-// glob tells whether s is pattern, in which * stands for anything.
+// glob reports whether s is pattern, in which * stands for anything.
 func glob(pattern, s string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {

@@ -18,7 +18,7 @@ import (
 )
 
 // The files in testdata/dialogues are conversations with both legs on one
-// page; testdata/dialogues/README tells how to read them.
+// page; testdata/dialogues/README describes their format.
 
 const (
 	dialogueUser = dialoguetest.User
@@ -167,7 +167,7 @@ func (d *dialogue) leg(s dialoguetest.Step) *leg {
 			l = &leg{Conn: c, r: bufio.NewReader(c)}
 			d.legs[who] = l
 		case <-time.After(patience):
-			d.Fatalf("line %d: nobody came to the provider\n%s", s.Line, d.log)
+			d.Fatalf("line %d: nothing connected to the provider\n%s", s.Line, d.log)
 		}
 	}
 	return l

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -37,17 +36,6 @@ func pair(t testing.TB) (*relay.Conn, net.Conn) {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
 	return relay.NewConn(relay.NewWire(ours)), theirs
-}
-
-// fed returns a connection that says what is given and then ends.
-func fed(t testing.TB, said string) *relay.Conn {
-	t.Helper()
-	c, peer := pair(t)
-	go func() {
-		io.WriteString(peer, said)
-		peer.Close()
-	}()
-	return c
 }
 
 // random returns bytes that no two calls share.

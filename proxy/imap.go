@@ -8,29 +8,21 @@ import (
 	"authferry/internal/secret"
 	"authferry/proxy/imapsyntax"
 	"authferry/proxy/relay"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
-	"authferry/tokens/oauth"
 )
 
 // maxIMAPCommand bounds a command before login, literals included.
 const maxIMAPCommand = 64 << 10
 
-// imapDialect is one IMAP session (RFC 3501, RFC 9051). This file is the
-// client's side of it, imap_provider.go the provider's.
+// imapDialect is the client's side of an IMAP session (RFC 3501, RFC 9051).
 type imapDialect struct {
 	tag    string // of the command under way
-	client string // how the program named itself by ID (RFC 2971)
-
-	// What the provider said while it let us in, for welcome.
-	capabilities string
-	untagged     []string
-	accepted     string
+	client string // the name that the program gave itself by ID (RFC 2971)
 }
 
-func (d *imapDialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.IMAP }
-
-// offered is the capability list before login. Apple Mail skips asking when
-// the greeting has it.
+// offered returns the capabilities before login. Apple Mail does not ask for them
+// if the greeting has them.
 func (d *imapDialect) offered(s *session) string {
 	if s.needsTLS() {
 		return "IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED"
@@ -67,7 +59,7 @@ func (d *imapDialect) command(s *session) (string, error) {
 		}
 		text += line
 		size, waits, ok := imapsyntax.LiteralAt(line)
-		if !ok || waits && s.needsTLS() { // a password is about to come: do not invite it
+		if !ok || waits && s.needsTLS() { // a password would follow: do not ask for it
 			return text, nil
 		}
 		if size > maxIMAPCommand-len(text) {
@@ -104,7 +96,7 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return s.answer(tag + " OK NOOP completed")
 	case "ID": // Apple Mail sends it before login and gives up on BAD
 		s.heard(name)
-		id := imapsyntax.ImapArgs(args).Pairs()
+		id := imapsyntax.Args(args).Pairs()
 		d.client = printable.ASCII(id["name"]+" "+id["version"], maxClientName)
 		return s.answer(`* ID ("name" "authferry")`, tag+" OK ID completed")
 	case "LOGOUT":
@@ -116,7 +108,7 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return d.startTLS(s)
 	case "LOGIN":
 		s.heard(name, "***")
-		return d.logIn(s, imapsyntax.ImapArgs(args))
+		return d.logIn(s, imapsyntax.Args(args))
 	case "AUTHENTICATE":
 		s.heard(name, "***")
 		return d.authenticate(s, args)
@@ -127,22 +119,22 @@ func (d *imapDialect) obey(s *session, text string) (tokens.Login, error) {
 		return s.protest(tag + " BAD log in first")
 	}
 	s.heard("an unknown command")
-	// What stands where a tag should may be a word of a password, sent on a
-	// line of its own by a program that took our refusal for a prompt.
+	// The tag may be a word of a password, sent on a line of its own by a program
+	// that took a refusal for a prompt.
 	defer s.client.Untraced()()
 	return s.protest(tag + " BAD unknown command")
 }
 
 func (d *imapDialect) startTLS(s *session) (tokens.Login, error) {
 	if !s.needsTLS() {
-		return s.protest(d.tag + " BAD STARTTLS is not on offer here")
+		return s.protest(d.tag + " BAD STARTTLS is not offered here")
 	}
-	d.client = "" // said in the clear
+	d.client = "" // sent without TLS
 	return s.upgrade(d.tag+" BAD commands sent ahead of the TLS handshake", d.tag+" OK begin TLS now")
 }
 
-// logIn hears LOGIN, which knows only whole arguments.
-func (d *imapDialect) logIn(s *session, args imapsyntax.ImapArgs) (tokens.Login, error) {
+// logIn answers LOGIN.
+func (d *imapDialect) logIn(s *session, args imapsyntax.Args) (tokens.Login, error) {
 	if s.needsTLS() {
 		return s.loginBy("", "", d.client), errNeedsTLS
 	}
@@ -157,7 +149,7 @@ func (d *imapDialect) logIn(s *session, args imapsyntax.ImapArgs) (tokens.Login,
 	return s.loginBy(user, secret.String(password), d.client), nil
 }
 
-// authenticate hears AUTHENTICATE, with or without an initial response (RFC 4959).
+// authenticate answers AUTHENTICATE, with or without an initial response (RFC 4959).
 func (d *imapDialect) authenticate(s *session, args string) (tokens.Login, error) {
 	if s.needsTLS() {
 		return s.loginBy("", "", d.client), errNeedsTLS
@@ -185,6 +177,18 @@ func (d *imapDialect) authenticate(s *session, args string) (tokens.Login, error
 		s.client.Say(d.tag + " BAD response too long")
 	}
 	return s.loginBy(user, password, d.client), err
+}
+
+// welcome repeats the provider's answer under the client's tag. The provider's
+// capabilities go into its code, so that no client keeps ours: RFC 9051 §7.1.
+func (d *imapDialect) welcome(c *relay.Conn, provider *upstream.Session) error {
+	lines := provider.Untagged
+	if strings.HasPrefix(provider.Accepted, "[") { // there is room for one code only
+		lines = append(lines, "* CAPABILITY "+provider.Capabilities, d.tag+" OK "+provider.Accepted)
+	} else {
+		lines = append(lines, d.tag+" OK [CAPABILITY "+provider.Capabilities+"] "+provider.Accepted)
+	}
+	return c.Say(lines...)
 }
 
 func (d *imapDialect) refuse(c *relay.Conn, r refusal) error {

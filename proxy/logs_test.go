@@ -61,7 +61,7 @@ var logsDocument = sync.OnceValues(func() (map[string]documented, string) {
 	return messages, string(text)
 })
 
-// matches tells whether the fields of a line are those promised, in their order.
+// matches reports whether the fields of a line are those promised, in their order.
 func (m *documented) matches(fields []string) bool {
 	for _, f := range m.fields {
 		if len(fields) > 0 && fields[0] == f.name {

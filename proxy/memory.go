@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// quietHeap gives back what logins and big messages have left behind once a
-// program that was busy has gone quiet. The collector runs when the heap has
-// doubled, which a server full of sessions that idle may not do for hours; the
-// runtime's own two minutes between collections free pages, but keep them.
+// quietHeap returns memory that logins and big messages have used to the system
+// once a busy program is quiet. The collector runs when the heap has doubled,
+// which may take hours in a server full of idle sessions; the collection that the
+// runtime forces every two minutes frees pages, but keeps them.
 type quietHeap struct {
 	mu      sync.Mutex
 	samples [4]metrics.Sample
@@ -18,21 +18,22 @@ type quietHeap struct {
 	since   time.Time // when that number was first seen
 }
 
-// heap is the process's, whichever server looks after it.
+// heap is that of the process, which all servers share.
 var heap = quietHeap{samples: [4]metrics.Sample{
 	{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"},
 	{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 }}
 
 const (
-	// heapQuiet is how long no collection must have run: a program that
-	// allocates little enough for that spends next to nothing on one more.
+	// heapQuiet is how long no collection must have run: one more costs next to
+	// nothing in a program that allocates so little.
 	heapQuiet = 10 * time.Second
-	// worthwhile is how much there must be to give back, beside a quarter of the heap.
+	// worthwhile is how much there must be to free, in addition to a quarter of the
+	// heap.
 	worthwhile = 2 << 20
 )
 
-// tidy collects if it is worthwhile. Call it every few seconds.
+// tidy collects and frees if that is worthwhile. Call it every few seconds.
 func (h *quietHeap) tidy() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

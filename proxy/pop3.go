@@ -6,25 +6,21 @@ import (
 
 	"authferry/internal/secret"
 	"authferry/proxy/relay"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
-	"authferry/tokens/oauth"
 )
 
 // maxPOP3Line bounds a command before login; RFC 2449 §4 asks for 255 octets.
 const maxPOP3Line = 4096
 
-// pop3Dialect is one POP3 session (RFC 1939, RFC 2449). This file is the
-// client's side of it, pop3_provider.go the provider's.
+// pop3Dialect is the client's side of a POP3 session (RFC 1939, RFC 2449).
 type pop3Dialect struct {
-	user     string // from USER, until PASS
-	accepted string // what the provider said while it let us in
+	user string // from USER, until PASS
 }
 
-func (d *pop3Dialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.POP3 }
-
-// offered is the answer to CAPA before login. Clients ask once and believe it
-// for the session (RFC 2449 §3), so it holds what all providers have (TOP and
-// UIDL) and not what only some do (PIPELINING, EXPIRE, LOGIN-DELAY).
+// offered returns the answer to CAPA before login. Clients ask once and believe it
+// for the session (RFC 2449 §3), so it has what all providers have (TOP and UIDL)
+// and not what only some have (PIPELINING, EXPIRE, LOGIN-DELAY).
 func (d *pop3Dialect) offered(s *session) []string {
 	list := []string{"+OK capabilities follow", "TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE"}
 	if s.needsTLS() {
@@ -35,7 +31,7 @@ func (d *pop3Dialect) offered(s *session) []string {
 	return append(list, "IMPLEMENTATION authferry", ".")
 }
 
-// greet gives no timestamp in angle brackets: that would offer APOP.
+// greet sends no timestamp in angle brackets: it would offer APOP.
 func (d *pop3Dialect) greet(s *session) error {
 	return s.client.Say("+OK " + s.Hostname + " authferry ready")
 }
@@ -72,9 +68,9 @@ func (d *pop3Dialect) obey(s *session, line string) (tokens.Login, error) {
 	case "STLS":
 		s.heard(name)
 		if !s.needsTLS() {
-			return s.protest("-ERR STLS is not on offer here")
+			return s.protest("-ERR STLS is not offered here")
 		}
-		d.user = "" // said in the clear
+		d.user = "" // sent without TLS
 		return s.upgrade("-ERR commands sent ahead of the TLS handshake", "+OK begin TLS now")
 	case "USER":
 		s.heard(name, "***")
@@ -105,10 +101,10 @@ func (d *pop3Dialect) hearUser(s *session, name string) (tokens.Login, error) {
 	if d.user = strings.Trim(name, " "); d.user == "" {
 		return s.protest("-ERR USER takes a user name")
 	}
-	return s.answer("+OK send PASS") // whoever it is
+	return s.answer("+OK send PASS") // whether or not the user exists
 }
 
-// hearPass takes all that follows PASS and one space, since the string may
+// hearPass takes everything after PASS and one space, since the password may
 // contain spaces: RFC 1939 §7.
 func (d *pop3Dialect) hearPass(s *session, password string) (tokens.Login, error) {
 	if s.needsTLS() {
@@ -122,8 +118,8 @@ func (d *pop3Dialect) hearPass(s *session, password string) (tokens.Login, error
 	return login, nil
 }
 
-// authenticate hears AUTH: a list of mechanisms if it names none (MS-POP3), a
-// login with or without an initial response otherwise (RFC 5034).
+// authenticate answers AUTH: with a list of mechanisms if it names none (MS-POP3);
+// otherwise it is a login, with or without an initial response (RFC 5034).
 func (d *pop3Dialect) authenticate(s *session, args string) (tokens.Login, error) {
 	words := strings.Fields(args)
 	if len(words) == 0 && !s.needsTLS() {
@@ -154,6 +150,10 @@ func (d *pop3Dialect) authenticate(s *session, args string) (tokens.Login, error
 		s.client.Say("-ERR response too long")
 	}
 	return s.loginBy(user, password, ""), err
+}
+
+func (d *pop3Dialect) welcome(c *relay.Conn, provider *upstream.Session) error {
+	return c.Say(strings.TrimSpace("+OK " + provider.Accepted))
 }
 
 func (d *pop3Dialect) refuse(c *relay.Conn, r refusal) error {

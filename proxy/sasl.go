@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"authferry/internal/secret"
-	"authferry/internal/xoauth2"
 	"authferry/tokens"
 )
 
@@ -29,17 +28,16 @@ var (
 )
 
 // notOffered says what to do about mechanisms that are never offered: they need
-// the password in the clear on the server, and mail programs choose them first
-// if they see them.
+// the password in plain text on the server, and mail programs prefer them.
 const notOffered = "only PLAIN and LOGIN are offered: choose normal password as the authentication method " +
 	"(no SPA, NTLM, CRAM-MD5 or encrypted password)"
 
-// hearSASL is the server's side of PLAIN (RFC 4616) and LOGIN. initial is what
-// came on the command line: nil if nothing did, "=" if it was empty. ask sends
-// a challenge in base64 and returns the line that answers it.
+// hearSASL is the server's side of PLAIN (RFC 4616) and LOGIN. initial is the
+// initial response on the command line: nil if there was none, "=" if it was
+// empty. ask sends a challenge in base64 and returns the line that answers it.
 //
-// A PLAIN that asks to act for somebody else is tokens.ErrBadLogin: nobody here
-// may. Errors of ask are returned as they are.
+// A PLAIN with the authorization identity of another user is
+// [tokens.ErrBadLogin]. Errors of ask are returned as they are.
 func hearSASL(mechanism string, initial *string, ask func(challenge string) (string, error)) (user string, password secret.String, err error) {
 	next := func(challenge string) (string, error) {
 		var line string
@@ -59,7 +57,7 @@ func hearSASL(mechanism string, initial *string, ask func(challenge string) (str
 		return splitPlain(response)
 	case "LOGIN":
 		if initial != nil && *initial == "=" {
-			initial = nil // nothing yet, rather than nobody
+			initial = nil // no user name yet, not an empty one
 		}
 		user, err := next(loginUserName)
 		if err != nil {
@@ -77,13 +75,13 @@ func splitPlain(response string) (user string, password secret.String, err error
 		return "", "", errSASLEncoding
 	}
 	if authzid := parts[0]; authzid != "" && !strings.EqualFold(authzid, parts[1]) {
-		err = fmt.Errorf("%w: PLAIN asks to act for somebody else than the user it names", tokens.ErrBadLogin)
+		err = fmt.Errorf("%w: PLAIN asks to act for another user than the one it names", tokens.ErrBadLogin)
 	}
 	return parts[1], secret.String(parts[2]), err
 }
 
-// decodeSASL decodes one line of a client. Padding may be missing, as devices
-// leave it out; a lone "=" is an empty response, a lone "*" the end of it.
+// decodeSASL decodes one line of a client. Some devices omit the padding. A lone
+// "=" is an empty response, a lone "*" cancels the exchange.
 func decodeSASL(line string) (string, error) {
 	line = strings.TrimRight(line, " \t")
 	if line == "*" {
@@ -95,27 +93,3 @@ func decodeSASL(line string) (string, error) {
 	}
 	return string(b), nil
 }
-
-// encodeSASL is how a response goes over the wire.
-func encodeSASL(response []byte) string { return base64.StdEncoding.EncodeToString(response) }
-
-// oauthChallenge reads what a failure challenge says, for the log.
-func oauthChallenge(line string) string {
-	b, err := base64.StdEncoding.DecodeString(line)
-	if err != nil {
-		return quotable(line)
-	}
-	return quotable(xoauth2.Explain(b))
-}
-
-// challenged adds to a refusal what the challenge before it said.
-func challenged(err error, challenge string) error {
-	if challenge == "" {
-		return err
-	}
-	return fmt.Errorf("%w (challenge: %q)", err, challenge)
-}
-
-// errUnasked: whoever lets everybody in is not the provider, or has another
-// mailbox in mind.
-var errUnasked = errors.New("the provider let us in before it had seen the token")

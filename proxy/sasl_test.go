@@ -63,17 +63,3 @@ func TestHearSASL(t *testing.T) {
 		})
 	}
 }
-
-func TestOAuthChallenge(t *testing.T) {
-	for challenge, want := range map[string]string{
-		b64(`{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}`): "status 400, scope https://mail.google.com/",
-		b64(`{"status":"invalid_token","scope":"mail","openid-configuration":"x"}`):   "status invalid_token, scope mail",
-		b64("not json\r\n"): "not json",
-		"***":               "***",
-		"":                  "",
-	} {
-		if got := oauthChallenge(challenge); got != want {
-			t.Errorf("oauthChallenge(%q) = %q, want %q", challenge, got, want)
-		}
-	}
-}

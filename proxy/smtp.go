@@ -3,10 +3,13 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"authferry/internal/printable"
+	"authferry/proxy/filter"
 	"authferry/proxy/relay"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -15,22 +18,22 @@ import (
 // octets, and RFC 4954 §4 for more where AUTH brings an initial response.
 const maxSMTPLine = maxSASLLine
 
-// smtpDialect is one SMTP session (RFC 5321, RFC 4954). This file is the
-// client's side of it, smtp_provider.go the provider's.
+// smtpDialect is the client's side of an SMTP session (RFC 5321, RFC 4954).
 type smtpDialect struct {
-	hostname string // ours, for farewell
+	hostname string // of the server, for farewell
 	helo     string // the argument of the client's EHLO or HELO
-	mailed   error  // the client tried to send mail before any login, and what to do about it
-	first    string // the MAIL that stood for a login, for the provider; see trusted.go
-	accepted string // what the provider said while it let us in
-	chunking bool   // the provider takes BDAT (RFC 3030)
+	mailed   error  // why the client may not send mail yet, if it has tried before any login
+	first    string // the MAIL that stood for a login, for the provider; see unasked
 }
 
-// errNoLoginAtAll is for the log: the program itself may show its owner nothing.
-var errNoLoginAtAll = errors.New("the client tried to send mail without logging in: " +
-	"switch on authentication with user name and password in it")
-
-func (d *smtpDialect) endpoint(p *oauth.Provider) oauth.Endpoint { return p.SMTP }
+// Errors of clients that send mail without a login. They are for the log: many
+// programs do not show the answer to their users.
+var (
+	errNoLoginAtAll = errors.New("the client tried to send mail without logging in: " +
+		"switch on authentication with user name and password in it")
+	errTrustNeedsTLS = errors.New("the client is in a network of [[gate.trusted]] and tried to send mail without logging in and without TLS: " +
+		"switch TLS on in it, or set without_tls there")
+)
 
 func (d *smtpDialect) greet(s *session) error {
 	d.hostname = s.Hostname
@@ -112,8 +115,7 @@ func (d *smtpDialect) hello(s *session, name, arg string) (tokens.Login, error) 
 	if s.needsTLS() {
 		lines = append(lines, "STARTTLS")
 	} else {
-		// Outlook Express and JavaMail look for the form with an equals sign,
-		// which predates RFC 2554.
+		// Outlook Express and JavaMail look for the older form, with an equals sign.
 		lines = append(lines, "AUTH PLAIN LOGIN", "AUTH=PLAIN LOGIN")
 	}
 	for i := range lines[1:] {
@@ -126,17 +128,17 @@ func (d *smtpDialect) hello(s *session, name, arg string) (tokens.Login, error) 
 func (d *smtpDialect) startTLS(s *session, arg string) (tokens.Login, error) {
 	switch {
 	case !s.offersTLS():
-		return s.protest("502 5.5.1 STARTTLS is not on offer here")
+		return s.protest("502 5.5.1 STARTTLS is not offered here")
 	case s.client.Secure:
 		return s.protest("503 5.5.1 TLS is on already")
 	case arg != "":
 		return s.protest("501 5.5.4 STARTTLS takes no argument")
 	}
-	d.helo = "" // said in the clear (RFC 3207 §4.2)
+	d.helo = "" // sent without TLS (RFC 3207 §4.2)
 	return s.upgrade("503 5.5.1 commands sent ahead of the TLS handshake", "220 2.0.0 begin TLS now")
 }
 
-// authenticate hears AUTH. The mechanism may be in lower case and bring the
+// authenticate answers AUTH. The mechanism may be in lower case and bring the
 // user name with it: .NET's System.Net.Mail sends "AUTH login dXNlcg==".
 func (d *smtpDialect) authenticate(s *session, args string) (tokens.Login, error) {
 	if s.needsTLS() {
@@ -169,6 +171,34 @@ func (d *smtpDialect) authenticate(s *session, args string) (tokens.Login, error
 	return s.loginBy(user, password, printable.ASCII(d.helo, maxClientName)), err
 }
 
+// unasked answers a command of a mail transaction before any login. MAIL from a
+// trusted network stands for a login.
+func (d *smtpDialect) unasked(s *session, name, line string) (tokens.Login, error) {
+	t, why := s.trusts()
+	switch {
+	case t == nil && s.needsTLS():
+		d.mailed = why
+		return s.protest("530 5.7.0 Must issue a STARTTLS command first")
+	case t == nil:
+		d.mailed = why
+		return s.protest("530 5.7.0 Authentication required")
+	case name != "MAIL":
+		return s.answer(filter.NoMail) // perhaps pipelined behind a MAIL that was refused
+	}
+	if _, ok := filter.MailFrom(line, t.Trust.Mailbox); !ok {
+		return s.protest(filter.BadMailFrom)
+	}
+	s.trust, d.first = t, line+"\r\n"
+	return s.loginBy(t.Trust.Mailbox, "", printable.ASCII(d.helo, maxClientName)), nil
+}
+
+func (d *smtpDialect) welcome(c *relay.Conn, provider *upstream.Session) error {
+	if d.first != "" {
+		return nil // the provider's answer to it is still to come
+	}
+	return c.Say("235 " + provider.Accepted)
+}
+
 func (d *smtpDialect) refuse(c *relay.Conn, r refusal) error {
 	row := refusals[r.row]
 	e := row.enhanced
@@ -177,4 +207,51 @@ func (d *smtpDialect) refuse(c *relay.Conn, r refusal) error {
 
 func (d *smtpDialect) farewell(c *relay.Conn, words string) error {
 	return c.Say("421 4.7.0 " + d.hostname + " " + words)
+}
+
+// commonExtensions returns the extensions of all providers, for the answer to EHLO
+// before a login: the provider is not known yet.
+func commonExtensions(providers []*oauth.Provider) []string {
+	if len(providers) == 0 {
+		return nil
+	}
+	var common []string
+	for _, line := range providers[0].SMTPExtensions {
+		keyword, _, _ := strings.Cut(line, " ")
+		everywhere := !strings.EqualFold(keyword, "AUTH") && !strings.EqualFold(keyword, "STARTTLS")
+		for _, p := range providers[1:] {
+			other, ok := findExtension(p.SMTPExtensions, keyword)
+			everywhere = everywhere && ok
+			if strings.EqualFold(keyword, "SIZE") {
+				line = smallerSize(line, other)
+			}
+		}
+		if everywhere {
+			common = append(common, line)
+		}
+	}
+	return common
+}
+
+func findExtension(list []string, keyword string) (line string, ok bool) {
+	for _, line := range list {
+		if k, _, _ := strings.Cut(line, " "); strings.EqualFold(k, keyword) {
+			return line, true
+		}
+	}
+	return "", false
+}
+
+// smallerSize returns the smaller of two SIZE lines. No size, or 0, means no fixed
+// limit (RFC 1870 §3).
+func smallerSize(a, b string) string {
+	size := func(line string) uint64 {
+		_, n, _ := strings.Cut(line, " ")
+		v, _ := strconv.ParseUint(n, 10, 63)
+		return v - 1 // no limit wraps to the greatest
+	}
+	if size(b) < size(a) {
+		return b
+	}
+	return a
 }

@@ -29,34 +29,3 @@ func TestCommonExtensions(t *testing.T) {
 		}
 	}
 }
-
-func TestPlausibleName(t *testing.T) {
-	for name, want := range map[string]bool{
-		"mail.example.org": true, "XC-B8C463": true, "[192.0.2.7]": true, "[IPv6:2001:db8::1]": true, "[IPV6:::1]": true,
-		"NAS_2": true, "": false, "[": false, "[]": false, "[127.0.0.1": false, "a b": false, "drucker-büro": false,
-		"<script>": false, "a\r\nMAIL FROM:<x>": false, ".x": false,
-	} {
-		if got := plausibleName(name); got != want {
-			t.Errorf("plausibleName(%q) = %v", name, got)
-		}
-	}
-}
-
-func TestReadReply(t *testing.T) {
-	for said, want := range map[string]smtpReply{
-		"220 hi\r\n":                    {220, []string{"hi"}},
-		"250-a\r\n250-b c\r\n250 d\r\n": {250, []string{"a", "b c", "d"}},
-		"334 \r\n":                      {334, []string{""}},
-		"334\r\n":                       {334, []string{""}},
-		"250-\r\n250 x\n":               {250, []string{"", "x"}},
-	} {
-		if got, err := readReply(fed(t, said)); err != nil || got.code != want.code || !slices.Equal(got.lines, want.lines) {
-			t.Errorf("readReply(%q) = %v, %v", said, got, err)
-		}
-	}
-	for _, bad := range []string{"\r\n", "2\r\n", "abc\r\n", "2500 x\r\n", "999 x\r\n", "-12 x\r\n", "250-a\r\n"} {
-		if got, err := readReply(fed(t, bad)); err == nil {
-			t.Errorf("readReply(%q) = %v", bad, got)
-		}
-	}
-}

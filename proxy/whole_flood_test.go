@@ -29,9 +29,9 @@ func (w *whole) flood(connections int) {
 	}
 }
 
-// TestFlood: far more silent connections than there are places, and slow ones
-// that say half a word. Everybody gets in all the same: a stranger, one who is
-// known, and one who is logged in stays.
+// TestFlood: far more silent connections than there are slots, and slow ones that
+// send half a word. A login still succeeds from an unknown address and from a known
+// one, and a session that is logged in stays.
 func TestFlood(t *testing.T) {
 	w, _ := startBalanced(t, gate.Limits{Connections: 64, Delay: -1})
 	r, stays, err := w.dialFrom(home)
@@ -64,8 +64,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestDroppedSessionsSaySo: a connection that makes room ends at once, and the
-// log names the limit.
+// TestDroppedSessionsSaySo: a connection that is evicted ends at once, and the log
+// names the limit.
 func TestDroppedSessionsSaySo(t *testing.T) {
 	var logs *observer.ObservedLogs
 	w, _ := startBalanced(t, gate.Limits{Connections: 2}, func(s *Server) { logs = observed(s) })

@@ -33,11 +33,11 @@ func TestMain(m *testing.M) {
 
 const wholeUser, wholeToken = "you@example.org", "ya29.token"
 
-// patient bounds what a test waits for; nothing is meant to take so long.
+// patient bounds a wait in a test; nothing is meant to take as long.
 const patient = 20 * time.Second
 
-// fakeProvider lets anybody in who has the token and hands the connection to
-// after, together with what was read of it beyond the login.
+// fakeProvider accepts any login with the token and passes the connection to after,
+// together with what was read of it beyond the login.
 type fakeProvider struct {
 	net.Listener
 	protocol string
@@ -122,6 +122,7 @@ type whole struct {
 	t        testing.TB
 	password string
 	addr     string
+	ln       net.Listener
 }
 
 // startWhole starts a server. limits, gate and the rest may be changed by with.
@@ -149,7 +150,7 @@ func startWhole(t testing.TB, p *fakeProvider, security Security, with ...func(*
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &whole{Server: s, t: t, password: password, addr: ln.Addr().String()}
+	return &whole{Server: s, t: t, password: password, addr: ln.Addr().String(), ln: ln}
 }
 
 func startVault(t testing.TB, e oauth.Endpoint, pool *x509.CertPool) (*tokens.Vault, string) {

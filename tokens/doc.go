@@ -50,6 +50,6 @@
 //     in. It is never set for a flow without a person. Only a wrong user name or
 //     local password is [ErrBadLogin].
 //   - No process acts on what it alone knows: a running server sees a change by
-//     the command line at the next login; with PostgreSQL within a moment, and
-//     while the database is away after at most [store.PostgresOptions.Outage].
+//     the command line or another server at the next login; while a database
+//     cannot be reached, after at most [store.PostgresOptions].Outage.
 package tokens

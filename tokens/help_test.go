@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -145,10 +146,16 @@ func (r *rig) mustAuthorize() *Grant {
 	return g
 }
 
+// mailboxes is the directory of the sealed files.
+func (r *rig) mailboxes() string { return filepath.Join(r.dir, "mailboxes") }
+
+// file is the sealed file of a mailbox.
+func (r *rig) file(mailbox string) string { return filepath.Join(r.mailboxes(), mailbox+".age") }
+
 // account returns the mailbox as stored.
 func (r *rig) account() *store.Account {
 	r.t.Helper()
-	a, _, err := r.files.Read(me)
+	a, err := r.files.Get(context.Background(), me)
 	if err != nil {
 		r.t.Fatal(err)
 	}

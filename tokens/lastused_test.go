@@ -40,11 +40,11 @@ func TestLastUsed(t *testing.T) {
 	if after := r.account().Token; after.Access != token.Access {
 		t.Error("the token changed")
 	}
-	info := mustStat(t, r.files.Path(me, store.SealedSuffix))
+	info := mustStat(t, r.file(me))
 	if err := r.lastUsed.flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if again := mustStat(t, r.files.Path(me, store.SealedSuffix)); !again.ModTime().Equal(info.ModTime()) {
+	if again := mustStat(t, r.file(me)); !again.ModTime().Equal(info.ModTime()) {
 		t.Error("written again without a use")
 	}
 	// An older use, noted by a slower process, does not replace a newer one.

@@ -65,7 +65,7 @@ func (v *Vault) Advice(a *store.Account) (advice oauth.Advice, ok bool) {
 	}
 	cause := f.Cause
 	if f == a.Dead {
-		cause = needsConsent(f, a.Mailbox, p).Why
+		cause = needsConsent(f, a.Mailbox, p).Cause
 	}
 	advice = cause.Advice(a.Mailbox, p)
 	return advice, advice.Words != ""

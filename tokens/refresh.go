@@ -410,7 +410,7 @@ func (r *refresher) failed(a *store.Account, p *oauth.Provider, err error) error
 	if e, ok := errors.AsType[*oauth.EndpointError](err); ok {
 		ordered = e.RetryAfter
 		if e.Kind != nil {
-			cause, kind = p.Meaning(a.Token, a.Connected, e, now)
+			cause, kind = p.Diagnose(a.Token, a.Connected, e, now)
 		}
 	}
 	result := oauth.NewError(kind, a.Mailbox, p, cause, err.Error())
@@ -437,7 +437,7 @@ func (r *refresher) failed(a *store.Account, p *oauth.Provider, err error) error
 	case a.Dead != nil: // a temporary failure does not revive the grant
 		result = needsConsent(a.Dead, a.Mailbox, p)
 	default:
-		result.Cause = err
+		result.Err = err
 	}
 	next.err = result
 	r.withState(a.Mailbox, func(s *mailboxState) { s.retryAfter = next })

@@ -375,7 +375,7 @@ func TestAnotherProcessRefreshed(t *testing.T) {
 
 func TestStoreUnavailable(t *testing.T) {
 	r := newRig(t)
-	path := r.files.Path(me, store.SealedSuffix)
+	path := r.file(me)
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}

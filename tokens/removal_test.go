@@ -120,7 +120,7 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 			r.endpoint.Answers(401, `{"error":"invalid_client"}`)
 		}, "invalid_client"},
 		"no such provider":  {func(r *rig) { r.Configure(Settings{}) }, "no longer configured"},
-		"an unreadable one": {func(r *rig) { os.WriteFile(r.files.Path("you@gmail.com", store.SealedSuffix), []byte("x"), 0o600) }, "another mailbox may use it"},
+		"an unreadable one": {func(r *rig) { os.WriteFile(r.file("you@gmail.com"), []byte("x"), 0o600) }, "another mailbox may use it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -133,7 +133,7 @@ func TestRemoveWithoutTheProvider(t *testing.T) {
 			if _, err := r.files.Get(t.Context(), me); !errors.Is(err, store.ErrNoMailbox) {
 				t.Errorf("it is still there: %v", err)
 			}
-			os.Remove(r.files.Path("you@gmail.com", store.SealedSuffix))
+			os.Remove(r.file("you@gmail.com"))
 		})
 	}
 }
@@ -231,7 +231,7 @@ func TestRemoveKeepsPasswords(t *testing.T) {
 
 func TestRemoveDamaged(t *testing.T) {
 	r := newRig(t)
-	path := r.files.Path(me, store.SealedSuffix)
+	path := r.file(me)
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}

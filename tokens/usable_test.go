@@ -28,17 +28,17 @@ func TestUsable(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot be written to") || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
 		t.Errorf("a full disk: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(r.files.Dir, ".*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(r.mailboxes(), ".*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	gone := r.files.Dir + ".gone"
-	if err := os.Rename(r.files.Dir, gone); err != nil {
+	gone := r.mailboxes() + ".gone"
+	if err := os.Rename(r.mailboxes(), gone); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Usable(t.Context()); err == nil || !strings.Contains(err.Error(), "listing the mailboxes") {
 		t.Errorf("a store that is gone: %v", err)
 	}
-	if err := os.Rename(gone, r.files.Dir); err != nil {
+	if err := os.Rename(gone, r.mailboxes()); err != nil {
 		t.Fatal(err)
 	}
 }

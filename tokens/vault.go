@@ -137,8 +137,9 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 		return nil, fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
 	}
 	password, err := v.verifier.verify(ctx, a, l, v.now())
-	if errors.Is(err, ErrBadLogin) {
-		a, password, err = v.verifyLatest(ctx, a, l, err)
+	if errors.Is(err, ErrBadLogin) && a.Unconfirmed {
+		// The password may have been added on another server since.
+		err = fmt.Errorf("%w: the login seems wrong (%v), but the store cannot be reached to confirm that", oauth.ErrUnavailable, err)
 	}
 	if err != nil {
 		return nil, err
@@ -150,25 +151,6 @@ func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 		Mailbox: mailbox, User: user, PasswordID: password.ID, PasswordName: password.Name,
 		Password: PasswordRules{password.ReadOnly, password.MessagesPerHour, password.Recipients},
 	})
-}
-
-// verifyLatest verifies again before a login is refused: another machine may have
-// added the password a moment ago. While the store cannot tell, no password is
-// called wrong.
-func (v *Vault) verifyLatest(ctx context.Context, a *store.Account, l Login, refused error) (*store.Account, *store.Password, error) {
-	f, ok := v.store.(follower)
-	if !ok || !a.Held() {
-		return a, nil, refused
-	}
-	latest, err := f.Latest(ctx, a)
-	switch {
-	case errors.Is(err, store.ErrNoMailbox) || err == nil && latest == nil:
-		return a, nil, refused
-	case err != nil:
-		return a, nil, fmt.Errorf("%w: checking a login that seems wrong: %w", oauth.ErrUnavailable, err)
-	}
-	p, err := v.verifier.verify(ctx, latest, l, v.now())
-	return latest, p, err
 }
 
 // trustedNetwork takes the place of a password's name.
@@ -270,14 +252,12 @@ func (v *Vault) BeginMessage(g *Grant) (m *Message, again time.Duration) {
 // store: the first one refreshes, the others find the grant refreshed.
 func (v *Vault) KeepAlive(ctx context.Context) { v.keepAlive.run(ctx) }
 
-// follower is a store that several machines write to.
+// follower is a store that other servers write to and that announces changes.
 type follower interface {
-	// Follow watches the store until ctx is done. It calls well when the store
-	// answers after an outage, and in intervals while it answers, and changed when
-	// another machine has changed an account. Both return at once.
+	// Follow listens for changes until ctx is done. It calls changed after an
+	// account changed, and well when the store answers after an outage and from
+	// time to time while it does. Both must return at once.
 	Follow(ctx context.Context, well, changed func())
-	// Latest returns an account as last written, nil if a is that.
-	Latest(ctx context.Context, a *store.Account) (*store.Account, error)
 }
 
 // followPause is the least time between two calls for changes: every refresh of a
@@ -293,12 +273,12 @@ func (v *Vault) Follow(ctx context.Context, changed func()) {
 	if !ok {
 		return
 	}
-	well, wellDone := store.Worker(ctx, followPause, func() {
+	well, wellDone := worker(ctx, followPause, func() {
 		if err := v.refresher.saveAll(ctx); err != nil && ctx.Err() == nil {
 			v.log.Error("tokens could not be written down", zap.Error(err))
 		}
 	})
-	tell, tellDone := store.Worker(ctx, followPause, changed)
+	tell, tellDone := worker(ctx, followPause, changed)
 	f.Follow(ctx, well, tell)
 	wellDone()
 	tellDone()
@@ -316,4 +296,29 @@ func (v *Vault) Close(ctx context.Context) error {
 		err = errors.Join(err, c.Close())
 	}
 	return err
+}
+
+// worker calls do in its own goroutine soon after each kick, once for several kicks
+// in a row, with a pause after each call. end waits for it.
+func worker(ctx context.Context, pause time.Duration, do func()) (kick, end func()) {
+	kicks, done := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		for range kicks {
+			do()
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() {
+			select {
+			case kicks <- struct{}{}:
+			default: // one is pending
+			}
+		}, func() {
+			close(kicks)
+			<-done
+		}
 }

@@ -140,7 +140,7 @@ func TestRevoked(t *testing.T) {
 func TestStoreOutOfPlace(t *testing.T) {
 	r := newRig(t)
 	g := r.mustAuthorize()
-	if err := os.Rename(r.files.Dir, r.files.Dir+".away"); err != nil {
+	if err := os.Rename(r.mailboxes(), r.mailboxes()+".away"); err != nil {
 		t.Fatal(err)
 	}
 	r.want(oauth.ErrUnavailable, "")
@@ -150,10 +150,10 @@ func TestStoreOutOfPlace(t *testing.T) {
 	if _, err := r.files.Get(t.Context(), me); errors.Is(err, store.ErrNoMailbox) || !strings.Contains(err.Error(), "mounted") {
 		t.Errorf("Get: %v", err)
 	}
-	if _, err := r.files.Get(t.Context(), strings.Repeat("x", store.MaxName+1)); !errors.Is(err, store.ErrNoMailbox) {
+	if _, err := r.files.Get(t.Context(), strings.Repeat("x", 241)); !errors.Is(err, store.ErrNoMailbox) {
 		t.Errorf("Get of a name that no file can have: %v", err)
 	}
-	if err := os.Rename(r.files.Dir+".away", r.files.Dir); err != nil {
+	if err := os.Rename(r.mailboxes()+".away", r.mailboxes()); err != nil {
 		t.Fatal(err)
 	}
 	r.mustAuthorize()
@@ -202,8 +202,8 @@ func TestBuiltin(t *testing.T) {
 func BenchmarkAuthorizeCached(b *testing.B) {
 	r := newRig(b)
 	r.mustAuthorize()
-	path := r.files.Path(me, store.SealedSuffix)
-	past := time.Now().Add(-2 * store.Settle)
+	path := r.file(me)
+	past := time.Now().Add(-4 * time.Second)
 	if err := os.Chtimes(path, past, past); err != nil {
 		b.Fatal(err)
 	}

@@ -17,9 +17,9 @@ import (
 func alertCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "alert",
-		Short: "Try the alerts of the configuration",
-		Long: `While it serves, authferry says that a mailbox will need a person, or needs one
-now: in the log, and by the hooks of the configuration's [alert] table.`,
+		Short: "Test the alerts",
+		Long: `Test the hooks of the [alert] table. The server uses them, and its log, to
+report that a mailbox needs a person now or will need one soon.`,
 		Example: `  authferry alert test`,
 	}, alertTestCommand())
 }
@@ -27,25 +27,25 @@ now: in the log, and by the hooks of the configuration's [alert] table.`,
 func alertTestCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "test",
-		Short: "Send a test message by every hook and say what came of it",
-		Long: `Send a test message by every hook of the [alert] table, and say what came of it.
-The exit code is 0 if all of them took it. A running server is not needed, and
-not disturbed.`,
+		Short: "Send a test message through every hook",
+		Long: `Send a test message through every hook of the [alert] table, and print the
+results. The exit code is 0 if every hook accepted the message. The command
+needs no running server, and does not affect one.`,
 		Example: `  authferry alert test
   authferry alert test --config /etc/authferry/config.toml`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
-				return tryAlerts(ctx, cmd, c, vault)
+				return testAlerts(ctx, cmd, c, vault)
 			})
 		},
 	}
 }
 
-func tryAlerts(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault) error {
+func testAlerts(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault) error {
 	if len(c.Alert.Hooks()) == 0 {
-		return hint.Usage(errors.New("there is no hook to try"),
-			"write command, webhook or mail_to into the table [alert] of %s; config.example.toml shows them", c.File)
+		return hint.Usage(errors.New("no alert hook is configured"),
+			"add command, webhook or mail_to to the [alert] table of %s; config.example.toml shows how", c.File)
 	}
 	failures := 0
 	for _, r := range server.WatcherFor(func() *config.Config { return c }, vault, zap.NewNop()).Try(ctx) {

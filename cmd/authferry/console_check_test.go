@@ -8,13 +8,13 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestConsoleChecksAMailbox: the test of a mailbox goes all the way, on the store
-// that the service has open, and leaves it open.
+// TestConsoleChecksAMailbox: the test of a mailbox runs every step on the open store of
+// the server, and leaves it open.
 func TestConsoleChecksAMailbox(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
 	done := map[string]check.Result{}
-	s.service.Backing().Check(t.Context(), demoMailbox, func(step check.Step) {
+	s.service.ConsoleDeps().Check(t.Context(), demoMailbox, func(step check.Step) {
 		if step.Result == check.Fail {
 			t.Errorf("%s: %s; %s", step.Name, step.Detail, step.Fix)
 		}
@@ -30,8 +30,8 @@ func TestConsoleChecksAMailbox(t *testing.T) {
 	}
 }
 
-// TestClientOfADesktop: Google's file tells whether its client takes redirects to
-// loopback addresses only, which decides how the console has people come back.
+// TestClientOfADesktop: Google's file says whether its client takes redirects to
+// loopback addresses only, which decides how the console receives the redirect.
 func TestClientOfADesktop(t *testing.T) {
 	for content, want := range map[string]bool{
 		`{"installed":{"client_id":"id","client_secret":"s"}}`: true,

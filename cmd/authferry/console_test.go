@@ -15,18 +15,18 @@ import (
 	"authferry/internal/server"
 )
 
-// TestConsoleOfDemo: what the demo prints opens the console, with the mailbox
-// and its logins in it.
+// TestConsoleOfDemo: the link that the demo prints opens the console, which shows the
+// mailbox and its logins.
 func TestConsoleOfDemo(t *testing.T) {
 	t.Parallel()
 	s, log := newShow(t)
 	s.login("imap", s.password.Reveal())
 	var screen strings.Builder
-	if err := s.screen(&screen); err != nil {
+	if err := s.banner(&screen); err != nil {
 		t.Fatal(err)
 	}
 	if lines := strings.Count(screen.String(), "\n"); lines > 24 {
-		t.Errorf("the screen has %d lines", lines)
+		t.Errorf("the banner has %d lines", lines)
 	}
 	link := ""
 	for line := range strings.SplitSeq(screen.String(), "\n") {
@@ -73,7 +73,8 @@ func TestConsoleOfDemo(t *testing.T) {
 	}
 }
 
-// TestConsoleOverTLS: with https:// it has the certificate of the mail listeners.
+// TestConsoleOverTLS: with https://, the console has the certificate of the mail
+// listeners.
 func TestConsoleOverTLS(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

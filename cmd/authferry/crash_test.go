@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestKilledWhileRefreshing: a server that is killed at any moment of a refresh
-// with rotation leaves a mailbox behind that still works.
+// TestKilledWhileRefreshing: a server can be killed at any moment of a refresh with
+// rotation; the mailbox still works.
 func TestKilledWhileRefreshing(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

@@ -13,8 +13,8 @@ import (
 	"authferry/internal/config/configtest"
 )
 
-// fileOfKey is what a configuration of the documents names, and what the test
-// has in its place: such keys are read when the configuration is loaded.
+// fileOfKey maps the files that configurations in the documents name to those of the
+// test: they are read when the configuration is loaded.
 var fileOfKey = map[string]string{
 	"client_file":          "client.json",
 	"client_secret_file":   "secret",
@@ -55,8 +55,8 @@ func TestDocumentedConfigurations(t *testing.T) {
 	}
 }
 
-// loadBlock loads a configuration with files of the test's in place of those
-// that it names.
+// loadBlock loads a configuration with the files of the test instead of those that it
+// names.
 func loadBlock(t *testing.T, block string) error {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,8 +88,8 @@ func loadBlock(t *testing.T, block string) error {
 	return err
 }
 
-// TestDocumentedKeys: a key or a table set as code in a sentence is one that
-// config.example.toml knows, which other tests hold to the product.
+// TestDocumentedKeys: every key and table in a sentence of the documents is in
+// config.example.toml, which other tests check against the product.
 func TestDocumentedKeys(t *testing.T) {
 	source, err := os.ReadFile("../../config.example.toml")
 	if err != nil {
@@ -110,9 +110,9 @@ func TestDocumentedKeys(t *testing.T) {
 	}
 }
 
-// TestDocumentedMessages: what the troubleshooting of docs/operations.md quotes
-// of the log and of replies is what the product says: the first column of its
-// tables, where "..." stands for what differs.
+// TestDocumentedMessages: the product has the messages that the troubleshooting of
+// docs/operations.md quotes in the first column of its tables, where "..." stands for
+// any text.
 func TestDocumentedMessages(t *testing.T) {
 	all, seen := sources(t), 0
 	for _, m := range manuals(t) {
@@ -143,7 +143,7 @@ func TestDocumentedMessages(t *testing.T) {
 	}
 }
 
-// TestReadManual: what is code in a document, and which of it runs authferry.
+// TestReadManual: the code in a document, and which of it runs authferry.
 func TestReadManual(t *testing.T) {
 	m := readManual("x.md", "Say `authferry who`:\n\n    sudo authferry check \\\n      you@gmail.com\n\n1. Or\n\n       ssh -t h authferry kick --all\n\n"+
 		"    1. `authferry version`\n```toml\nlisten = []\n```\nafter `a`\n")

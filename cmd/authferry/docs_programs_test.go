@@ -15,8 +15,8 @@ const (
 	mailJava = "/usr/share/java/jakarta-mail.jar:/usr/share/java/jakarta-activation.jar"
 )
 
-// needs are what a kind of block in docs/clients.md runs by, and what besides
-// must be on the machine; others are left out.
+// needs are the programs that run a kind of block in docs/clients.md, and the others
+// that must be on the machine.
 var needs = map[string][]string{
 	"sh":     {"curl"},
 	"python": {"python3"},

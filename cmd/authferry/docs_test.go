@@ -12,11 +12,10 @@ import (
 	"testing"
 )
 
-// What README.md and docs/*.md state is held to the product: commands and flags
-// by running them, configurations by loading them, log lines by looking for
-// them in the source, links by following them.
+// README.md and docs/*.md are checked against the product: commands and flags are run,
+// configurations are loaded, log lines are searched in the source, links are followed.
 
-// manual is a document that ships: its text, and what is set as code in it.
+// manual is a document: its text, and the code in it.
 type manual struct {
 	path   string
 	text   string
@@ -90,7 +89,7 @@ func readManual(file, text string) manual {
 
 var listItem = regexp.MustCompile(`^ +([-*]|[0-9]+\.) `)
 
-// shell is all of a document that may be a command line.
+// shell returns the parts of a document that may be command lines.
 func (m manual) shell() []string {
 	lines := slices.Clone(m.spans)
 	for _, b := range m.blocks {
@@ -163,8 +162,8 @@ func help(args []string) (known []string, text string, code int) {
 	return known, out.String() + errs.String(), code
 }
 
-// TestDocumentedCommands: every command line of authferry in the documents is
-// one that it takes, flags included.
+// TestDocumentedCommands: every command line of authferry in the documents is valid,
+// flags included.
 func TestDocumentedCommands(t *testing.T) {
 	seen := 0
 	for _, m := range manuals(t) {
@@ -194,7 +193,7 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// TestDocumentedFlags: a flag set as code by itself is one of some command.
+// TestDocumentedFlags: every flag in the documents belongs to a command.
 func TestDocumentedFlags(t *testing.T) {
 	flags := flagsBelow(t, nil)
 	for _, m := range manuals(t) {
@@ -271,8 +270,7 @@ func anchors(text string) []string {
 	return all
 }
 
-// sources is all of what is compiled into the product, with its strings as they
-// are printed.
+// sources returns the source of the product, with its strings as they are printed.
 func sources(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder

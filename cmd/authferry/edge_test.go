@@ -81,14 +81,14 @@ backend authferry
 			if _, err := s.stderr.find(fmt.Sprintf(`(?s:(\* OK.*){%d})`, before+2)); err != nil {
 				t.Error(err)
 			}
-			if strings.Contains(s.stderr.String(), "no good PROXY header") || strings.Contains(said.String(), "DOWN") {
+			if strings.Contains(s.stderr.String(), "no valid PROXY header") || strings.Contains(said.String(), "DOWN") {
 				t.Errorf("%s\n%s", said, s.stderr)
 			}
 		})
 	}
 }
 
-// dialPatiently connects as soon as somebody listens.
+// dialPatiently connects as soon as the address accepts connections.
 func dialPatiently(t *testing.T, address string) net.Conn {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -16,7 +16,7 @@ import (
 	"authferry/internal/hint"
 )
 
-// healthTime bounds the question: the server's own look takes five seconds at most.
+// healthTime bounds the request: the server answers within five seconds.
 const healthTime = 10 * time.Second
 
 func healthCommand() *cobra.Command {
@@ -24,14 +24,14 @@ func healthCommand() *cobra.Command {
 	var alive bool
 	cmd := &cobra.Command{
 		Use:   "health",
-		Short: "Ask the running server whether it can serve logins",
-		Long: `Ask the running server, over its admin socket or its monitor address, whether it
-can serve logins now: connections are accepted, the store can be read and
-written, and it is not stopping. Exit code: 0 if so; 1 if not, with the reasons
-on standard error. It is what a container's HEALTHCHECK calls.
+		Short: "Report whether the running server can serve logins",
+		Long: `Report whether the running server can serve logins: it accepts connections, can
+read and write the store, and is not stopping. The command asks the admin socket
+or the monitor address. Exit code: 0 if it can; 1 if not, with the reasons on
+standard error. Use it as the HEALTHCHECK of a container.
 
-Providers are not asked, since a new server would fare no better with them: that
-is what check is for.`,
+Providers are not checked, because a restart would not repair them: use check
+for that.`,
 		Example: `  authferry health
   authferry health --alive
   authferry health --url http://127.0.0.1:8026`,
@@ -51,11 +51,11 @@ is what check is for.`,
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", "ask the monitor at this `URL` instead of reading a configuration")
-	cmd.Flags().BoolVar(&alive, "alive", false, "ask only whether connections are accepted")
+	cmd.Flags().BoolVar(&alive, "alive", false, "report only whether connections are accepted")
 	return cmd
 }
 
-// askHealth asks whom it can.
+// askHealth asks the given monitor, the admin socket or the configured monitor.
 func askHealth(ctx context.Context, cmd *cobra.Command, url, path string) (status int, answer []byte, err error) {
 	if url != "" {
 		return fetch(ctx, strings.TrimSuffix(url, "/")+path)
@@ -70,14 +70,14 @@ func askHealth(ctx context.Context, cmd *cobra.Command, url, path string) (statu
 	case c.Monitor != "":
 		return fetch(ctx, config.MonitorURL(c.Monitor)+path)
 	}
-	return 0, nil, hint.New(errors.New("there is nobody to ask: the admin socket is switched off, and there is no monitor"),
+	return 0, nil, hint.New(errors.New("cannot reach the server: the admin socket and the monitor are both disabled"),
 		`set monitor = "http://127.0.0.1:%d" in %s`, config.MonitorPort, c.File)
 }
 
-// maxHealth bounds what is read of an answer that may be anything.
+// maxHealth bounds an answer, which may come from any server.
 const maxHealth = 64 << 10
 
-// fetch gets a page over HTTP.
+// fetch requests a page over HTTP.
 func fetch(ctx context.Context, url string) (status int, page []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err == nil && (req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https") {
@@ -89,7 +89,7 @@ func fetch(ctx context.Context, url string) (status int, page []byte, err error)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, nil, hint.New(fmt.Errorf("asking the server: %w", err), "start it with `authferry serve`; monitor in its configuration says where it can be asked")
+		return 0, nil, hint.New(fmt.Errorf("asking the server: %w", err), "start it with `authferry serve`; the key monitor of its configuration is the address to ask")
 	}
 	defer resp.Body.Close()
 	page, err = io.ReadAll(io.LimitReader(resp.Body, maxHealth))
@@ -99,8 +99,8 @@ func fetch(ctx context.Context, url string) (status int, page []byte, err error)
 	return resp.StatusCode, page, nil
 }
 
-// judgeHealth makes an answer an exit code, and the reasons an error with a
-// line for each.
+// judgeHealth turns the reasons of an unhealthy server into an error with a line for
+// each.
 func judgeHealth(w io.Writer, status int, answer []byte) error {
 	text := strings.TrimSpace(string(answer))
 	switch status {
@@ -110,5 +110,5 @@ func judgeHealth(w io.Writer, status int, answer []byte) error {
 	case http.StatusServiceUnavailable:
 		return errors.New(text)
 	}
-	return hint.New(fmt.Errorf("the server answered %d %s: %.160q", status, http.StatusText(status), text), "is it authferry's monitor that listens there?")
+	return hint.New(fmt.Errorf("the server answered %d %s: %.160q", status, http.StatusText(status), text), "check that the address is that of authferry's monitor")
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,16 +14,15 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"authferry/internal/address"
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/importer"
 	"authferry/internal/logging"
-	"authferry/internal/secret"
+	"authferry/internal/onboard"
 	"authferry/tokens"
 )
 
-// importFlags are how a mailbox is taken over from another program.
+// importFlags are the flags of import.
 type importFlags struct {
 	provider      string
 	mailboxes     []string
@@ -37,41 +34,24 @@ type importFlags struct {
 	printConfig   bool
 }
 
-// imported is what another program's files hold.
-type imported struct {
-	accounts []importer.Account
-	domains  []importer.Domain
-	listen   string // a suggestion for the configuration
-	password secret.String
-}
-
-// formats read the files of other programs, by the name they go by.
-var formats = map[string]func(*cobra.Command, string, importFlags) (*imported, error){
-	"token":              importToken,
-	"mutt_oauth2":        importSingle(importer.Mutt),
-	"oama":               importSingle(importer.Oama),
-	"sasl-xoauth2":       importSASLXOAUTH2,
-	"email-oauth2-proxy": importEmailProxy,
-}
-
 func importCommand() *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
 		Use:   "import FORMAT [FILE]",
-		Short: "Take mailboxes over from another program",
-		Long: `Take the grants over that another program was given, so that nobody has to sign
-in again. FILE is what that program keeps; without it, standard input is read.
+		Short: "Import mailboxes from another program",
+		Long: `Import the grants of another program, so that no one has to sign in again. FILE
+is a file of that program; without it, standard input is read.
 
-  token                a refresh token and nothing else; --mailbox says whose
+  token                a refresh token alone; --mailbox names its mailbox
   mutt_oauth2          a token file of mutt_oauth2.py, decrypted
   oama                 a record of oama, decrypted
   sasl-xoauth2         a token file of sasl-xoauth2, the plug-in for Postfix
-  email-oauth2-proxy   its configuration; --password-stdin opens the grants in it
+  email-oauth2-proxy   its configuration; --password-stdin decrypts the grants
 
-A grant is kept once it has been refreshed and has opened the mailbox. It only
-works together with the OAuth client it was given to: clients that are not in
-the configuration yet are printed, to be added to it, and their secrets are put
-into files beside the mailboxes. Then run the same command again.`,
+A grant is kept after it has been refreshed and has opened the mailbox. It works
+only with the OAuth client it was issued to. Clients that the configuration
+lacks are printed, to be added to it, and their secrets are written to files
+beside the mailboxes. Add them, and run the same command again.`,
 		Example: `  gpg --decrypt ~/.mutt/token | authferry import mutt_oauth2
   authferry import sasl-xoauth2 /etc/tokens/you@gmail.com
   authferry import email-oauth2-proxy emailproxy.config --password-stdin --keep-password < password.txt`,
@@ -80,88 +60,107 @@ into files beside the mailboxes. Then run the same command again.`,
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
-			return slices.Sorted(maps.Keys(formats)), cobra.ShellCompDirectiveNoFileComp
+			return importer.Formats(), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			cmd.SetContext(ctx)
-			found, err := readImport(cmd, append(args, "-")[:2], f)
+			source, found, err := readImport(cmd, append(args, "-")[:2], f)
 			if err != nil {
 				return err
 			}
 			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
-				m := &mover{cmd: cmd, config: c, vault: vault, flags: f, imported: found}
-				return m.move(ctx, args[0])
+				return runImport(ctx, cmd, c, vault, source, found, f)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&f.provider, "provider", "", "the `NAME` of a [provider.NAME] (default the one with the client that the file names)")
-	cmd.Flags().StringSliceVar(&f.mailboxes, "mailbox", nil, "whose grant it is, where the file does not say; or those to take, where it has many")
-	cmd.Flags().StringVar(&f.clientConfig, "client-config", "", "sasl-xoauth2: the `FILE` with the client (default /etc/sasl-xoauth2.conf if it is there)")
-	cmd.Flags().StringVar(&f.cacheStore, "cache-store", "", "email-oauth2-proxy: the `FILE` it keeps its tokens in, if it was told one")
-	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "email-oauth2-proxy: read the password its mail programs send from standard input")
+	cmd.Flags().StringVar(&f.provider, "provider", "", "the `NAME` of a [provider.NAME] (default: the one with the client that the file names)")
+	cmd.Flags().StringSliceVar(&f.mailboxes, "mailbox", nil, "the `MAILBOX`, if the file does not name it; or the mailboxes to import, if it has many")
+	cmd.Flags().StringVar(&f.clientConfig, "client-config", "", "sasl-xoauth2: the `FILE` with the client (default /etc/sasl-xoauth2.conf if it exists)")
+	cmd.Flags().StringVar(&f.cacheStore, "cache-store", "", "email-oauth2-proxy: the `FILE` that it keeps its tokens in, if it has one")
+	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "email-oauth2-proxy: read the password that its mail programs send from standard input")
 	cmd.Flags().BoolVar(&f.keepPassword, "keep-password", false, "make that password a local password, so that mail programs need no change")
-	cmd.Flags().BoolVar(&f.noCheck, "no-check", false, "keep the grants without trying them out, for a machine without a network")
-	cmd.Flags().BoolVar(&f.printConfig, "print-config", false, "only print the configuration, secrets included, and change nothing")
+	cmd.Flags().BoolVar(&f.noCheck, "no-check", false, "keep the grants without trying them, on a machine without a network")
+	cmd.Flags().BoolVar(&f.printConfig, "print-config", false, "print the configuration to add, secrets included, and change nothing")
 	cmd.RegisterFlagCompletionFunc("provider", completeProviders)
 	return cmd
 }
 
 func importArgs(_ *cobra.Command, args []string) error {
-	known := strings.Join(slices.Sorted(maps.Keys(formats)), ", ")
+	formats := importer.Formats()
+	known := strings.Join(formats, ", ")
 	switch {
 	case len(args) == 0:
-		return hint.Usage(errors.New("import needs to know from which program"), "one of %s", known)
+		return hint.Usage(errors.New("authferry import needs a FORMAT"), "one of %s", known)
 	case len(args) > 2:
-		return hint.Usage(fmt.Errorf("import does not know what to do with %q", args[2]), "one file at a time: authferry import FORMAT FILE")
-	case formats[args[0]] != nil:
+		return hint.Usage(fmt.Errorf("unexpected argument %q", args[2]), "import one file at a time: authferry import FORMAT FILE")
+	case slices.Contains(formats, args[0]):
 		return nil
 	}
-	advice := "known are " + known
-	if n := hint.Suggest(args[0], slices.Collect(maps.Keys(formats))); n != "" {
+	advice := "the formats are " + known
+	if n := hint.Suggest(args[0], formats); n != "" {
 		advice = fmt.Sprintf("did you mean %s?", n)
 	}
-	return hint.Usage(fmt.Errorf("import does not know the format %q", args[0]), "%s", advice)
+	return hint.Usage(fmt.Errorf("unknown format %q", args[0]), "%s", advice)
 }
 
-// readImport reads the files before the store is opened: that may mean to act
-// as another user, who cannot read them.
-func readImport(cmd *cobra.Command, args []string, f importFlags) (*imported, error) {
+// readImport reads the files before the store is opened: root becomes the store's
+// owner then, who may not be able to read them.
+func readImport(cmd *cobra.Command, args []string, f importFlags) (*importer.Source, *importer.Found, error) {
 	format, file := args[0], args[1]
+	s := &importer.Source{Format: format, File: file, Mailboxes: f.mailboxes, ClientConfig: f.clientConfig, CacheStore: f.cacheStore}
 	switch {
 	case f.passwordStdin && file == "-":
-		return nil, hint.Usage(errors.New("standard input cannot hold the password and the file both"), "name the file: authferry import %s FILE --password-stdin", format)
+		return nil, nil, hint.Usage(errors.New("standard input cannot hold both the password and the file"), "name the file: authferry import %s FILE --password-stdin", format)
 	case f.passwordStdin && format != "email-oauth2-proxy":
-		return nil, hint.Usage(fmt.Errorf("what %s keeps is not encrypted with a password of mail programs", format), "leave --password-stdin out")
+		return nil, nil, hint.Usage(fmt.Errorf("the files of %s are not encrypted with the password of a mail program", format), "omit --password-stdin")
 	case f.keepPassword && !f.passwordStdin:
-		return nil, hint.Usage(errors.New("there is no password to keep"), "add --password-stdin, and pipe in the one that mail programs send")
+		return nil, nil, hint.Usage(errors.New("there is no password to keep"), "add --password-stdin, and pipe in the password that mail programs send")
 	}
-	found, err := formats[format](cmd, file, f)
+	found, err := readSource(cmd, s, f)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", nameOf(file), err)
+		name := file
+		if file == "-" {
+			name = "standard input"
+		}
+		return nil, nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return found, nil
+	return s, found, nil
 }
 
-func nameOf(file string) string {
-	if file == "-" {
-		return "standard input"
+func readSource(cmd *cobra.Command, s *importer.Source, f importFlags) (found *importer.Found, err error) {
+	if err := s.Check(); err != nil {
+		return nil, err
 	}
-	return file
+	if s.Content, err = readContent(cmd, s); err != nil {
+		return nil, err
+	}
+	if f.passwordStdin {
+		if s.Password, err = readPassword(cmd); err != nil {
+			return nil, hint.Usage(fmt.Errorf("--password-stdin: %w", err), "pipe in the password that mail programs send, and nothing else")
+		}
+	}
+	return s.Read()
 }
 
-// readWhole reads a file, or standard input, as far as such files go.
-func readWhole(cmd *cobra.Command, file string) ([]byte, error) {
+// readContent reads a file or standard input. A token may be typed, without an echo.
+func readContent(cmd *cobra.Command, s *importer.Source) ([]byte, error) {
 	in := cmd.InOrStdin()
-	if file == "-" {
+	if s.File == "-" {
 		if f, ok := in.(*os.File); ok && logging.IsTerminal(f) {
-			return nil, hint.Usage(errors.New("nothing is piped in"), "name the file, or pipe it in")
+			if s.Format != "token" {
+				return nil, hint.Usage(errors.New("standard input is a terminal"), "name the file, or pipe it in")
+			}
+			fmt.Fprint(cmd.ErrOrStderr(), "Refresh token: ")
+			typed, err := term.ReadPassword(int(f.Fd()))
+			fmt.Fprintln(cmd.ErrOrStderr())
+			return typed, err
 		}
 	} else {
-		f, err := os.Open(file)
+		f, err := os.Open(s.File)
 		if err != nil {
-			return nil, bare(err)
+			return nil, withoutPath(err)
 		}
 		defer f.Close()
 		in = f
@@ -170,127 +169,38 @@ func readWhole(cmd *cobra.Command, file string) ([]byte, error) {
 	if err == nil && len(content) > importer.Limit {
 		err = fmt.Errorf("it is larger than %d MB, so it is not such a file", importer.Limit>>20)
 	}
-	return content, bare(err)
+	return content, withoutPath(err)
 }
 
-// bare is an error of the file system without the path, which the sentence has.
-func bare(err error) error {
-	if e := (*os.PathError)(nil); errors.As(err, &e) {
+// withoutPath returns an error of the file system without the path, which the
+// message already has.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return e.Err
 	}
 	return err
 }
 
-func importToken(cmd *cobra.Command, file string, f importFlags) (*imported, error) {
-	if len(f.mailboxes) != 1 {
-		return nil, hint.Usage(errors.New("a token does not say whose it is"), "add --mailbox you@gmail.com")
+func runImport(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, s *importer.Source, found *importer.Found, f importFlags) error {
+	m := &importer.Import{
+		Found: found, Format: s.Format,
+		Vault: vault, Providers: c.Settings.Providers, ConfigFile: c.File, Dir: c.StateDir, Path: c.StatePath,
+		NoCheck: f.noCheck, PrintConfig: f.printConfig,
+		Out: cmd.OutOrStdout(), Messages: cmd.ErrOrStderr(),
+		Connected: func(done *onboard.Result) { printConnected(cmd, done) },
 	}
-	content, err := readTyped(cmd, file)
-	if err != nil {
-		return nil, err
+	if f.keepPassword {
+		m.Password = s.Password
 	}
-	token, err := importer.Token(content)
-	if err != nil {
-		return nil, err
+	name := f.provider
+	if name == "" && s.Format == "token" {
+		name = "gmail"
 	}
-	return &imported{accounts: []importer.Account{{Mailbox: f.mailboxes[0], Refresh: token}}}, nil
-}
-
-// readTyped is readWhole of what a person may type, without an echo.
-func readTyped(cmd *cobra.Command, file string) ([]byte, error) {
-	if in, ok := cmd.InOrStdin().(*os.File); ok && file == "-" && logging.IsTerminal(in) {
-		fmt.Fprint(cmd.ErrOrStderr(), "Refresh token: ")
-		typed, err := term.ReadPassword(int(in.Fd()))
-		fmt.Fprintln(cmd.ErrOrStderr())
-		return typed, err
-	}
-	return readWhole(cmd, file)
-}
-
-// importSingle is the import of a file about one mailbox.
-func importSingle(read func([]byte) (*importer.Account, error)) func(*cobra.Command, string, importFlags) (*imported, error) {
-	return func(cmd *cobra.Command, file string, f importFlags) (*imported, error) {
-		content, err := readWhole(cmd, file)
-		if err != nil {
-			return nil, err
-		}
-		a, err := read(content)
-		if err != nil {
-			return nil, err
-		}
-		return single(a, file, f)
-	}
-}
-
-// single names the mailbox of a file about one: the file says, or the person,
-// or the file's own name.
-func single(a *importer.Account, file string, f importFlags) (*imported, error) {
-	base := strings.TrimSuffix(filepath.Base(file), ".oama")
-	switch {
-	case len(f.mailboxes) > 1:
-		return nil, hint.Usage(errors.New("it is about one mailbox"), "name one by --mailbox")
-	case len(f.mailboxes) == 1 && a.Mailbox != "" && !strings.EqualFold(a.Mailbox, f.mailboxes[0]):
-		return nil, hint.Usage(fmt.Errorf("it is about %q, not %q", a.Mailbox, f.mailboxes[0]), "leave --mailbox out, or name the file of that mailbox")
-	case len(f.mailboxes) == 1:
-		a.Mailbox = f.mailboxes[0]
-	case a.Mailbox == "" && address.Check(base) == nil:
-		a.Mailbox = base
-	case a.Mailbox == "":
-		return nil, hint.Usage(errors.New("it does not say whose grant it is"), "add --mailbox you@gmail.com")
-	}
-	return &imported{accounts: []importer.Account{*a}}, nil
-}
-
-const saslXOAUTH2Config = "/etc/sasl-xoauth2.conf"
-
-func importSASLXOAUTH2(cmd *cobra.Command, file string, f importFlags) (*imported, error) {
-	content, err := readWhole(cmd, file)
-	if err != nil {
-		return nil, err
-	}
-	path, named := f.clientConfig, f.clientConfig != ""
-	if !named {
-		path = saslXOAUTH2Config
-	}
-	configuration, err := os.ReadFile(path)
-	if err != nil && named {
-		return nil, hint.Usage(fmt.Errorf("the configuration of sasl-xoauth2: %w", err), "name the file that holds its client_id by --client-config")
-	}
-	if err != nil {
-		configuration = nil // the token file may name the client itself
-	}
-	a, err := importer.SASLXOAUTH2(content, configuration)
-	if err != nil {
-		return nil, err
-	}
-	return single(a, file, f)
-}
-
-func importEmailProxy(cmd *cobra.Command, file string, f importFlags) (*imported, error) {
-	content, err := readWhole(cmd, file)
-	if err != nil {
-		return nil, err
-	}
-	var cache []byte
-	switch {
-	case strings.HasPrefix(f.cacheStore, "aws:"):
-		return nil, hint.Usage(errors.New("authferry does not read AWS Secrets Manager"),
-			"start email-oauth2-proxy once with --cache-store FILE, so that it signs in anew into the file; or connect the mailboxes by authferry connect")
-	case f.cacheStore != "":
-		if cache, err = os.ReadFile(f.cacheStore); err != nil {
-			return nil, fmt.Errorf("its cache store: %w", err)
+	if name != "" {
+		var err error
+		if m.Provider, err = findProvider(c, name); err != nil {
+			return err
 		}
 	}
-	found := &imported{}
-	if f.passwordStdin {
-		if found.password, err = readPassword(cmd); err != nil {
-			return nil, hint.Usage(fmt.Errorf("--password-stdin: %w", err), "pipe in the password that mail programs send, and nothing else")
-		}
-	}
-	proxy, err := importer.ReadEmailProxy(content, cache, found.password, f.mailboxes...)
-	if err != nil {
-		return nil, err
-	}
-	found.accounts, found.domains, found.listen = proxy.Accounts, proxy.Domains, proxy.ListenTOML()
-	return found, nil
+	return m.Run(ctx)
 }

@@ -19,8 +19,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// cmdOld writes what another program would keep of a mailbox that had been
-// signed in to with the client of the simulated Gmail.
+// cmdOld writes the file of another program that signed in to a mailbox with the
+// client of the simulated Gmail.
 func (s *stage) cmdOld(ts *testscript.TestScript, args []string) error {
 	format, file, mailbox := args[0], args[1], args[2]
 	refresh, err := s.signIn(mailbox)
@@ -50,7 +50,7 @@ func (s *stage) cmdOld(ts *testscript.TestScript, args []string) error {
 	return os.WriteFile(ts.MkAbs(file), []byte(content), 0o600)
 }
 
-// signIn gives consent, as to the other program.
+// signIn gives consent to the other program.
 func (s *stage) signIn(mailbox string) (refresh string, err error) {
 	p := oauth.Builtin()["gmail"]
 	p.AuthURL, p.TokenURL, p.ClientID, p.ClientSecret = s.gmail.AuthURL, s.gmail.TokenURL, s.gmail.ClientID, secret.String(s.gmail.ClientSecret)
@@ -97,15 +97,15 @@ func (s *stage) emailProxyDomain(mailbox string) string {
 func fernet(password string, salt []byte, iterations int, text string) string {
 	key, err := pbkdf2.Key(sha256.New, password, salt, iterations, 32)
 	if err != nil {
-		panic(err) // sizes that it takes
+		panic(err) // the sizes are valid
 	}
 	block, err := aes.NewCipher(key[16:])
 	if err != nil {
-		panic(err) // of 16 bytes
+		panic(err) // the key has 16 bytes
 	}
 	pad := aes.BlockSize - len(text)%aes.BlockSize
 	padded := []byte(text + strings.Repeat(string(rune(pad)), pad))
-	iv := make([]byte, aes.BlockSize) // the same each time: a test has nothing to hide
+	iv := make([]byte, aes.BlockSize) // fixed: nothing is secret in a test
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
 	signed := append(append(append([]byte{0x80}, make([]byte, 8)...), iv...), padded...)
 	mac := hmac.New(sha256.New, key[:16])

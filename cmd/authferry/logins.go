@@ -23,13 +23,13 @@ func loginsCommand() *cobra.Command {
 	var q audit.Query
 	cmd := &cobra.Command{
 		Use:   "logins [MAILBOX]",
-		Short: "Show who has logged in, and who could not",
-		Long: `Show the logins that were tried, the newest last: when, for which mailbox, with
-which local password, from where, by which program, and what came of it. It
-reads the record in the store's directory, whether a server runs or not.
+		Short: "Show recent logins, successful and failed",
+		Long: `Show recent logins, the newest last: time, result, mailbox, local password,
+address and mail program. The command reads the record in the directory of the
+store and needs no running server.
 
-Failures of one kind within a minute are one line: TIMES is how many they were.
-"turned away" is a connection that was not even let in.`,
+Equal failures within a minute share a line; TIMES is their number. "turned
+away" is a connection that was closed before it could log in.`,
 		Example: `  authferry logins
   authferry logins you@gmail.com --since 24h
   authferry logins --failed -n 200
@@ -51,14 +51,14 @@ Failures of one kind within a minute are one line: TIMES is how many they were.
 			return listLogins(cmd, q, lines)
 		},
 	}
-	cmd.Flags().DurationVar(&since, "since", 0, "only of the last `TIME`, such as 24h or 30m")
-	cmd.Flags().BoolVar(&q.Failed, "failed", false, "only those that did not succeed")
-	cmd.Flags().IntVarP(&lines, "last", "n", 50, "how many lines, the newest; 0 is all")
+	cmd.Flags().DurationVar(&since, "since", 0, "show only logins of the last `TIME`, such as 24h or 30m")
+	cmd.Flags().BoolVar(&q.Failed, "failed", false, "show only logins that failed")
+	cmd.Flags().IntVarP(&lines, "last", "n", 50, "show the newest `N` lines; 0 shows all")
 	cmd.Flags().Bool("json", false, "print JSON, for scripts")
 	return cmd
 }
 
-// listLogins shows what a query picks, at most so many lines.
+// listLogins shows the newest logins of a query.
 func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 	c, err := configForAdmin(cmd)
 	if err != nil {
@@ -66,7 +66,7 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 	}
 	entries, err := audit.Read(audit.DirIn(c.StateDir), q)
 	if errors.Is(err, fs.ErrPermission) {
-		return hint.New(err, "run this as root, or as the user that authferry serves as")
+		return hint.New(err, "run this as root, or as the user that runs authferry")
 	}
 	if err != nil {
 		return err
@@ -79,16 +79,16 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 		return printJSON(cmd.OutOrStdout(), append([]audit.Entry{}, entries...))
 	}
 	if len(entries) == 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is on record in %s.\n", audit.DirIn(c.StateDir))
+		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is recorded in %s.\n", audit.DirIn(c.StateDir))
 		return nil
 	}
 	if older {
-		fmt.Fprintf(cmd.ErrOrStderr(), "The newest %d; -n 0 shows all.\n", lines)
+		fmt.Fprintf(cmd.ErrOrStderr(), "Showing the newest %d; use -n 0 to show all.\n", lines)
 	}
 	return showLogins(cmd.OutOrStdout(), entries)
 }
 
-// showLogins prints a table. A peer chose the text of most of its columns.
+// showLogins prints a table. Clients choose the text of most columns.
 func showLogins(w io.Writer, entries []audit.Entry) error {
 	rows := []string{row("TIME", "RESULT", "MAILBOX", "PASSWORD", "PROTOCOL", "TLS", "FROM", "PROGRAM", "TIMES", "WHY")}
 	for _, e := range entries {

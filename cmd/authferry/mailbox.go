@@ -14,6 +14,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
+	"authferry/internal/view"
 	"authferry/tokens"
 	"authferry/tokens/store"
 )
@@ -22,8 +23,8 @@ func mailboxCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "mailbox",
 		Short: "Show and remove connected mailboxes",
-		Long: `Show the mailboxes that have been connected, what each one's grant can do now,
-and the local passwords that may use it; or forget a mailbox.`,
+		Long: `Show the connected mailboxes, the state of their grants and their local
+passwords, and remove mailboxes.`,
 		Example: `  authferry mailbox list
   authferry mailbox show you@gmail.com
   authferry mailbox remove you@gmail.com`,
@@ -36,14 +37,14 @@ func mailboxListCommand() *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "List the mailboxes and their states",
 		Long: `List the mailboxes and their states:
-  fresh          the access token has most of its life left
+  fresh          the access token has most of its lifetime left
   stale          the next login refreshes the access token
-  refreshing     a refresh is under way
+  refreshing     a refresh is in progress
   needs-consent  a person must run "authferry connect MAILBOX" again
-  unreachable    the provider's token service failed lately; it is tried again
-  disconnected   removed, with its passwords kept
+  unreachable    the last refresh failed; it is tried again
+  disconnected   removed; its passwords are kept
 
-What is wrong with a mailbox, and what to do about it, follows the list.`,
+Below the list, each problem is explained, with what to do about it.`,
 		Example: `  authferry mailbox list
   authferry mailbox list --json`,
 		Args: takes(),
@@ -63,7 +64,7 @@ func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault,
 	if err != nil {
 		return err
 	}
-	views := []mailboxView{}
+	views := []view.Mailbox{}
 	for _, name := range names {
 		a, err := vault.Account(ctx, name)
 		if errors.Is(err, store.ErrNoMailbox) { // removed meanwhile
@@ -72,13 +73,13 @@ func listMailboxes(ctx context.Context, cmd *cobra.Command, vault *tokens.Vault,
 		if err != nil {
 			return err
 		}
-		views = append(views, viewOf(a, vault))
+		views = append(views, view.Of(a, vault))
 	}
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), views)
 	}
 	if len(views) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "No mailbox is connected yet; `authferry connect MAILBOX` begins.")
+		fmt.Fprintln(cmd.ErrOrStderr(), "No mailbox is connected yet; `authferry connect MAILBOX` connects one.")
 		return nil
 	}
 	rows := []string{row("MAILBOX", "PROVIDER", "STATE", "GRANT ENDS", "PASSWORDS")}
@@ -104,8 +105,8 @@ func mailboxShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show MAILBOX",
 		Short: "Show one mailbox and its local passwords",
-		Long: `Show one mailbox: its state and the reason for it, how long its tokens last,
-and its local passwords with when, where and by what each was last used.`,
+		Long: `Show one mailbox: its state and the reason, when its tokens expire, and its
+local passwords with the last use of each.`,
 		Example: `  authferry mailbox show you@gmail.com`,
 		Args:    takes("MAILBOX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,11 +115,11 @@ and its local passwords with when, where and by what each was last used.`,
 				if err != nil {
 					return err
 				}
-				view := viewOf(a, vault)
+				m := view.Of(a, vault)
 				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
-					return printJSON(cmd.OutOrStdout(), view)
+					return printJSON(cmd.OutOrStdout(), m)
 				}
-				return showMailbox(cmd.OutOrStdout(), view)
+				return showMailbox(cmd.OutOrStdout(), m)
 			})
 		},
 	}
@@ -126,7 +127,7 @@ and its local passwords with when, where and by what each was last used.`,
 	return cmd
 }
 
-func showMailbox(w io.Writer, m mailboxView) error {
+func showMailbox(w io.Writer, m view.Mailbox) error {
 	rows := []string{row("mailbox", m.Mailbox), row("provider", m.Provider), row("state", string(m.State))}
 	if m.SignIn != "" {
 		rows = append(rows, row("signed in as", m.SignIn))
@@ -143,7 +144,7 @@ func showMailbox(w io.Writer, m mailboxView) error {
 		row("connected", moment(m.Connected)),
 		row("access token until", moment(m.TokenExpires)))
 	if m.GrantEnds != nil {
-		rows = append(rows, row("grant ends", moment(m.GrantEnds)+": the provider will want consent again then"))
+		rows = append(rows, row("grant ends", moment(m.GrantEnds)+": the provider then requires consent again"))
 	}
 	if err := columns(w, rows...); err != nil {
 		return err
@@ -158,14 +159,14 @@ func mailboxRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "remove MAILBOX",
 		Aliases: []string{"rm"},
-		Short:   "Forget a mailbox, its grant and its passwords",
-		Long: `Forget a mailbox together with its grant and all its local passwords; sessions
-that use it end. The grant is given back to the provider, unless another mailbox
-here lives by it. Google then takes back all that the account granted to the
-OAuth client's project at once, to whatever program it was granted.
+		Short:   "Remove a mailbox, its grant and its passwords",
+		Long: `Remove a mailbox, its grant and its local passwords, and end its sessions. The
+grant is revoked at the provider unless another mailbox uses it. Google then
+revokes everything that the account granted to the project of the OAuth client,
+also to other programs.
 
-With --keep-passwords the mailbox stays as "disconnected": mail programs hear
-that it must be connected again, and when it is their passwords work as before.`,
+With --keep-passwords, the mailbox stays as "disconnected": mail programs are
+told to have it connected again, and their passwords work again after that.`,
 		Example: `  authferry mailbox remove you@gmail.com
   authferry mailbox remove you@gmail.com --keep-passwords
   authferry mailbox remove you@gmail.com --keep-grant --yes`,
@@ -176,25 +177,25 @@ that it must be connected again, and when it is their passwords work as before.`
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&r.KeepGrant, "keep-grant", false, "do not give the grant back to the provider")
-	cmd.Flags().BoolVar(&r.KeepPasswords, "keep-passwords", false, "keep the passwords for when it is connected again")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&r.KeepGrant, "keep-grant", false, "do not revoke the grant at the provider")
+	cmd.Flags().BoolVar(&r.KeepPasswords, "keep-passwords", false, "keep the passwords until the mailbox is connected again")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 
 func removeMailbox(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, user string, r tokens.Removal, yes bool) error {
 	mailbox, _ := vault.Canonical(user)
-	question := fmt.Sprintf("Forget %s?", mailbox)
+	question := fmt.Sprintf("Remove %s?", mailbox)
 	a, err := vault.Account(ctx, mailbox)
 	switch {
 	case errors.Is(err, store.ErrNoMailbox):
 		return err
-	case err != nil: // a damaged file is what one may want to be rid of
-		fmt.Fprintf(cmd.ErrOrStderr(), "It cannot be read: %v\n", err)
+	case err != nil: // a damaged file is a reason to remove the mailbox
+		fmt.Fprintf(cmd.ErrOrStderr(), "authferry: warning: the mailbox cannot be read: %v\n", err)
 	case r.KeepPasswords:
-		question = fmt.Sprintf("Forget the grant of %s and keep its %s?", mailbox, passwords(len(a.Passwords)))
+		question = fmt.Sprintf("Remove the grant of %s and keep its %s?", mailbox, passwords(len(a.Passwords)))
 	default:
-		question = fmt.Sprintf("Forget %s and its %s?", mailbox, passwords(len(a.Passwords)))
+		question = fmt.Sprintf("Remove %s and its %s?", mailbox, passwords(len(a.Passwords)))
 	}
 	if !yes {
 		if err := confirm(cmd, question); err != nil {
@@ -205,23 +206,23 @@ func removeMailbox(ctx context.Context, cmd *cobra.Command, c *config.Config, va
 	if err != nil {
 		return err
 	}
-	nudge(ctx, c)
+	endSessions(ctx, c)
 	errs := cmd.ErrOrStderr()
 	switch done.Passwords {
 	case 0:
-		fmt.Fprintf(errs, "Forgot %s.\n", mailbox)
+		fmt.Fprintf(errs, "Removed %s.\n", mailbox)
 	case 1:
-		fmt.Fprintf(errs, "Forgot the grant of %s; its 1 password waits until it is connected again.\n", mailbox)
+		fmt.Fprintf(errs, "Removed the grant of %s; its 1 password works again when the mailbox is connected again.\n", mailbox)
 	default:
-		fmt.Fprintf(errs, "Forgot the grant of %s; its %d passwords wait until it is connected again.\n", mailbox, done.Passwords)
+		fmt.Fprintf(errs, "Removed the grant of %s; its %d passwords work again when the mailbox is connected again.\n", mailbox, done.Passwords)
 	}
 	switch {
 	case done.Revoked:
-		fmt.Fprintln(errs, "Its grant was given back to the provider.")
+		fmt.Fprintln(errs, "Revoked the grant at the provider.")
 	case done.Left != nil:
 		fmt.Fprintf(errs, "authferry: warning: the provider may still list the grant: %v", done.Left)
 		if done.Page != "" {
-			fmt.Fprintf(errs, "; the account's owner can take it back at %s", done.Page)
+			fmt.Fprintf(errs, "; the owner of the account can revoke it at %s", done.Page)
 		}
 		fmt.Fprintln(errs)
 	}
@@ -235,10 +236,10 @@ func passwords(n int) string {
 	return fmt.Sprintf("%d passwords", n)
 }
 
-// confirm asks a person; where there is none, it takes that for a no.
+// confirm asks for confirmation; without a terminal, the answer is no.
 func confirm(cmd *cobra.Command, question string) error {
 	if !logging.IsTerminal(cmd.InOrStdin()) {
-		return hint.Usage(errors.New("not sure enough without a terminal to ask at"), "add --yes")
+		return hint.Usage(errors.New("cannot ask for confirmation: standard input is not a terminal"), "add --yes")
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')

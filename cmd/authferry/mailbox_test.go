@@ -9,12 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"authferry/demo"
+	"authferry/internal/view"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
 )
 
-// TestMailboxesSayWhatToDo: whatever is wrong with a mailbox, the list and the
-// page of it say what that means and what to do, and tell no secret.
+// TestMailboxesSayWhatToDo: for every fault, mailbox list and mailbox show say what it
+// means and what to do, and print no secret.
 func TestMailboxesSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -25,16 +26,16 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 		says, fix string
 	}{
 		{demo.TokenDeletedClient, store.StateUnreachable, oauth.CauseClientDeleted, "was deleted or disabled", "[provider.gmail]"},
-		{demo.Token503HTML, store.StateUnreachable, oauth.CauseOutage, "the token service of gmail", "tried again by itself"},
+		{demo.Token503HTML, store.StateUnreachable, oauth.CauseOutage, "the token service of gmail", "authferry tries again"},
 		{demo.TokenInvalidRAPT, store.StateNeedsConsent, oauth.CauseSessionControl, "session control", "authferry connect " + demoMailbox},
 	} {
 		s.gmail.Faults.Token(test.answer)
 		if _, err := s.service.Vault.Refresh(t.Context(), demoMailbox); err == nil {
 			t.Fatalf("%s: no fault", test.answer)
 		}
-		view := viewOf(s.account(t), s.service.Vault)
-		if view.State != test.state || view.Cause != test.cause || view.Since == nil || view.Reason == "" {
-			t.Errorf("%s: %+v", test.answer, view)
+		m := view.Of(s.account(t), s.service.Vault)
+		if m.State != test.state || m.Cause != test.cause || m.Since == nil || m.Reason == "" {
+			t.Errorf("%s: %+v", test.answer, m)
 		}
 		var list, shown, listed bytes.Buffer
 		cmd := &cobra.Command{}
@@ -42,15 +43,15 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 		if err := listMailboxes(t.Context(), cmd, s.service.Vault, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := showMailbox(&shown, view); err != nil {
+		if err := showMailbox(&shown, m); err != nil {
 			t.Fatal(err)
 		}
 		cmd.SetOut(&listed)
 		if err := listMailboxes(t.Context(), cmd, s.service.Vault, true); err != nil {
 			t.Fatal(err)
 		}
-		var views []mailboxView
-		if err := json.Unmarshal(listed.Bytes(), &views); err != nil || len(views) != 1 || views[0].Fix != view.Fix || views[0].Page != view.Page {
+		var views []view.Mailbox
+		if err := json.Unmarshal(listed.Bytes(), &views); err != nil || len(views) != 1 || views[0].Fix != m.Fix || views[0].Page != m.Page {
 			t.Errorf("%s: %v: %s", test.answer, err, &listed)
 		}
 		a := s.account(t)
@@ -69,7 +70,7 @@ func TestMailboxesSayWhatToDo(t *testing.T) {
 	if _, err := s.service.Vault.Refresh(t.Context(), demoMailbox); err != nil {
 		t.Fatal(err)
 	}
-	if view := viewOf(s.account(t), s.service.Vault); view.Meaning+view.Fix+view.Reason != "" || view.NeedsPerson != nil {
-		t.Errorf("what is over is still said: %+v", view)
+	if m := view.Of(s.account(t), s.service.Vault); m.Meaning+m.Fix+m.Reason != "" || m.NeedsPerson != nil {
+		t.Errorf("what is over is still said: %+v", m)
 	}
 }

@@ -1,5 +1,5 @@
-// Command authferry lets programs that only know a user name and a password
-// use mailboxes that accept only OAuth.
+// Command authferry lets programs that log in with a user name and a password use
+// mailboxes that accept only OAuth.
 package main
 
 import (
@@ -13,7 +13,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program: it returns the exit code.
+// run is the whole program. It returns the exit code.
 func run(args []string, in io.Reader, out, err io.Writer) int {
 	root := program()
 	root.SetArgs(args)
@@ -22,21 +22,21 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 	root.SetErr(err)
 	failure := root.Execute()
 	if failure != nil {
-		report(err, failure)
+		printError(err, failure)
 	}
 	return exitCode(failure)
 }
 
-// program is the table of commands.
+// program returns the table of commands.
 func program() *cobra.Command {
-	cobra.EnableCommandSorting = false // before anybody asks for the commands
+	cobra.EnableCommandSorting = false // before the commands are added
 	root := rootCommand()
-	section(root, "To serve:",
+	section(root, "Run:",
 		serveCommand(),
 		reloadCommand(),
 		demoCommand(),
 	)
-	section(root, "Mailboxes and their local passwords:",
+	section(root, "Mailboxes and local passwords:",
 		connectCommand(),
 		importCommand(),
 		mailboxCommand(),
@@ -45,7 +45,7 @@ func program() *cobra.Command {
 		consoleCommand(),
 		storeCommand(),
 	)
-	section(root, "What is wrong, and who is in:",
+	section(root, "Diagnose:",
 		checkCommand(),
 		statusCommand(),
 		whoCommand(),

@@ -4,15 +4,16 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"authferry/internal/config/configtest"
 )
 
-// TestMain puts the program itself into $PATH as authferry, for scripts and
-// for tests that need a process to kill.
+// TestMain adds the program to $PATH as authferry, for scripts and for tests that
+// kill a process.
 func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){"authferry": main})
 }
@@ -21,11 +22,7 @@ func TestMain(m *testing.M) {
 type leakChecked struct{ *testing.M }
 
 func (m leakChecked) Run() int {
-	for _, variable := range os.Environ() { // settings of this machine's own authferry
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AUTHFERRY_") {
-			os.Unsetenv(name)
-		}
-	}
+	configtest.ClearEnvironment()
 	if runtime.GOOS != "windows" && len(os.TempDir()) > 10 {
 		// sun_path holds 103 bytes (unix(4)). Scripts take 92 of them below the
 		// directory for temporary files, whose name takes 48 on macOS.

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// The manual is made of the commands' own help and of config.example.toml, so
-// that it cannot say anything else. Packages are built with
+// The manual is generated from the help texts and config.example.toml, so that it
+// cannot differ from them. Packages are built with
 //
 //	go test ./cmd/authferry -run '^TestManual$' -manual DIRECTORY -manual-date 2026-11-21
 //
@@ -79,8 +79,8 @@ func addPages(pages map[string]string, cmd *cobra.Command) {
 
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
-// roffText is text as it is: a backslash and a hyphen mean something to troff,
-// and so do a period and an apostrophe at the beginning of a line.
+// roffText escapes text for troff: a backslash, a hyphen, and a period or an apostrophe
+// at the beginning of a line.
 func roffText(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	return regexp.MustCompile(`(?m)^([.'])`).ReplaceAllString(text, `\&$1`)
@@ -173,8 +173,8 @@ func optionEntry(f *pflag.Flag) string {
 	return b.String()
 }
 
-// configPage is config.example.toml as a page: its comments are what there is to
-// say. Every key is shown as it would be written.
+// configPage returns config.example.toml as a page: its comments as text, every key as
+// it is written.
 func configPage(t *testing.T) string {
 	t.Helper()
 	source, err := os.ReadFile("../../config.example.toml")

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestMonitor: what a scrape sees of logins that succeed and fail, and what it
-// must not see.
+// TestMonitor: a scrape shows successful and failed logins, and no secret.
 func TestMonitor(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

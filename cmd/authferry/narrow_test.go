@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +14,11 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"authferry/internal/config"
+	"authferry/internal/roundtrip"
 	"authferry/tokens"
 )
 
-// narrowPassword adds a password that may do less.
+// narrowPassword adds a password with limits.
 func (s *show) narrowPassword(t *testing.T, spec tokens.PasswordSpec) string {
 	t.Helper()
 	spec.Name = "narrow"
@@ -69,9 +69,8 @@ func notPermitted(t *testing.T, what string, err error) {
 	}
 }
 
-// TestReadOnlyIMAP: go-imap's client, which knows nothing of the matter, reads
-// under a read-only password and is refused all else, and the mailbox stays as
-// it was.
+// TestReadOnlyIMAP: with a read-only password, go-imap's client can read; every other
+// command is refused, and the mailbox does not change.
 func TestReadOnlyIMAP(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -165,20 +164,19 @@ func TestReadOnlyPOP3(t *testing.T) {
 		}
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(patience))
-		p := &popClient{text: textproto.NewConn(conn)}
-		p.hear()
-		p.ask("USER %s", demoMailbox)
-		p.ask("PASS %s", password)
-		if p.err != nil {
-			t.Fatal(p.err)
+		p := roundtrip.NewPOP3(conn)
+		p.Ask("USER %s", demoMailbox)
+		p.Ask("PASS %s", password)
+		if p.Err != nil {
+			t.Fatal(p.Err)
 		}
-		had := p.ask("STAT")
-		if p.ask("DELE 1"); p.err == nil || !strings.Contains(p.err.Error(), "read-only") {
-			t.Fatalf("DELE: %v", p.err)
+		had := p.Ask("STAT")
+		if p.Ask("DELE 1"); p.Err == nil || !strings.Contains(p.Err.Error(), "read-only") {
+			t.Fatalf("DELE: %v", p.Err)
 		}
-		p.err = nil
-		if p.ask("QUIT"); p.err != nil {
-			t.Fatal(p.err)
+		p.Err = nil
+		if p.Ask("QUIT"); p.Err != nil {
+			t.Fatal(p.Err)
 		}
 		return had
 	}
@@ -190,8 +188,8 @@ func TestReadOnlyPOP3(t *testing.T) {
 	}
 }
 
-// TestSendLimits: go-smtp's client sends what it may, and hears a temporary
-// refusal of the rest, also over the next connection and after a reload.
+// TestSendLimits: go-smtp's client sends up to the limit, and further messages are
+// refused temporarily, also over the next connection and after a reload.
 func TestSendLimits(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

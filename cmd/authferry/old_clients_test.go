@@ -16,7 +16,7 @@ import (
 	"authferry/internal/testport"
 )
 
-// trusted are the authorities of our own, of both kinds.
+// trusted are authferry's own authorities, of both kinds.
 func (s *show) trusted(t *testing.T) *x509.CertPool {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -49,7 +49,7 @@ func (s *show) reconfigured(t *testing.T, change func(string) string) {
 	}
 }
 
-// where is the address of the listener that the configuration writes so.
+// where returns the address of the listener with this URL in the configuration.
 func (s *show) where(written string) string {
 	for _, l := range s.service.Status().Listeners {
 		if l.URL == written {
@@ -59,8 +59,8 @@ func (s *show) where(written string) string {
 	return ""
 }
 
-// TestOldClients: programs that know no newer TLS than 1.0, no key exchange but
-// RSA's, or no cipher but 3DES come in where they may, and only there.
+// TestOldClients: programs that support no newer TLS than 1.0, only RSA key exchange,
+// or only 3DES can connect to the listeners that allow it, and to no other.
 func TestOldClients(t *testing.T) {
 	t.Parallel()
 	s, log := newShow(t)
@@ -139,7 +139,7 @@ func TestReloadOfListenerOptions(t *testing.T) {
 	if _, err := tryLogin("imap", address, demoMailbox, s.password.Reveal()); err == nil {
 		t.Error("a program comes in without a PROXY header")
 	}
-	if _, err := log.find(`no good PROXY header`); err != nil {
+	if _, err := log.find(`no valid PROXY header`); err != nil {
 		t.Error(err)
 	}
 	conn, err := net.Dial("tcp", address)

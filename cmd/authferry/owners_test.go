@@ -16,7 +16,7 @@ import (
 )
 
 // TestOwnersAreRecalled: where a password was used before a restart, guesses
-// from everywhere else keep nobody out.
+// from other addresses lock no one out.
 func TestOwnersAreRecalled(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -32,7 +32,7 @@ func TestOwnersAreRecalled(t *testing.T) {
 	if _, err := before.Authorize(ctx, tokens.Login{User: demoMailbox, Password: s.password, Protocol: "imap", From: home}); err != nil {
 		t.Fatal(err)
 	}
-	if err := before.Close(ctx); err != nil { // which writes the use down
+	if err := before.Close(ctx); err != nil { // which stores the use
 		t.Fatal(err)
 	}
 	g := s.service.Gate

@@ -29,7 +29,7 @@ func TestParseExpiry(t *testing.T) {
 	}
 }
 
-// TestReadPassword: exactly as given but for one final line end.
+// TestReadPassword: a password is read exactly as given except for one final line end.
 func TestReadPassword(t *testing.T) {
 	long := strings.Repeat("x", maxPassword)
 	for given, want := range map[string]string{

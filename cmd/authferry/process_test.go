@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// process is an authferry of its own, run through the real main.
+// process is authferry in a process of its own.
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -62,8 +62,7 @@ func (p *process) kill() {
 
 func (p *process) signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
-// address returns where the process says it listens for a protocol, by the
-// first line about it.
+// address returns the address of a protocol from the first log line about it.
 func (p *process) address(protocol string) string {
 	lines := bufio.NewScanner(bytes.NewReader(p.stderr.bytes()))
 	for lines.Scan() {
@@ -89,7 +88,7 @@ func startServe(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
-// transcript is what a process has written, for others to wait on.
+// transcript is the output of a process; tests can wait for a line of it.
 type transcript struct {
 	mu    sync.Mutex
 	more  *sync.Cond
@@ -126,7 +125,7 @@ func (t *transcript) bytes() []byte {
 
 func (t *transcript) String() string { return string(t.bytes()) }
 
-// find waits until a pattern has been written, and returns what matched.
+// find waits until the output matches a pattern, and returns the match.
 func (t *transcript) find(pattern string) (string, error) {
 	re, err := regexp.Compile("(?m)" + pattern)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -13,26 +12,28 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"authferry/internal/roundtrip"
 )
 
-// patience bounds every wait of a test for something that must happen.
+// patience bounds every wait of a test.
 const patience = time.Minute
 
 var protocols = []string{"imap", "pop3", "smtp"}
 
-// verdict is what a mail program makes of a login.
+// verdict is how a mail program understands the answer to a login.
 type verdict string
 
 const (
 	welcomed  verdict = "welcome"
-	wrong     verdict = "wrong" // would throw the password away
+	wrong     verdict = "wrong" // the program forgets the password
 	temporary verdict = "temporary"
-	needsHelp verdict = "needs help" // of a person, who will find the password still there
+	needsHelp verdict = "needs help" // of a person; the program keeps the password
 	dropped   verdict = "dropped"    // the connection ended without an answer
 )
 
-// tryLogin logs in as a mail program would, and out again. Over IMAP and SMTP
-// the program is not ours.
+// tryLogin logs in and out as a mail program does. Over IMAP and SMTP it uses an
+// independent client.
 func tryLogin(protocol, address, user, password string) (verdict, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -75,17 +76,16 @@ func imapVerdict(err error) (verdict, error) {
 	case no.Code == imap.ResponseCodeContactAdmin:
 		return needsHelp, err
 	}
-	return wrong, err // no code at all reads as a wrong password
+	return wrong, err // without a code it means a wrong password
 }
 
 func loginPOP3(conn net.Conn, user, password string) error {
-	p := &popClient{text: textproto.NewConn(conn)}
-	p.hear()
-	p.ask("USER %s", user)
-	p.ask("PASS %s", password)
-	p.ask("STAT")
-	p.ask("QUIT")
-	return p.err
+	p := roundtrip.NewPOP3(conn)
+	p.Ask("USER %s", user)
+	p.Ask("PASS %s", password)
+	p.Ask("STAT")
+	p.Ask("QUIT")
+	return p.Err
 }
 
 func pop3Verdict(err error) (verdict, error) {
@@ -171,7 +171,7 @@ func (h *holder) close() {
 	}
 }
 
-// ended waits until an IMAP session has been ended from the other side.
+// ended waits until authferry has ended an IMAP session.
 func (h *holder) ended() error {
 	select {
 	case <-h.imap.Closed():

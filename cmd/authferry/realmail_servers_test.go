@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -20,30 +21,14 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"authferry/internal/testport"
 )
 
-// usedPorts are those handed out by freePort: a port is only free until
-// somebody listens on it.
-var usedPorts = make(map[int]bool)
-
-// freePort returns a port below those that the system gives to outgoing
-// connections, one of which might take it before a server that restarts.
+// freePort returns a port for a server that starts, and starts again.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for port := 20000 + os.Getpid()%8000; port < 32000; port++ {
-		if usedPorts[port] {
-			continue
-		}
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		ln.Close()
-		usedPorts[port] = true
-		return port
-	}
-	t.Fatal("no free port between 20000 and 32000")
-	return 0
+	return int(netip.MustParseAddrPort(testport.Free(t)).Port())
 }
 
 // makeCertificate gives the provider's servers a certificate of an authority of
@@ -168,7 +153,7 @@ func (m *realMail) postfix(command ...string) ([]byte, error) {
 	return exec.Command("postfix", append([]string{"-c", m.path("postfix", "etc")}, command...)...).CombinedOutput()
 }
 
-// waitForPort waits until somebody listens.
+// waitForPort waits until the port accepts connections.
 func (m *realMail) waitForPort(t *testing.T, name string) {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", m.ports[name])

@@ -19,7 +19,7 @@ import (
 // to a person where the program shows the words alone.
 var (
 	saysWrong     = regexp.MustCompile(`AUTHENTICATIONFAILED|\[AUTH\]|\b535\b|user name or password not accepted`)
-	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later|tried again by itself`)
+	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later|authferry tries again`)
 	saysNeedsHelp = regexp.MustCompile(`\[CONTACTADMIN\]|\[SYS/PERM\]|\b454\b|must be connected again|run authferry connect`)
 )
 
@@ -37,7 +37,7 @@ func smallJobs() []job {
 	return jobs
 }
 
-// try runs a job and tells whether it did its work.
+// try runs a job and reports whether it did its work.
 func (m *realMail) try(t *testing.T, j job) (out []byte, worked bool) {
 	t.Helper()
 	if j.verb == "send" {
@@ -88,8 +88,8 @@ func (m *realMail) works(t *testing.T) {
 	}
 }
 
-// testWrongPassword has every program refused for its password, and let in with
-// the right one straight after.
+// testWrongPassword makes every program log in with a wrong password, which is refused, and then
+// with the right one.
 func (m *realMail) testWrongPassword(t *testing.T) {
 	t.Run("wrong", func(t *testing.T) { m.refused(t, "not-the-password-at-all", saysWrong) })
 	t.Run("right", m.works)

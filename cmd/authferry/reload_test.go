@@ -9,8 +9,8 @@ import (
 	"authferry/internal/testport"
 )
 
-// TestReloadHandsOverAnAddress: one address may change from plain to STARTTLS;
-// if another listener cannot be had, it is what it was.
+// TestReloadHandsOverAnAddress: an address can change from plain to STARTTLS; if
+// another listener fails, it does not change.
 func TestReloadHandsOverAnAddress(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)

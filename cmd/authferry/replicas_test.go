@@ -236,7 +236,7 @@ func TestReplicas(t *testing.T) {
 	password := r.password.Reveal()
 	front := r.front.Addr().String()
 
-	r.gmail.Faults.TokenDelay(300 * time.Millisecond) // for all to be there
+	r.gmail.Faults.TokenDelay(300 * time.Millisecond) // until every login waits
 	for range 3 {
 		r.gmail.ExpireAccessTokens()
 		before := r.gmail.TokenCalls("refresh_token")
@@ -295,7 +295,7 @@ func mustBe(t *testing.T, address, password string, want verdict) {
 }
 
 // TestReplicasWithoutDatabase: while the database is stopped, logins with cached
-// tokens go on and nobody is told that a password is wrong; after that all is as
+// tokens go on and no login is refused for a wrong password; after that all is as
 // before, without a restart.
 func TestReplicasWithoutDatabase(t *testing.T) {
 	ctl := os.Getenv(postgresCtlEnv)
@@ -335,7 +335,7 @@ func TestReplicasWithoutDatabase(t *testing.T) {
 		if out, err := r.command("password", "add", demoMailbox, "--name", "Phone"); err == nil || strings.Contains(out, "panic") {
 			t.Errorf("a password was added to a store that is away: %s", out)
 		}
-		r.gmail.ExpireAccessTokens() // and now nobody can have a new one
+		r.gmail.ExpireAccessTokens() // from now on no token can be refreshed
 		mustBe(t, r.servers[round].address("imap"), password, temporary)
 		database("start")
 		r.eachSays(t, password, welcomed)

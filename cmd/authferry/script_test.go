@@ -7,7 +7,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs testdata/script/*.txt. Beside the usual words they have:
+// TestScripts runs testdata/script/*.txt. They have the commands of testscript and:
 //
 //	gmail                     a simulated Gmail with demo@gmail.com, second@gmail.com and
 //	                          info@gmail.com, which is shared and opened by demo's grant;
@@ -17,25 +17,25 @@ import (
 //	said NAME out|err TEXT    waits until it has written something, a regular expression
 //	tell NAME TEXT            gives it a line of standard input
 //	hush NAME                 closes its standard input
-//	fault PROTOCOL FAULT      makes a mail service of the simulation do what [demo.MailFault] lists;
-//	                          fault token FAULT: its token endpoint, what [demo.TokenAnswer] lists;
-//	                          fault scopes SCOPES: its owners, grant these; fault delegation gone:
-//	                          its administrator, take the mailboxes from applications
-//	revoked MAILBOX           its owner takes the grant back at the simulation
+//	fault PROTOCOL FAULT      makes a mail service of the simulation fail as [demo.MailFault] lists;
+//	                          fault token FAULT: its token endpoint, as [demo.TokenAnswer] lists;
+//	                          fault scopes SCOPES: owners grant only these; fault delegation gone:
+//	                          applications may open no mailbox
+//	revoked MAILBOX           the owner revokes the grant at the simulation
 //	visit NAME AS [deny]      opens the address it printed as a person does, and follows the
 //	                          redirect; paste NAME AS gives it the redirected address instead
 //	minted FILE               writes an answer of the token endpoint with a token for any mailbox
-//	tokencalls GRANT N        has it that the token endpoint was asked N times for this grant type
+//	tokencalls GRANT N        checks that the token endpoint had N requests of this grant type
 //	type NAME AS|deny         types the device code it printed as a person does, or declines
 //	signal NAME HUP|TERM|INT|KILL
 //	ended NAME CODE           waits for its end
 //	login NAME PROTOCOL USER PASSWORD VERDICT   logs in to where it listens
 //	hold NAME imap|smtp USER PASSWORD   logs in, and stays
-//	held [ended]              that one still works, or comes to its end
-//	secure NAME PROTOCOL CA   has TLS with a certificate of that authority
+//	held [ended]              checks that this session works, or that it ends
+//	secure NAME PROTOCOL CA   checks that it has TLS with a certificate of that authority
 //	reconfigure FROM TO       edits config.toml, by regular expression
-//	taken NAME FILE           writes a configuration that wants what NAME listens on
-//	old FORMAT FILE MAILBOX [PASSWORD]  writes what another program keeps of a mailbox signed in to,
+//	taken NAME FILE           writes a configuration with the addresses that NAME listens on
+//	old FORMAT FILE MAILBOX [PASSWORD]  writes the file of another program that signed in to a mailbox,
 //	                          and sets $CLIENT_SECRET and $REFRESH_TOKEN
 func TestScripts(t *testing.T) {
 	t.Parallel()

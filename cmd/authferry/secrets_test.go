@@ -9,9 +9,8 @@ import (
 	"authferry/internal/config"
 )
 
-// TestNoSecretInTheLog: at level debug, through good logins, bad ones and
-// faults, no password and no token is written, in no encoding that the mail
-// protocols use.
+// TestNoSecretInTheLog: at level debug, with successful and failed logins and faults,
+// no password or token is logged, in any encoding that the mail protocols use.
 func TestNoSecretInTheLog(t *testing.T) {
 	t.Parallel()
 	s, log := newShow(t)
@@ -72,8 +71,8 @@ func TestNoSecretInTheLog(t *testing.T) {
 	}
 }
 
-// plain is the end of an AUTH PLAIN line with a password, as far as it does not
-// depend on what comes before it.
+// plain returns the end of an AUTH PLAIN line with a password, as far as it does not
+// depend on the text before it.
 func plain(password string) string {
 	response := "\x00" + demoMailbox + "\x00" + password
 	cut := (len(response) - len(password) + 2) / 3 * 3

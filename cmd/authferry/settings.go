@@ -20,7 +20,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// settingsFlags are what settings are asked for by on the command line.
+// settingsFlags are the flags of settings.
 type settingsFlags struct {
 	program  string
 	language string
@@ -31,13 +31,14 @@ func settingsCommand() *cobra.Command {
 	var f settingsFlags
 	cmd := &cobra.Command{
 		Use:   "settings MAILBOX",
-		Short: "Show what to type into a mail program",
-		Long: `Show what to type into mail programs to use a mailbox: a card for each program,
-by the words of its own screen, with the hosts and ports of the listeners.
+		Short: "Show the settings for mail programs",
+		Long: `Show the settings for using a mailbox in mail programs: a card for each program,
+in the words of its own screens, with the hosts and ports of the listeners.
 
-With --for it is one program's. For those that are set up by a file, that file is
-printed, alone, on standard output: ` + strings.Join(programsWithFiles(), ", ") + `.
-No local password is in any of them; make one with "authferry password add".`,
+With --for, show one program. For programs that are configured by a file, that
+file is printed, alone, on standard output:
+` + strings.Join(programsWithFiles(), ", ") + `.
+They contain no local password; create one with "authferry password add".`,
 		Example: `  authferry settings you@gmail.com
   authferry settings you@gmail.com --for livespace --language pl
   authferry settings you@gmail.com --for mbsync > ~/.mbsyncrc
@@ -61,28 +62,28 @@ No local password is in any of them; make one with "authferry password add".`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&f.program, "for", "", "one `PROGRAM`: "+strings.Join(settingsPrograms(), ", "))
-	cmd.Flags().StringVar(&f.language, "language", mailsettings.SettingsLanguages[0], "the language: "+strings.Join(mailsettings.SettingsLanguages, ", "))
+	cmd.Flags().StringVar(&f.program, "for", "", "show one `PROGRAM`: "+strings.Join(settingsPrograms(), ", "))
+	cmd.Flags().StringVar(&f.language, "language", mailsettings.Languages[0], "the `LANGUAGE`: "+strings.Join(mailsettings.Languages, ", "))
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, for scripts")
 	cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(settingsPrograms(), cobra.ShellCompDirectiveNoFileComp))
-	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(mailsettings.SettingsLanguages, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(mailsettings.Languages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// settingsFiles are files for programs that have a card as well, by the name to
-// ask for them.
+// settingsFiles are files for programs that also have a card, by their name for
+// --for.
 var settingsFiles = []struct {
 	name string
-	make func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error)
+	make func(mailbox string, services []mailsettings.Service, local bool) ([]byte, error)
 }{
-	{"autoconfig", func(mailbox string, services []mailsettings.MailService, local bool) ([]byte, error) {
+	{"autoconfig", func(mailbox string, services []mailsettings.Service, local bool) ([]byte, error) {
 		return mailsettings.Autoconfig(address.Domain(mailbox), services, local)
 	}},
 	{"mobileconfig", mailsettings.Profile},
 	{"prf", mailsettings.OutlookProfile},
 }
 
-// settingsPrograms are all that --for takes.
+// settingsPrograms returns the values of --for.
 func settingsPrograms() []string {
 	programs := mailsettings.CardPrograms()
 	for _, f := range settingsFiles {
@@ -91,7 +92,7 @@ func settingsPrograms() []string {
 	return programs
 }
 
-// programsWithFiles are those of them that are files.
+// programsWithFiles returns the values of --for that print a file.
 func programsWithFiles() []string {
 	programs := mailsettings.ReadyFiles()
 	for _, f := range settingsFiles {
@@ -100,17 +101,17 @@ func programsWithFiles() []string {
 	return programs
 }
 
-// check complains of programs and languages that nobody knows.
+// check refuses unknown programs and languages.
 func (f settingsFlags) check() error {
 	_, known := mailsettings.CardFor(f.program, mailsettings.CardMailbox{}, nil, f.language)
 	programs := settingsPrograms()
 	switch {
-	case !slices.Contains(mailsettings.SettingsLanguages, f.language):
-		return hint.Usage(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.SettingsLanguages, ", "))
+	case !slices.Contains(mailsettings.Languages, f.language):
+		return hint.Usage(fmt.Errorf("there are no settings in %q", f.language), "--language takes %s", strings.Join(mailsettings.Languages, ", "))
 	case f.program == "", known, slices.Contains(programs, f.program):
 		return nil
 	}
-	advice := "--for takes " + strings.Join(programs, ", ") + "; other has what every program asks for"
+	advice := "--for takes " + strings.Join(programs, ", ") + "; other shows what every program asks for"
 	if n := hint.Suggest(f.program, programs); n != "" {
 		advice = fmt.Sprintf("did you mean --for %s?", n)
 	}
@@ -120,14 +121,14 @@ func (f settingsFlags) check() error {
 func showSettings(ctx context.Context, cmd *cobra.Command, c *config.Config, mailbox string, f settingsFlags) error {
 	services := server.MailServices(c, boundAddresses(ctx, c))
 	if len(services) == 0 {
-		return hint.New(errors.New("there is no listener whose port is known"), "start `authferry serve`, which knows its ports")
+		return hint.New(errors.New("the ports of the listeners are not known"), "start `authferry serve`, which assigns them")
 	}
 	out := cmd.OutOrStdout()
 	for _, file := range settingsFiles {
 		if file.name == f.program {
 			content, err := file.make(mailbox, services, true)
 			if err != nil {
-				return hint.New(fmt.Errorf("making the %s of %s: %w", file.name, mailbox, err), "`authferry settings %s --for other` shows what there is", mailbox)
+				return hint.New(fmt.Errorf("making %s for %s: %w", file.name, mailbox, err), "`authferry settings %s --for other` shows the settings instead", mailbox)
 			}
 			_, err = out.Write(content)
 			return err
@@ -157,7 +158,7 @@ func showSettings(ctx context.Context, cmd *cobra.Command, c *config.Config, mai
 	return printCards(out, []mailsettings.Card{card})
 }
 
-// printCards prints cards for people; of files it says only how to get them.
+// printCards prints cards. For a file it prints how to get it.
 func printCards(w io.Writer, cards []mailsettings.Card) error {
 	for i, card := range cards {
 		if i > 0 {
@@ -185,8 +186,8 @@ func printCards(w io.Writer, cards []mailsettings.Card) error {
 	return nil
 }
 
-// boundAddresses are where the running server listens, by what its configuration
-// calls it. Where none runs, or it may not be asked, the configuration has to do.
+// boundAddresses returns the addresses that the running server listens on, by the URL
+// in its configuration. It is empty if no server answers.
 func boundAddresses(ctx context.Context, c *config.Config) map[string]string {
 	bound := map[string]string{}
 	if c.Admin == "" {

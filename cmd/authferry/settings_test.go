@@ -17,8 +17,8 @@ import (
 	"authferry/proxy"
 )
 
-// TestSettingsAsked: beside the monitor programs are told of the listeners that
-// are open, for the domains of the mailboxes there are and no others.
+// TestSettingsAsked: the monitor serves the settings of the open listeners, for the
+// domains of connected mailboxes only.
 func TestSettingsAsked(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -64,7 +64,7 @@ func TestSettingsAsked(t *testing.T) {
 	}
 }
 
-// TestReadyFilesAtWork: real programs send and read with the files made for them.
+// TestReadyFilesAtWork: real programs send and read with their ready files.
 func TestReadyFilesAtWork(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"msmtp", "mbsync"} {
@@ -82,7 +82,7 @@ func TestReadyFilesAtWork(t *testing.T) {
 		bound[l.URL] = l.Address
 	}
 	for security, name := range map[proxy.Security]string{proxy.Plain: "plain", proxy.StartTLS: "starttls", proxy.Implicit: "tls"} {
-		services := slices.DeleteFunc(server.MailServices(c, bound), func(m mailsettings.MailService) bool { return m.Security != security })
+		services := slices.DeleteFunc(server.MailServices(c, bound), func(m mailsettings.Service) bool { return m.Security != security })
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			newReadyPrograms(t, s, services).roundTrip(t, name)
@@ -90,14 +90,14 @@ func TestReadyFilesAtWork(t *testing.T) {
 	}
 }
 
-// readyPrograms are programs set up by their ready files alone, but for the
-// password and, where there is TLS, the authority to trust.
+// readyPrograms are programs that need only their ready files, the password and, with
+// TLS, the authority to trust.
 type readyPrograms struct {
 	home, authority string
-	services        []mailsettings.MailService
+	services        []mailsettings.Service
 }
 
-func newReadyPrograms(t *testing.T, s *show, services []mailsettings.MailService) *readyPrograms {
+func newReadyPrograms(t *testing.T, s *show, services []mailsettings.Service) *readyPrograms {
 	p := &readyPrograms{home: t.TempDir(), authority: filepath.Join(s.dir, "state", "ca.pem"), services: services}
 	p.write(t, "password", s.password.Reveal()+"\n")
 	if err := os.Mkdir(filepath.Join(p.home, "Mail"), 0o700); err != nil {

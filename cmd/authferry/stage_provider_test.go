@@ -16,7 +16,8 @@ import (
 // demoShared is a shared mailbox that demoMailbox may open.
 const demoShared = "info@gmail.com"
 
-// writeProofs writes what the simulation knows applications by.
+// writeProofs writes the keys and certificates that the simulation accepts from
+// applications.
 func (s *stage) writeProofs(ts *testscript.TestScript) error {
 	for name, content := range map[string][]byte{
 		"account.json": s.gmail.ServiceAccountJSON(), "client.pem": s.gmail.ClientCertificatePEM(), "client.key": s.gmail.ClientKeyPEM(),

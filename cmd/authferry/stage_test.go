@@ -20,7 +20,7 @@ import (
 
 type stageKey struct{}
 
-// stage is what the words of one script work on.
+// stage is what the commands of one script work on.
 type stage struct {
 	gmail     *demo.Provider
 	processes map[string]*process
@@ -144,7 +144,7 @@ func (s *stage) cmdRevoked(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// redirected is where the consent page that a process printed leads to.
+// redirected returns the address that the consent page of a process redirects to.
 func (s *stage) redirected(args []string) (string, *process, error) {
 	p, err := s.process(args[0])
 	if err != nil {

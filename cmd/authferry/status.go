@@ -16,25 +16,26 @@ import (
 	"authferry/internal/alert"
 	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/view"
 	"authferry/tokens"
-	"authferry/tokens/oauth"
 	"authferry/tokens/store"
 )
 
 func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how all mailboxes are, those that need a person first",
-		Long: `Show how all mailboxes are: what is wrong and since when, when a person is needed
-next, and when each was last logged in to. Those that need a person come first.
-The store is read; a running server is not needed, and adds who is logged in.
+		Short: "Show the state of all mailboxes, those that need attention first",
+		Long: `Show the state of all mailboxes: what is wrong and since when, when a person is
+needed next, and the last logins. Mailboxes that need a person come first. The
+command reads the store and needs no running server; if one runs, the number of
+its sessions is shown, too.
 
-The exit code is 0 if all is well, and 1 if a mailbox needs a person now or
-within the "ahead" of the [alert] table, gets no new tokens for longer than its
-"after", or cannot be read.`,
+The exit code is 0 if all is well. It is 1 if a mailbox needs a person now or
+within "ahead" of the [alert] table, has received no new tokens for longer than
+its "after", or cannot be read.`,
 		Example: `  authferry status
   authferry status --json
-  authferry status > /dev/null || echo "look after authferry"`,
+  authferry status > /dev/null || echo "authferry needs attention"`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withVault(cmd, func(ctx context.Context, c *config.Config, vault *tokens.Vault) error {
@@ -47,7 +48,7 @@ within the "ahead" of the [alert] table, gets no new tokens for longer than its
 				} else {
 					err = showStatus(cmd.OutOrStdout(), report)
 				}
-				return errors.Join(err, report.verdict())
+				return errors.Join(err, report.err())
 			})
 		},
 	}
@@ -57,32 +58,25 @@ within the "ahead" of the [alert] table, gets no new tokens for longer than its
 
 // statusReport is what the command shows, and the stable shape of --json.
 type statusReport struct {
-	Well      bool         `json:"well"`
-	Summary   string       `json:"summary"`
-	Mailboxes []healthView `json:"mailboxes"`
+	Well      bool            `json:"well"`
+	Summary   string          `json:"summary"`
+	Mailboxes []mailboxStatus `json:"mailboxes"`
 }
 
-// healthView is how one mailbox is.
-type healthView struct {
-	Mailbox     string               `json:"mailbox"`
-	Provider    string               `json:"provider"`
-	State       store.State          `json:"state,omitempty"` // none: the mailbox cannot be read
-	Event       alert.Event          `json:"event,omitempty"` // none: nothing to say
-	Cause       oauth.Cause          `json:"cause,omitempty"`
+// mailboxStatus is the status of one mailbox.
+type mailboxStatus struct {
+	view.Condition
+	Event       alert.Event          `json:"event,omitempty"` // empty: no alert is due
 	Words       string               `json:"words,omitempty"`
-	Reason      string               `json:"reason,omitempty"`
-	Fix         string               `json:"fix,omitempty"`
-	Page        string               `json:"page,omitempty"`
-	Since       *time.Time           `json:"since,omitempty"`
 	PersonAt    *time.Time           `json:"person_at,omitempty"` // when a person is needed next
 	PersonDays  *int                 `json:"person_days,omitempty"`
 	LastLogin   map[string]time.Time `json:"last_login"` // by protocol
 	Passwords   int                  `json:"passwords"`
-	Sessions    *int                 `json:"sessions,omitempty"` // none: no server has told
+	Sessions    *int                 `json:"sessions,omitempty"` // nil: no server runs
 	needsPerson bool
 }
 
-// liveSessions counts who is logged in by mailbox; nil if no server tells.
+// liveSessions counts the sessions of each mailbox; nil if no server answers.
 func liveSessions(ctx context.Context, c *config.Config) map[string]int {
 	client, err := adminClient(c)
 	if err != nil {
@@ -90,7 +84,7 @@ func liveSessions(ctx context.Context, c *config.Config) map[string]int {
 	}
 	list, err := client.Sessions(ctx)
 	if err != nil {
-		return nil // it need not run: everything else is in the store
+		return nil // everything else is in the store
 	}
 	live := map[string]int{}
 	for _, s := range list {
@@ -104,13 +98,13 @@ func statusOf(ctx context.Context, c *config.Config, vault *tokens.Vault, live m
 	if err != nil {
 		return statusReport{}, err
 	}
-	r := statusReport{Mailboxes: []healthView{}}
+	r := statusReport{Mailboxes: []mailboxStatus{}}
 	for _, name := range names {
 		a, err := vault.Account(ctx, name)
 		if errors.Is(err, store.ErrNoMailbox) { // removed meanwhile
 			continue
 		}
-		var h healthView
+		var h mailboxStatus
 		if err != nil {
 			h = unreadable(name, err)
 		} else {
@@ -122,33 +116,38 @@ func statusOf(ctx context.Context, c *config.Config, vault *tokens.Vault, live m
 		}
 		r.Mailboxes = append(r.Mailboxes, h)
 	}
-	slices.SortStableFunc(r.Mailboxes, func(a, b healthView) int { return cmp.Compare(a.rank(), b.rank()) })
+	slices.SortStableFunc(r.Mailboxes, func(a, b mailboxStatus) int { return cmp.Compare(a.rank(), b.rank()) })
 	r.summarize()
 	return r, nil
 }
 
-// unreadable is a mailbox whose record is damaged, or under another key.
-func unreadable(mailbox string, err error) healthView {
-	return healthView{
-		Mailbox: mailbox, Words: "it cannot be read", Reason: err.Error(), needsPerson: true, LastLogin: map[string]time.Time{},
-		Fix: fmt.Sprintf("put its file back from a backup, or authferry mailbox remove %s", mailbox),
+// unreadable is a mailbox whose record is damaged or sealed with another key.
+func unreadable(mailbox string, err error) mailboxStatus {
+	return mailboxStatus{
+		Condition: view.Condition{
+			Mailbox: mailbox, Reason: err.Error(),
+			Fix: fmt.Sprintf("restore its file from a backup, or run authferry mailbox remove %s", mailbox),
+		},
+		Words: "it cannot be read", needsPerson: true, LastLogin: map[string]time.Time{},
 	}
 }
 
-func healthOf(c *config.Config, vault *tokens.Vault, a *store.Account, now time.Time) healthView {
+func healthOf(c *config.Config, vault *tokens.Vault, a *store.Account, now time.Time) mailboxStatus {
 	at, certain := vault.NeedsPerson(a)
 	is := c.Alert.Look(a, c.Settings.Providers[a.Provider], at, certain, now)
-	h := healthView{
-		Mailbox: a.Mailbox, Provider: a.Provider, State: vault.State(a),
-		Event: is.Event, Cause: is.Cause, Words: is.Advice.Words, Fix: is.Advice.Fix, Page: is.Advice.Page,
-		Reason: is.Reason, Since: given(is.Since), PersonAt: given(at), needsPerson: is.Person(),
+	h := mailboxStatus{
+		Condition: view.Condition{
+			Mailbox: a.Mailbox, Provider: a.Provider, State: vault.State(a),
+			Cause: is.Cause, Reason: is.Reason, Fix: is.Advice.Fix, Page: is.Advice.Page, Since: view.Time(is.Since),
+		},
+		Event: is.Event, Words: is.Advice.Words, PersonAt: view.Time(at), needsPerson: is.Person(),
 		LastLogin: map[string]time.Time{}, Passwords: len(a.Passwords),
 	}
-	if f := a.Trouble; is.Event == "" && f != nil { // nothing to worry about yet
-		h.Reason, h.Since = f.Reason, given(f.Since)
+	if f := a.Trouble; is.Event == "" && f != nil { // no alert is due yet
+		h.Reason, h.Since = f.Reason, view.Time(f.Since)
 	}
 	if is.Event == alert.GrantEnded {
-		h.PersonAt = given(is.At)
+		h.PersonAt = view.Time(is.At)
 	}
 	if h.PersonAt != nil {
 		days := int(h.PersonAt.Sub(now).Hours() / 24)
@@ -162,8 +161,8 @@ func healthOf(c *config.Config, vault *tokens.Vault, a *store.Account, now time.
 	return h
 }
 
-// rank orders mailboxes by how soon somebody has to look after them.
-func (h healthView) rank() int {
+// rank orders mailboxes by how soon they need attention.
+func (h mailboxStatus) rank() int {
 	switch {
 	case h.State == "":
 		return 0
@@ -181,7 +180,7 @@ func (h healthView) rank() int {
 	return 5
 }
 
-// summarize counts, in a line.
+// summarize counts the mailboxes by rank, in one line.
 func (r *statusReport) summarize() {
 	counts := map[int]int{}
 	for _, h := range r.Mailboxes {
@@ -217,8 +216,8 @@ func (r *statusReport) summarize() {
 	}
 }
 
-// verdict is what the exit code says, with the first thing to do.
-func (r statusReport) verdict() error {
+// err returns what makes the exit code 1, with the first thing to do.
+func (r statusReport) err() error {
 	if r.Well {
 		return nil
 	}
@@ -227,7 +226,7 @@ func (r statusReport) verdict() error {
 
 func showStatus(w io.Writer, r statusReport) error {
 	if len(r.Mailboxes) == 0 {
-		_, err := fmt.Fprintln(w, "No mailbox is connected yet; `authferry connect MAILBOX` begins.")
+		_, err := fmt.Fprintln(w, "No mailbox is connected yet; `authferry connect MAILBOX` connects one.")
 		return err
 	}
 	rows := []string{row("MAILBOX", "PROVIDER", "STATE", "SINCE", "PERSON NEEDED", "LAST LOGIN", "PASSWORDS", "SESSIONS")}
@@ -256,8 +255,8 @@ func showStatus(w io.Writer, r statusReport) error {
 	return err
 }
 
-// words are the state and, in a word, what it came to that by.
-func (h healthView) words() string {
+// words returns the state and its cause.
+func (h mailboxStatus) words() string {
 	switch {
 	case h.State == "":
 		return "unreadable"
@@ -269,8 +268,8 @@ func (h healthView) words() string {
 	return string(h.State)
 }
 
-// person is when somebody is needed, in days.
-func (h healthView) person() string {
+// person returns when a person is needed, in days.
+func (h mailboxStatus) person() string {
 	switch {
 	case h.PersonDays == nil && h.needsPerson:
 		return "now"
@@ -284,8 +283,8 @@ func (h healthView) person() string {
 	return fmt.Sprintf("in %d days", *h.PersonDays)
 }
 
-// lastLogin is the latest login of each protocol.
-func (h healthView) lastLogin() string {
+// lastLogin returns the latest login of each protocol.
+func (h mailboxStatus) lastLogin() string {
 	var parts []string
 	for _, protocol := range []string{"imap", "pop3", "smtp"} {
 		if at, ok := h.LastLogin[protocol]; ok {

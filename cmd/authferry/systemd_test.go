@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// TestTellsSystemd: the states that a unit of type notify-reload needs, in
-// their order.
+// TestTellsSystemd: the states that a unit of type notify-reload requires, in order.
 func TestTellsSystemd(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "af") // a socket's path has 107 bytes at most

@@ -22,7 +22,7 @@ import (
 	"authferry/internal/server"
 )
 
-// trafficSessions is how many sessions a reload has to leave alone, as far as this
+// trafficSessions is the number of sessions that a reload must not end, as far as this
 // machine has descriptors for both ends of both legs.
 func trafficSessions() int {
 	n := 500 / slowdown
@@ -32,10 +32,10 @@ func trafficSessions() int {
 	return n
 }
 
-// TestReloadLosesNoByte: while hundreds of sessions carry mail both ways, good
-// and bad configurations come, listeners go, the one they came in by too; no
-// session ends, and each byte arrives. Then the server stops, and those who are
-// at work finish it.
+// TestReloadLosesNoByte: hundreds of sessions carry mail in both directions while good
+// and bad configurations are loaded and listeners are closed, also the one that
+// accepted the sessions. No session ends, and every byte arrives. Then the server
+// stops, and active sessions finish.
 func TestReloadLosesNoByte(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -63,7 +63,7 @@ func TestReloadLosesNoByte(t *testing.T) {
 		{"level = \"debug\"", "level = \"warn\"", false},
 		{"delay = \"1ms\"", "delay = \"1 parsec\"", true},
 		{"store = \"file:state\"", "store = \"file:elsewhere\"", true},
-		{"\"imap://127.0.0.1:0\", ", "", false}, // where all of them came in
+		{"\"imap://127.0.0.1:0\", ", "", false}, // which accepted all of them
 		{"listen = [", "listen = [\"imap+starttls://127.0.0.1:0\", ", false},
 		{"", "", false},
 	} {
@@ -101,7 +101,7 @@ func TestReloadLosesNoByte(t *testing.T) {
 	mustLogin(t, "imap", s.service.Address("imap"), demoMailbox, s.password.Reveal())
 }
 
-// traffic is what sessions have to do.
+// traffic is the work of the sessions.
 type traffic struct {
 	*show
 	message string // the one mail, which all fetch
@@ -121,7 +121,7 @@ func newTraffic(t *testing.T, s *show) *traffic {
 // stopping reports whether the server is about to stop or stops.
 func (l *traffic) stopping() bool { return l.stops.Load() }
 
-// noise is text that repeats nowhere, so that a piece lost or moved shows.
+// noise is text without repetition, so that a lost or moved piece is noticed.
 func noise(size int) string {
 	var b strings.Builder
 	for b.Len() < size {
@@ -130,7 +130,7 @@ func noise(size int) string {
 	return b.String()
 }
 
-// await waits until the sessions have done so many rounds more.
+// await waits until the sessions have done a number of further rounds.
 func (l *traffic) await(t *testing.T, rounds int) {
 	t.Helper()
 	until, tick := l.rounds.Load()+int64(rounds), time.NewTicker(time.Millisecond)
@@ -145,7 +145,7 @@ func (l *traffic) await(t *testing.T, rounds int) {
 	}
 }
 
-// worker is a mail program at work.
+// worker is a mail program.
 type worker struct {
 	*traffic
 	conn net.Conn
@@ -209,7 +209,7 @@ func (w *worker) ask(format string, args ...any) (literal string, err error) {
 	}
 }
 
-// work fetches the mail, and says long things, until the server stops.
+// work fetches the mail and sends long commands until the server stops.
 func (w *worker) work() (err error) {
 	defer w.conn.Close()
 	defer func() {
@@ -226,8 +226,8 @@ func (w *worker) work() (err error) {
 		if got != w.message {
 			return fmt.Errorf("a mail of %d bytes arrived as %d others", len(w.message), len(got))
 		}
-		// What goes up is judged by the provider: a command that is cut or moved
-		// is none, or has another tag.
+		// The provider checks the other direction: a command that is cut or moved is
+		// invalid, or has another tag.
 		if _, err := w.ask("LIST \"\" %q", strings.ReplaceAll(noise(1<<10), "\r\n", " ")); err != nil {
 			return err
 		}

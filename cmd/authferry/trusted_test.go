@@ -10,8 +10,8 @@ import (
 	"authferry/internal/config"
 )
 
-// TestTrustedNetwork: go-smtp's client sends without logging in, as somebody
-// else, and the mail is the mailbox's. Beyond the limit the provider is not
+// TestTrustedNetwork: go-smtp's client sends without logging in, as another
+// sender, and the mail is the mailbox's. Beyond the limit the provider is not
 // even called, over the next connection either.
 func TestTrustedNetwork(t *testing.T) {
 	t.Parallel()

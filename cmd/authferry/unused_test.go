@@ -9,8 +9,8 @@ import (
 	"authferry/internal/server"
 )
 
-// TestUnusedSeesTheLock: a server that has no socket, or none yet, is at work, too;
-// and looking for it leaves nothing behind.
+// TestUnusedSeesTheLock: a server without a socket, or before it has one, is found by
+// its lock; the search leaves no file behind.
 func TestUnusedSeesTheLock(t *testing.T) {
 	c := &config.Config{StateDir: t.TempDir()}
 	if err := unused(t.Context(), c); err != nil {
@@ -29,7 +29,7 @@ func TestUnusedSeesTheLock(t *testing.T) {
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time shows that looking holds nothing
+	for range 2 { // the second time shows that the search holds no lock
 		if err := unused(t.Context(), c); err != nil {
 			t.Error(err)
 		}

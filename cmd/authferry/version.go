@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -13,9 +11,9 @@ import (
 func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Say which authferry this is",
-		Long: `Say which authferry this is: its version, the revision it was built from, and
-the Go release that built it. Put it into every bug report.`,
+		Short: "Print the version",
+		Long: `Print the version, the revision it was built from, and the Go release that built
+it. Include them in every bug report.`,
 		Example: `  authferry version
   authferry version --json`,
 		Args: takes(),
@@ -29,12 +27,4 @@ the Go release that built it. Put it into every bug report.`,
 	}
 	cmd.Flags().Bool("json", false, "print JSON, for scripts")
 	return cmd
-}
-
-// printJSON prints what a script would read.
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

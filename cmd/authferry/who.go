@@ -18,9 +18,9 @@ import (
 func whoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "who [MAILBOX]",
-		Short: "Show who is logged in",
-		Long: `Show the sessions that are logged in to the running server: which mailbox, with
-which local password, from where, since when, and how much has gone through.`,
+		Short: "Show the current sessions",
+		Long: `Show the sessions of the running server: mailbox, local password, address, mail
+program, duration, and the bytes sent and received.`,
 		Example: `  authferry who
   authferry who you@gmail.com
   authferry who --json`,
@@ -48,7 +48,7 @@ which local password, from where, since when, and how much has gone through.`,
 				return printJSON(cmd.OutOrStdout(), list)
 			}
 			if len(list) == 0 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "Nobody is logged in.")
+				fmt.Fprintln(cmd.ErrOrStderr(), "There are no sessions.")
 				return nil
 			}
 			return showSessions(cmd.OutOrStdout(), list, time.Now())
@@ -62,13 +62,13 @@ func showSessions(w io.Writer, list []admin.Session, now time.Time) error {
 	rows := []string{row("ID", "MAILBOX", "PASSWORD", "PROTOCOL", "TLS", "FROM", "PROGRAM", "FOR", "IDLE", "SENT", "RECEIVED")}
 	for _, s := range list {
 		rows = append(rows, row(strconv.FormatInt(s.ID, 10), s.Mailbox, s.Password, s.Protocol, strings.TrimPrefix(s.TLS, "TLS "),
-			s.Client, s.Name, span(now.Sub(s.Since)), span(now.Sub(s.Moved)), volume(s.Sent), volume(s.Received)))
+			s.Client, s.Name, formatSpan(now.Sub(s.Since)), formatSpan(now.Sub(s.Moved)), formatBytes(s.Sent), formatBytes(s.Received)))
 	}
 	return columns(w, rows...)
 }
 
-// span is a duration for people.
-func span(d time.Duration) string {
+// formatSpan formats a duration.
+func formatSpan(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
@@ -80,8 +80,8 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
-// volume is a number of bytes for people.
-func volume(n int64) string {
+// formatBytes formats a number of bytes.
+func formatBytes(n int64) string {
 	switch {
 	case n < 1000:
 		return fmt.Sprintf("%d B", n)
@@ -97,12 +97,11 @@ func kickCommand() *cobra.Command {
 	var which admin.Which
 	cmd := &cobra.Command{
 		Use:   "kick [MAILBOX]",
-		Short: "End live sessions",
-		Long: `End sessions that are logged in to the running server: those that fit all that
-is given. Their programs will mostly connect again at once; to keep one out,
-revoke its password.
+		Short: "End sessions",
+		Long: `End the sessions of the running server that match every given condition. Most
+mail programs connect again at once; to lock a program out, revoke its password.
 
-It is no failure if no session fits.`,
+The exit code is 0 even if no session matches.`,
 		Example: `  authferry kick you@gmail.com
   authferry kick you@gmail.com --password "Old scanner"
   authferry kick --address 192.0.2.0/24
@@ -113,7 +112,7 @@ It is no failure if no session fits.`,
 				which.Mailbox = args[0]
 			}
 			if which == (admin.Which{}) {
-				return hint.Usage(errors.New("kick needs to know whom"), "a MAILBOX, --session, --password, --address, or --all")
+				return hint.Usage(errors.New("no sessions are selected"), "name a MAILBOX, or add --session, --password, --address or --all")
 			}
 			c, err := configForAdmin(cmd)
 			if err != nil {
@@ -127,13 +126,13 @@ It is no failure if no session fits.`,
 			if err != nil {
 				return notRunning(err, c)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d %s ended\n", n, cmp.Or(map[int]string{1: "session"}[n], "sessions"))
+			fmt.Fprintf(cmd.ErrOrStderr(), "Ended %d %s.\n", n, cmp.Or(map[int]string{1: "session"}[n], "sessions"))
 			return nil
 		},
 	}
-	cmd.Flags().Int64Var(&which.ID, "session", 0, "the session with this `ID`, as who shows it")
-	cmd.Flags().StringVar(&which.Password, "password", "", "those that logged in with the password of this `NAME`")
-	cmd.Flags().StringVar(&which.Address, "address", "", "those from this address or `NETWORK`")
-	cmd.Flags().BoolVar(&which.All, "all", false, "all of them")
+	cmd.Flags().Int64Var(&which.ID, "session", 0, "end the session with this `ID`, which who shows")
+	cmd.Flags().StringVar(&which.Password, "password", "", "end the sessions that logged in with the password of this `NAME`")
+	cmd.Flags().StringVar(&which.Address, "address", "", "end the sessions from this address or `NETWORK`")
+	cmd.Flags().BoolVar(&which.All, "all", false, "end all sessions")
 	return cmd
 }

@@ -15,14 +15,15 @@ import (
 	"authferry/demo"
 	"authferry/internal/config"
 	"authferry/internal/logging"
+	"authferry/internal/roundtrip"
 	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
 )
 
-// newShow starts a simulated Gmail and the whole product in front of it, with a
-// mailbox and a password. The log, at level debug, is returned too.
+// newShow starts a simulated Gmail with authferry in front of it, a mailbox and a
+// password. It also returns the log, at level debug.
 func newShow(t *testing.T) (*show, *transcript) {
 	t.Helper()
 	s := &show{dir: t.TempDir(), console: true}
@@ -66,7 +67,7 @@ func amend(t *testing.T, path, more string) {
 	}
 }
 
-// store opens the store once more, as another process would.
+// store opens the store again, as another process would.
 func (s *show) store(t *testing.T) *store.Files {
 	t.Helper()
 	c := s.service.InForce()
@@ -107,8 +108,8 @@ func (s *show) login(protocol, password string) (verdict, error) {
 	return tryLogin(protocol, s.service.Address(protocol), demoMailbox, password)
 }
 
-// TestStampede: a thousand programs log in at once to a mailbox whose access
-// token has ended. The token endpoint hears of it once, and all are served.
+// TestStampede: a thousand programs log in at once to a mailbox whose access token has
+// expired. There is one refresh, and every login succeeds.
 func TestStampede(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -122,7 +123,7 @@ func TestStampede(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s, _ := newShow(t)
 			s.service.Level.SetLevel(zap.WarnLevel)
-			s.gmail.Faults.TokenDelay(200 * time.Millisecond) // for all to be there
+			s.gmail.Faults.TokenDelay(200 * time.Millisecond) // until every login waits
 			test.end(s)
 			start := make(chan struct{})
 			var all sync.WaitGroup
@@ -144,8 +145,8 @@ func TestStampede(t *testing.T) {
 	}
 }
 
-// TestTokenFaults: whatever the token endpoint does, a right password is not
-// answered as a wrong one, on any protocol; and when it is over, all is well.
+// TestTokenFaults: with no fault of the token endpoint is a right password refused as
+// wrong, on any protocol; after the fault, logins succeed.
 func TestTokenFaults(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []demo.TokenAnswer{
@@ -182,8 +183,8 @@ func TestTokenFaults(t *testing.T) {
 	}
 }
 
-// heal does what a person does when the fault is over: connect again if it was
-// about the grant, nothing otherwise but to wait, which a reload cuts short.
+// heal does what a person does after a fault: connect again if the grant was refused,
+// otherwise wait, which a reload shortens.
 func (s *show) heal(t *testing.T, fault demo.TokenAnswer) {
 	t.Helper()
 	c, err := config.Load(s.configPath())
@@ -208,7 +209,8 @@ func (s *show) heal(t *testing.T, fault demo.TokenAnswer) {
 	}
 }
 
-// TestMailFaults: nor does what the mail servers do make a right password wrong.
+// TestMailFaults: with no fault of the mail servers is a right password refused as
+// wrong.
 func TestMailFaults(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []demo.MailFault{
@@ -229,7 +231,7 @@ func TestMailFaults(t *testing.T) {
 	}
 }
 
-// TestWrongPasswordChangesNothing: neither the store nor the provider hears of it.
+// TestWrongPasswordChangesNothing: it reaches neither the store nor the provider.
 func TestWrongPasswordChangesNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := newShow(t)
@@ -255,7 +257,7 @@ func TestWrongPasswordChangesNothing(t *testing.T) {
 	}
 }
 
-// TestDemoCheck: what `authferry demo --check` does, and that it can fail.
+// TestDemoCheck: `authferry demo --check` can fail.
 func TestDemoCheck(t *testing.T) {
 	s, err := startShow(t.Context(), t.TempDir(), newTranscript(), false)
 	if err != nil {
@@ -264,7 +266,7 @@ func TestDemoCheck(t *testing.T) {
 	defer s.close()
 	s.gmail.Faults.Mail("pop3", demo.MailDisabled)
 	out := newTranscript()
-	err = s.check(context.Background(), out)
+	err = roundtrip.Run(context.Background(), out, s.roundTrip())
 	if err == nil || !strings.Contains(err.Error(), "pop3") || !strings.Contains(out.String(), "failed  pop3") {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -20,7 +20,7 @@ import (
 	"authferry/internal/address"
 	"authferry/internal/printable"
 	"authferry/internal/xoauth2"
-	"authferry/proxy"
+	"authferry/proxy/upstream"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -155,7 +155,7 @@ func (s *mailer) submit(ctx context.Context, p *oauth.Provider, g *tokens.Grant,
 // dial connects to a provider's SMTP server, with TLS however it starts there.
 func dial(ctx context.Context, p *oauth.Provider) (*smtp.Client, error) {
 	config := &tls.Config{ServerName: p.SMTP.Host, RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12}
-	conn, err := proxy.Dial(ctx, p, p.SMTP)
+	conn, err := upstream.Dial(ctx, p, p.SMTP)
 	if err != nil {
 		return nil, err
 	}

@@ -148,7 +148,11 @@ func (w *webhook) try(ctx context.Context, post []byte) (again bool, asked time.
 	}
 }
 
-// scrub takes the secret parts of the address out of text that may repeat them.
+// minPart is how long a part of the address must be to be removed from text: a shorter
+// one ("v1", "bot") occurs in ordinary words.
+const minPart = 4
+
+// scrub removes the secret parts of the address from text that may repeat them.
 func (w *webhook) scrub(text string) string {
 	parts := []string{w.address.String(), w.address.RequestURI(), w.address.RawQuery}
 	parts = append(parts, strings.Split(w.address.Path, "/")...)
@@ -159,10 +163,9 @@ func (w *webhook) scrub(text string) string {
 		password, _ := u.Password()
 		parts = append(parts, u.String(), password)
 	}
+	scrubber := secret.NewScrubber(minPart)
 	for _, part := range parts {
-		if len(part) > 3 {
-			text = strings.ReplaceAll(text, part, secret.String(part).String())
-		}
+		scrubber = scrubber.With(secret.String(part))
 	}
-	return text
+	return scrubber.Scrub(text)
 }

@@ -28,8 +28,8 @@ const (
 	you = "you@gmail.com"
 )
 
-// clinic is a simulated Gmail and a store of mailboxes connected to it.
-type clinic struct {
+// fixture is a simulated Gmail and a store of mailboxes connected to it.
+type fixture struct {
 	t        *testing.T
 	gmail    *demo.Provider
 	provider *oauth.Provider
@@ -37,7 +37,7 @@ type clinic struct {
 	subject  Subject
 }
 
-func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
+func newFixture(t *testing.T, o demo.Options, mailboxes ...string) *fixture {
 	t.Helper()
 	o.Mailboxes = []string{me, you}
 	gmail, err := demo.Start(o)
@@ -45,7 +45,7 @@ func newClinic(t *testing.T, o demo.Options, mailboxes ...string) *clinic {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { gmail.Close() })
-	c := &clinic{t: t, gmail: gmail, provider: oauth.Builtin()["gmail"]}
+	c := &fixture{t: t, gmail: gmail, provider: oauth.Builtin()["gmail"]}
 	p := c.provider
 	p.AuthURL, p.TokenURL, p.Issuer, p.RootCAs = gmail.AuthURL, gmail.TokenURL, "", gmail.CAs
 	p.ClientID, p.ClientSecret = gmail.ClientID, secret.String(gmail.ClientSecret)
@@ -71,7 +71,7 @@ func endpointAt(address string) oauth.Endpoint {
 }
 
 // open opens the store, once.
-func (c *clinic) open() (*tokens.Vault, error) {
+func (c *fixture) open() (*tokens.Vault, error) {
 	if c.vault != nil {
 		return c.vault, nil
 	}
@@ -89,7 +89,7 @@ func (c *clinic) open() (*tokens.Vault, error) {
 	return c.vault, nil
 }
 
-func (c *clinic) store() (*store.Files, error) {
+func (c *fixture) store() (*store.Files, error) {
 	seal, err := store.LoadSeal(c.subject.Seal, c.subject.Store)
 	if err != nil {
 		return nil, err
@@ -97,8 +97,8 @@ func (c *clinic) store() (*store.Files, error) {
 	return store.OpenFiles(c.subject.Store, seal)
 }
 
-// connect gives consent for a mailbox as its owner does.
-func (c *clinic) connect(mailbox string) {
+// connect connects a mailbox as its owner does.
+func (c *fixture) connect(mailbox string) {
 	c.t.Helper()
 	const redirect = "http://127.0.0.1:1/"
 	consent, err := c.provider.NewConsent(redirect, mailbox)
@@ -122,8 +122,8 @@ func (c *clinic) connect(mailbox string) {
 	}
 }
 
-// edit changes what is kept of a mailbox.
-func (c *clinic) edit(mailbox string, change func(*store.Account)) {
+// edit changes the account of a mailbox.
+func (c *fixture) edit(mailbox string, change func(*store.Account)) {
 	c.t.Helper()
 	kept, err := c.store()
 	if err != nil {
@@ -135,14 +135,14 @@ func (c *clinic) edit(mailbox string, change func(*store.Account)) {
 	}
 }
 
-// report is all steps of a check, by mailbox (or "" ) and name.
+// report holds the steps of a check.
 type report struct {
 	t       *testing.T
 	steps   []Step
 	healthy bool
 }
 
-func (c *clinic) check(mailboxes ...string) *report {
+func (c *fixture) check(mailboxes ...string) *report {
 	c.t.Helper()
 	r := &report{t: c.t}
 	s := c.subject
@@ -159,7 +159,7 @@ func (c *clinic) check(mailboxes ...string) *report {
 	return r
 }
 
-// get finds a step about a mailbox, or about none.
+// get returns a step by mailbox ("": none) and name.
 func (r *report) get(mailbox, name string) Step {
 	r.t.Helper()
 	i := slices.IndexFunc(r.steps, func(s Step) bool { return s.Mailbox == mailbox && s.Name == name })
@@ -169,7 +169,7 @@ func (r *report) get(mailbox, name string) Step {
 	return r.steps[i]
 }
 
-// want checks a step's result, and words that its texts must have.
+// want checks a step's result, and that its texts contain words.
 func (r *report) want(mailbox, name string, result Result, words ...string) {
 	r.t.Helper()
 	s := r.get(mailbox, name)
@@ -183,7 +183,7 @@ func (r *report) want(mailbox, name string, result Result, words ...string) {
 	}
 }
 
-// onlyFailures checks that just these failed, as "mailbox name" or "name".
+// onlyFailures checks that exactly these failed, as "mailbox name" or "name".
 func (r *report) onlyFailures(want ...string) {
 	r.t.Helper()
 	var got []string
@@ -215,8 +215,8 @@ func names(steps []Step) (names []string) {
 	return names
 }
 
-// without makes a provider that serves fewer protocols.
-func (c *clinic) without(protocols ...string) {
+// without removes protocols from the provider.
+func (c *fixture) without(protocols ...string) {
 	for p, e := range maps.All(map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP}) {
 		if slices.Contains(protocols, p) {
 			*e = oauth.Endpoint{}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -20,106 +22,107 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// visit is one login at a mail server, and a look around.
-type visit struct {
+// loginCheck is one login at a mail server, and a look at the mailbox.
+type loginCheck struct {
 	grant    *tokens.Grant
 	protocol string
 	endpoint oauth.Endpoint
-	hostname string
-	secrets  secrets
-	sendTo   string
+	hostname string // for EHLO
+	secrets  secret.Scrubber
+	sendTo   string // where SMTP sends a mail; empty: nowhere
 }
 
-func newVisit(g *tokens.Grant, protocol, hostname string, known secrets) *visit {
+func newLoginCheck(g *tokens.Grant, protocol, hostname string, secrets secret.Scrubber) *loginCheck {
 	e := endpointOf(g.Provider, protocol)
-	return &visit{
+	return &loginCheck{
 		grant: g, protocol: protocol, endpoint: e, hostname: hostname,
-		secrets: known.with(g.AccessToken, secret.String(g.Credentials(e).Response())),
+		secrets: secrets.With(g.AccessToken, secret.String(g.Credentials(e).Response())),
 	}
 }
 
-// make connects and does the visit of the protocol.
-func (v *visit) make(ctx context.Context, do func(*greeted) finding) finding {
+// run connects and logs in.
+func (l *loginCheck) run(ctx context.Context) finding {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
-	conn, err := open(ctx, v.grant.Provider, v.protocol, v.endpoint)
+	conn, err := openMail(ctx, l.grant.Provider, l.protocol, l.endpoint)
 	if err != nil {
-		return tlsFailure(err, v.grant.Provider.Name, v.endpoint.Host, fmt.Sprintf("%s port %d", v.endpoint.Host, v.endpoint.Port))
+		return mailTLSFailure(err, l.grant.Provider, l.endpoint)
 	}
 	defer conn.Close()
-	f := do(conn)
+	login := map[string]func(*mailConn) finding{"imap": l.imap, "pop3": l.pop3, "smtp": l.smtp}[l.protocol]
+	f := login(conn)
 	if f.result == Fail && ctx.Err() != nil {
-		return failed("try again later; if it stays, look for a firewall that cuts connections", "%s: no answer within %s", v.endpoint.Host, loginTime)
+		return failed("try again later; if it persists, look for a firewall that cuts connections", "%s: no answer within %s", l.endpoint.Host, loginTime)
 	}
 	return f
 }
 
-// broke is a conversation that ended before the server had given its verdict.
-func (v *visit) broke(doing string, err error) finding {
-	return failed("try again later; if it stays, look for a firewall or a virus scanner that cuts connections",
-		"%s: %s", doing, v.secrets.said(err.Error()))
+// connectionLost is a connection that ended before the server responded.
+func (l *loginCheck) connectionLost(doing string, err error) finding {
+	return failed("try again later; if it persists, look for a firewall or a virus scanner that cuts connections",
+		"%s: %s", doing, quoted(l.secrets, err.Error()))
 }
 
-// imap logs in and lists the folders. Exchange lets everybody in and says only
-// to the first command after it that the mailbox is not served.
-func (v *visit) imap(conn *greeted) finding {
-	client := imapclient.New(emptyAnswers{conn}, nil)
+// imap logs in and lists the folders. Exchange accepts every login and refuses the first
+// command after it if the mailbox has no IMAP.
+func (l *loginCheck) imap(conn *mailConn) finding {
+	client := imapclient.New(emptyResponses{conn}, nil)
 	defer client.Close()
 	if err := client.WaitGreeting(); err != nil {
-		return v.broke("waiting for the greeting", err)
+		return l.connectionLost("waiting for the greeting", err)
 	}
-	login := xoauth2.NewClient(v.grant.Credentials(v.endpoint))
+	login := xoauth2.NewClient(l.grant.Credentials(l.endpoint))
 	if err := client.Authenticate(login); err != nil {
-		return v.refused(login.Explanation(), err)
+		return l.refused(login.Explanation(), err)
 	}
 	folders, err := client.List("", "*", nil).Collect()
 	if err != nil {
-		return v.refused("", err)
+		return l.refused("", err)
 	}
 	if err := client.Logout().Wait(); err != nil {
-		return fine("logged in, folders: %d; the server did not say goodbye: %s", len(folders), v.secrets.said(err.Error()))
+		return passed("logged in, folders: %d; the server did not end the session properly: %s", len(folders), quoted(l.secrets, err.Error()))
 	}
-	return fine("logged in, folders: %d", len(folders))
+	return passed("logged in, folders: %d", len(folders))
 }
 
-// pop3 logs in and asks for the state of the maildrop: that POP is not enabled
-// Gmail says only there. AUTH takes two lines (RFC 5034 §4): one would be too
-// long with real tokens, and Microsoft takes no other way.
-func (v *visit) pop3(conn *greeted) finding {
+// pop3 logs in and sends STAT, whose response is where Gmail says that POP is not
+// enabled. AUTH is sent in two lines (RFC 5034 §4): one would be too long with real
+// tokens, and Microsoft accepts no other form.
+func (l *loginCheck) pop3(conn *mailConn) finding {
 	t := textproto.NewConn(conn)
 	if line, err := t.ReadLine(); err != nil {
-		return v.broke("waiting for the greeting", err)
+		return l.connectionLost("waiting for the greeting", err)
 	} else if !strings.HasPrefix(line, "+OK") {
-		return v.refusal(line)
+		return l.refusal(line)
 	}
-	login := xoauth2.NewClient(v.grant.Credentials(v.endpoint))
-	answer, err := authenticate(t, v.grant.Provider.Mechanism, login)
+	login := xoauth2.NewClient(l.grant.Credentials(l.endpoint))
+	answer, err := authenticate(t, l.grant.Provider.Mechanism, login)
 	if err != nil {
-		return v.broke("logging in", err)
+		return l.connectionLost("logging in", err)
 	}
 	if !strings.HasPrefix(answer, "+OK") {
-		return v.refusal(explained(answer, login.Explanation()))
+		return l.refusal(explained(answer, login.Explanation()))
 	}
-	if answer, err = ask(t, "STAT"); err != nil {
-		return v.broke("asking for STAT", err)
+	if answer, err = exchange(t, "STAT"); err != nil {
+		return l.connectionLost("asking for STAT", err)
 	}
 	if !strings.HasPrefix(answer, "+OK") {
-		return v.refusal(answer)
+		return l.refusal(answer)
 	}
 	text, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(answer, "+OK")), " ")
 	mails, err := strconv.Atoi(text)
 	if err != nil {
-		return failed("see whether the address in the configuration is a POP3 server's", "the answer to STAT has no number: %s", v.secrets.said(answer))
+		return failed("check whether the address in the configuration is a POP3 server's", "the answer to STAT has no number: %s", quoted(l.secrets, answer))
 	}
-	if _, err := ask(t, "QUIT"); err != nil {
-		return fine("logged in, mails: %d; the server did not say goodbye: %s", mails, v.secrets.said(err.Error()))
+	if _, err := exchange(t, "QUIT"); err != nil {
+		return passed("logged in, mails: %d; the server did not end the session properly: %s", mails, quoted(l.secrets, err.Error()))
 	}
-	return fine("logged in, mails: %d", mails)
+	return passed("logged in, mails: %d", mails)
 }
 
-// authenticate has the dialogue of POP3's AUTH and returns the verdict.
+// authenticate conducts POP3's AUTH and returns the final response.
 func authenticate(t *textproto.Conn, mechanism string, login *xoauth2.Client) (answer string, err error) {
-	answer, err = ask(t, "AUTH "+mechanism)
+	answer, err = exchange(t, "AUTH "+mechanism)
 	for err == nil && strings.HasPrefix(answer, "+") && !strings.HasPrefix(answer, "+OK") {
 		var challenge, response []byte
 		if challenge, err = base64.StdEncoding.DecodeString(strings.TrimSpace(answer[1:])); err != nil {
@@ -128,49 +131,41 @@ func authenticate(t *textproto.Conn, mechanism string, login *xoauth2.Client) (a
 		if response, err = login.Next(challenge); err != nil {
 			return "", err
 		}
-		answer, err = ask(t, base64.StdEncoding.EncodeToString(response))
+		answer, err = exchange(t, base64.StdEncoding.EncodeToString(response))
 	}
 	return answer, err
 }
 
-// ask sends a line and returns the one that answers it.
-func ask(t *textproto.Conn, line string) (string, error) {
-	if err := t.PrintfLine("%s", line); err != nil {
-		return "", err
-	}
-	return t.ReadLine()
-}
-
-// smtp logs in, and sends a mail if there is somebody to send it to.
-func (v *visit) smtp(conn *greeted) finding {
+// smtp logs in, and sends a mail if sendTo is set.
+func (l *loginCheck) smtp(conn *mailConn) finding {
 	client := smtp.NewClient(conn)
 	client.CommandTimeout, client.SubmissionTimeout = loginTime, loginTime
-	if err := client.Hello(v.hostname); err != nil {
-		return v.refused("", err)
+	if err := client.Hello(l.hostname); err != nil {
+		return l.refused("", err)
 	}
-	login := xoauth2.NewSMTPClient(v.grant.Credentials(v.endpoint))
+	login := xoauth2.NewSMTPClient(l.grant.Credentials(l.endpoint))
 	if err := client.Auth(login); err != nil {
-		// go-smtp has sent a stray line, so nothing more can be said here.
-		return v.refused(login.Explanation(), err)
+		// go-smtp has sent an extra line, so the connection is out of sync.
+		return l.refused(login.Explanation(), err)
 	}
-	if v.sendTo != "" {
-		if f := v.send(client); f.result == Fail {
+	if l.sendTo != "" {
+		if f := l.send(client); f.result == Fail {
 			return f
 		}
 	}
 	done := "logged in"
-	if v.sendTo != "" {
-		done = "sent a mail to " + v.sendTo
+	if l.sendTo != "" {
+		done = "sent a mail to " + l.sendTo
 	}
 	if err := client.Quit(); err != nil {
-		return fine("%s; the server did not say goodbye: %s", done, v.secrets.said(err.Error()))
+		return passed("%s; the server did not end the session properly: %s", done, quoted(l.secrets, err.Error()))
 	}
-	return fine("%s", done)
+	return passed("%s", done)
 }
 
-// refused tells a server's verdict, which a challenge may have explained, from a
+// refused distinguishes a server's refusal, which a challenge may have explained, from a
 // connection that broke.
-func (v *visit) refused(explanation string, err error) finding {
+func (l *loginCheck) refused(explanation string, err error) finding {
 	var no *imap.Error
 	var reply *smtp.SMTPError
 	switch {
@@ -179,19 +174,50 @@ func (v *visit) refused(explanation string, err error) finding {
 		if no.Code != "" {
 			text += " [" + string(no.Code) + "]"
 		}
-		return v.refusal(explained(text+" "+no.Text, explanation))
+		return l.refusal(explained(text+" "+no.Text, explanation))
 	case errors.As(err, &reply):
 		e := reply.EnhancedCode
 		text := strconv.Itoa(reply.Code)
 		if e != smtp.NoEnhancedCode && e != smtp.EnhancedCodeNotSet {
 			text += fmt.Sprintf(" %d.%d.%d", e[0], e[1], e[2])
 		}
-		return v.refusal(explained(text+" "+reply.Message, explanation))
+		return l.refusal(explained(text+" "+reply.Message, explanation))
 	}
-	return v.broke("talking "+strings.ToUpper(v.protocol), err)
+	return l.connectionLost("talking "+strings.ToUpper(l.protocol), err)
 }
 
-// explained adds to a refusal what the challenge before it said.
+// send sends a small mail.
+func (l *loginCheck) send(client *smtp.Client) finding {
+	id := rand.Text()
+	message := strings.Join([]string{
+		"From: <" + l.grant.Mailbox + ">",
+		"To: <" + l.sendTo + ">",
+		"Subject: authferry check",
+		"Date: " + time.Now().Format(time.RFC1123Z),
+		"Message-ID: <" + id + "@check.authferry>",
+		"Auto-Submitted: auto-generated", // RFC 3834 §5: suppresses vacation notices
+		"MIME-Version: 1.0",
+		"Content-Type: text/plain; charset=us-ascii",
+		"",
+		fmt.Sprintf("authferry check sent this as %s. No action is needed.", l.grant.Mailbox),
+		"",
+	}, "\r\n")
+	if err := client.SendMail(l.grant.Mailbox, []string{l.sendTo}, strings.NewReader(message)); err != nil {
+		f := l.refused("", err)
+		f.fix = "check whether " + l.grant.Mailbox + " may send to " + l.sendTo + ": try it in the provider's web mail"
+		return f
+	}
+	return passed("")
+}
+
+// refusal is a server's refusal, with what to do about it.
+func (l *loginCheck) refusal(text string) finding {
+	f := failed("", "%s says %s", l.endpoint.Host, quoted(l.secrets, text))
+	f.fix, f.page = refusalAdvice(l.grant, l.protocol, strings.ToLower(text))
+	return f
+}
+
+// explained adds to a refusal the explanation of the challenge before it.
 func explained(text, explanation string) string {
 	if explanation == "" {
 		return text
@@ -199,11 +225,11 @@ func explained(text, explanation string) string {
 	return text + " (challenge: " + explanation + ")"
 }
 
-// emptyAnswers sends an empty SASL answer as an empty line, which XOAUTH2
-// wants; imapclient writes a "=".
-type emptyAnswers struct{ net.Conn }
+// emptyResponses sends an empty SASL response as an empty line, which XOAUTH2 requires;
+// imapclient writes a "=".
+type emptyResponses struct{ net.Conn }
 
-func (c emptyAnswers) Write(b []byte) (int, error) {
+func (c emptyResponses) Write(b []byte) (int, error) {
 	if string(b) != "=\r\n" {
 		return c.Conn.Write(b)
 	}

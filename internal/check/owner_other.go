@@ -2,7 +2,7 @@
 
 package check
 
-// Access is not in a file's mode and owner here.
+// Here a file's mode and owner do not describe access to it.
 const hasModes = false
 
 func ownerOf(string) (uint32, error) { return 0, nil }

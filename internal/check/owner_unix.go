@@ -11,7 +11,7 @@ import (
 
 const hasModes = true
 
-// ownerOf is the user a file belongs to.
+// ownerOf returns the user that owns a file.
 func ownerOf(path string) (uint32, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -20,7 +20,7 @@ func ownerOf(path string) (uint32, error) {
 	return info.Sys().(*syscall.Stat_t).Uid, nil
 }
 
-// writable asks without writing: a server may be at work there.
+// writable checks without writing: a server may be running.
 func writable(dir string) error {
 	return unix.Access(dir, unix.W_OK|unix.X_OK)
 }

@@ -24,7 +24,7 @@ import (
 func TestScrub(t *testing.T) {
 	t.Parallel()
 	const token = "ya29.0123456789abcdefghij"
-	s := secrets(nil).with(token, "short", "p w/secret+1234")
+	s := secret.NewScrubber(minSecret, token, "short", "p w/secret+1234")
 	for text, want := range map[string]string{
 		"nothing":                           "nothing",
 		"the token " + token + " is bad":    "the token ••• is bad",
@@ -35,32 +35,31 @@ func TestScrub(t *testing.T) {
 		"in base64 " + b64(token):           "in base64 •••",
 		"grüße " + token + " ünd so weiter": "grüße ••• ünd so weiter",
 	} {
-		if got := s.scrub(text); got != want {
+		if got := s.ScrubPieces(text); got != want {
 			t.Errorf("%q became %q instead of %q", text, got, want)
 		}
 	}
-	if got := s.said(strings.Repeat("é", 500)); len(got) > printable.Limit+len(`""...`) || !strings.HasSuffix(got, `é"...`) {
+	if got := quoted(s, strings.Repeat("é", 500)); len(got) > printable.Limit+len(`""...`) || !strings.HasSuffix(got, `é"...`) {
 		t.Errorf("cut to %d bytes: %s", len(got), got)
 	}
-	if got := s.said("two\r\nlines \x1b[31m"); got != `"two lines \x1b[31m"` {
+	if got := quoted(s, "two\r\nlines \x1b[31m"); got != `"two lines \x1b[31m"` {
 		t.Errorf("quoted %s", got)
 	}
 }
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// TestParrots: every server repeats all that it is told, and nothing of it is
-// shown.
+// TestParrots: every server repeats all that it is told, and no step shows it.
 func TestParrots(t *testing.T) {
 	t.Parallel()
 	for _, mechanism := range []string{"XOAUTH2", "OAUTHBEARER"} {
-		c := newClinic(t, demo.Options{})
+		c := newFixture(t, demo.Options{})
 		c.provider.Mechanism = mechanism
 		corp := newAuthority(t, "Example Corp IT")
 		c.provider.RootCAs = corp.pool
 		config := corp.sign(t, "127.0.0.1", time.Now().Add(time.Hour))
 		for protocol, e := range map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP} {
-			e.Host, e.Port = serve(t, func(conn net.Conn) { parrot(protocol, tls.Server(conn, config)) })
+			e.Host, e.Port = serve(t, func(conn net.Conn) { repeatAll(protocol, tls.Server(conn, config)) })
 		}
 		endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := r.ParseForm(); err != nil {
@@ -111,8 +110,8 @@ func TestParrots(t *testing.T) {
 	}
 }
 
-// parrot refuses a login in words that have all of it.
-func parrot(protocol string, conn net.Conn) {
+// repeatAll refuses a login with a text that repeats it.
+func repeatAll(protocol string, conn net.Conn) {
 	in := bufio.NewReader(conn)
 	hear := func() string {
 		line, _ := in.ReadString('\n') // an empty line ends it as well as an error

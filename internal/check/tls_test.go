@@ -19,7 +19,7 @@ import (
 	"authferry/demo"
 )
 
-// authority is one of the test's own, as a company's that opens TLS.
+// authority is a private one, such as that of a company that intercepts TLS.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -67,7 +67,7 @@ func (a *authority) sign(t *testing.T, name string, until time.Time) *tls.Config
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: a.key}}}
 }
 
-// serve lets one conversation after the other be had on a loopback port.
+// serve handles one connection after the other on a loopback port.
 func serve(t *testing.T, talk func(net.Conn)) (host string, port int) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,18 +91,18 @@ func serve(t *testing.T, talk func(net.Conn)) (host string, port int) {
 	return e.Host, e.Port
 }
 
-// TestTLSInspection: whoever opens TLS is called by name.
+// TestTLSInspection: the authority that intercepts TLS is named.
 func TestTLSInspection(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	corp := newAuthority(t, "Example Corp IT")
 	config := corp.sign(t, "127.0.0.1", time.Now().Add(time.Hour))
 	c.provider.IMAP.Host, c.provider.IMAP.Port = serve(t, func(conn net.Conn) {
-		tls.Server(conn, config).Handshake() // its end is the client's to judge
+		tls.Server(conn, config).Handshake() // the client reports its failure
 	})
 	r := c.check()
 	r.onlyFailures("imap tls")
-	r.want("", "imap tls", Fail, "something on this network opens TLS", `"Example Corp IT, Inspection 7"`, "ca_file in [provider.gmail]")
+	r.want("", "imap tls", Fail, "which this machine does not trust", "intercepts TLS", `"Example Corp IT, Inspection 7"`, "ca_file in [provider.gmail]")
 	r.want(me, "imap login", Skip, "the step imap tls failed")
 
 	corp.pool.AppendCertsFromPEM(c.gmail.CAPEM)
@@ -114,7 +114,7 @@ func TestTLSInspection(t *testing.T) {
 
 func TestBadCertificates(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	corp := newAuthority(t, "Example Corp IT")
 	c.provider.RootCAs = corp.pool
 	expired, other := corp.sign(t, "127.0.0.1", time.Now().Add(-time.Hour)), corp.sign(t, "mail.example.org", time.Now().Add(time.Hour))
@@ -128,11 +128,10 @@ func TestBadCertificates(t *testing.T) {
 	r.onlyFailures("imap tls", "pop3 tls", "smtp tls")
 	r.want("", "imap tls", Fail, "this machine's clock says "+time.Now().UTC().Format("2006"), "set this machine's clock")
 	r.want("", "pop3 tls", Fail, `is for "mail.example.org"`, "write the host")
-	r.want("", "smtp tls", Fail, "does not speak TLS from the first byte", "if it wants STARTTLS")
+	r.want("", "smtp tls", Fail, "does not speak TLS from the first byte", "with STARTTLS")
 }
 
-// TestStartTLS: in each protocol, with a server that begins TLS and one that
-// does not.
+// TestStartTLS: each protocol, with a server that starts TLS and one that refuses.
 func TestStartTLS(t *testing.T) {
 	t.Parallel()
 	corp := newAuthority(t, "Example Corp IT")
@@ -143,7 +142,7 @@ func TestStartTLS(t *testing.T) {
 		"smtp": {"220 hello\r\n", "EHLO localhost\r\nSTARTTLS\r\n", "250-hello\r\n250 STARTTLS\r\n220 begin\r\n", "250 hello\r\n502 5.5.1 what?\r\n"},
 	} {
 		for _, willing := range []bool{true, false} {
-			c := newClinic(t, demo.Options{}, me)
+			c := newFixture(t, demo.Options{}, me)
 			corp.pool.AppendCertsFromPEM(c.gmail.CAPEM)
 			c.provider.RootCAs = corp.pool
 			host, port := serve(t, func(conn net.Conn) {
@@ -197,7 +196,7 @@ func TestStartTLS(t *testing.T) {
 // TestStartTLSLogin: the whole way through Gmail's port 587.
 func TestStartTLSLogin(t *testing.T) {
 	t.Parallel()
-	c := newClinic(t, demo.Options{}, me)
+	c := newFixture(t, demo.Options{}, me)
 	c.provider.SMTP = endpointAt(c.gmail.SMTPStartTLS)
 	c.provider.SMTP.StartTLS = true
 	c.check().onlyFailures()

@@ -29,6 +29,7 @@ import (
 	"authferry/proxy/gate"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/tokencommand"
 )
 
 // Config is a configuration that has passed every check.
@@ -194,7 +195,7 @@ func readSeal(t *document.Table) string {
 		return "file:" + t.Resolve(name)
 	case kind == "env":
 		t.UsesVariable(name)
-		oauth.HideFromCommands(name)
+		tokencommand.HideVariables(name)
 	}
 	return text
 }

@@ -11,7 +11,7 @@ import (
 
 	"authferry/internal/config/document"
 	"authferry/internal/secret"
-	"authferry/tokens/oauth"
+	"authferry/tokens/oauth/tokencommand"
 	"authferry/tokens/store"
 )
 
@@ -98,7 +98,7 @@ func PostgresURL(store string, resolve func(string) string) (secret.String, erro
 	var path string
 	switch kind {
 	case "env":
-		oauth.HideFromCommands(name)
+		tokencommand.HideVariables(name)
 		text, ok := os.LookupEnv(name)
 		if !ok {
 			return "", fmt.Errorf("the environment variable %s, which must hold the address of PostgreSQL, is not set", name)

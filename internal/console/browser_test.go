@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,11 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"authferry/internal/check"
+	"authferry/internal/console/frame"
+	"authferry/internal/console/people"
 )
 
-// screen is what somebody has before them.
+// screen is what a person looks at.
 type screen struct {
 	name   string
 	width  int64
@@ -29,8 +32,8 @@ type screen struct {
 
 // TestBrowser is the whole way of an administrator and of an owner in a real
 // Chromium, against the simulated Gmail's own consent page. Each page on the way
-// is looked at: it must fit the screen, say nothing on the console (which is
-// where violations of the policy are reported), have its inputs labelled, its
+// is checked: it must fit the screen, log nothing on the browser's console (which
+// reports violations of the policy), have its inputs labelled, its
 // headings in order and its text in contrast. Screenshots are kept in
 // $AUTHFERRY_SCREENSHOTS, or where go test -artifacts has them.
 func TestBrowser(t *testing.T) {
@@ -52,7 +55,7 @@ func (s screen) walk(t *testing.T) {
 			report(step)
 		}
 	}
-	link, _, err := NewLink(t.Context(), f.vault, SignIn{Name: "Ada", Access: Access{URL: f.server.URL}})
+	link, _, err := people.NewLink(t.Context(), f.vault, people.LinkOptions{Name: "Ada", URL: f.server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +89,7 @@ func (s screen) walk(t *testing.T) {
 	o.see("input[name=mailbox]:checked") // the consent page, where login_hint has chosen the account
 	o.click("button[value=allow]")
 	o.see("dd.secret code")
-	if o.clicks > 2 { // one of ours, one of the provider's
+	if o.clicks > 2 { // one here, one at the provider
 		t.Errorf("%d clicks from the invitation to the password", o.clicks)
 	}
 	o.look("7-password")
@@ -104,9 +107,9 @@ func (s screen) walk(t *testing.T) {
 	a.look("10-invitations")
 	a.visit(f.server.URL + "/")
 	a.look("11-mailboxes")
-	a.visit(f.server.URL + mailboxPath(owner))
+	a.visit(f.server.URL + frame.MailboxPath(owner))
 	a.look("12-mailbox")
-	a.visit(f.server.URL + mailboxPath(owner, "test"))
+	a.visit(f.server.URL + frame.MailboxPath(owner, "test"))
 	a.click("main form button.primary")
 	steps <- check.Step{Name: "imap login", Mailbox: owner, Result: check.OK, Detail: "let in, and 7 folders are listed"}
 	a.see(".step-ok")
@@ -114,7 +117,7 @@ func (s screen) walk(t *testing.T) {
 	steps <- check.Step{Name: "pop3 login", Mailbox: owner, Result: check.Fail, Detail: "POP is not enabled for the account", Fix: "switch POP on in Gmail's settings", Page: "https://mail.google.com/mail/u/0/#settings/fwdandpop"}
 	a.see(".step-fail") // without a click: the page follows
 	close(steps)
-	a.see("main.trial .notice.bad")
+	a.see("main.check .notice.bad")
 	a.look("14-tested")
 
 	a.visit(f.server.URL + "/connect")
@@ -134,12 +137,23 @@ func (s screen) walk(t *testing.T) {
 	}
 	a.see("p.notice.bad")
 	a.look("17-wrong-person")
+	o.visit(f.server.URL + "/signin")
+	o.look("18-sign-in")
+	a.visit(f.server.URL + frame.MailboxPath(owner))
+	a.click("#add > summary")
+	a.fill("#add #name", "Livespace CRM")
+	a.click("#add button.primary")
+	a.see("#trouble")
+	a.look("19-password-refused")
 	if a, err := f.vault.Account(t.Context(), owner); err != nil || a.Provider != "gmail" || len(a.Passwords) != 1 {
 		t.Errorf("%v, %v", a, err)
 	}
 }
 
-// tab is a browser of somebody's own.
+// refusals matches what the browser logs about answers that refuse something.
+var refusals = regexp.MustCompile(`the server responded with a status of (410|422)`)
+
+// tab is one person's browser.
 type tab struct {
 	screen
 	t      *testing.T
@@ -187,8 +201,8 @@ func (s screen) open(f *ferry) *tab {
 			if err != nil {
 				return
 			}
-			// What a page may well be, a refusal, is no fault of the page.
-			if (m.Type == "error" || m.Type == "warning" || m.IsException()) && !strings.Contains(m.Text, "the server responded with a status of 410") {
+			// A page that answers with a refusal is not at fault.
+			if (m.Type == "error" || m.Type == "warning" || m.IsException()) && !refusals.MatchString(m.Text) {
 				t.Errorf("the console says %s: %s (%s)", m.Type, m.Text, m.URL)
 			}
 		}

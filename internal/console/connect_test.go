@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/console/people"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
 
-// TestConnectByAnAdministrator is the way of somebody who is signed in, and the
-// way back to a mailbox whose grant has died: its passwords stay.
+// TestConnectByAnAdministrator: an administrator connects a mailbox, and connects
+// it again when its grant has died; its passwords stay.
 func TestConnectByAnAdministrator(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
@@ -22,7 +23,7 @@ func TestConnectByAnAdministrator(t *testing.T) {
 	b.want(http.StatusOK, "Sign in with Google")
 	for range 2 {
 		b.post("/connect", "mailbox", "Owner@Gmail.com", "provider", "gmail", "way", "page")
-		b.want(http.StatusOK, "You are on your way")
+		b.want(http.StatusOK, "You are being redirected")
 		b.consents(owner)
 		b.want(http.StatusOK, owner+" is connected")
 		if strings.Contains(b.path, "callback") {
@@ -84,13 +85,13 @@ func TestDenied(t *testing.T) {
 	b.want(http.StatusOK, "is connected")
 }
 
-// TestErrandBelongsToItsBrowser: what one browser has begun no other can end,
-// look at, or end twice.
-func TestErrandBelongsToItsBrowser(t *testing.T) {
+// TestSignInBelongsToItsBrowser: a sign-in that one browser has begun cannot be
+// seen or finished by another, or finished twice.
+func TestSignInBelongsToItsBrowser(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
 	b.post("/connect", "mailbox", owner, "provider", "gmail")
-	errand := b.path
+	signIn := b.path
 	back, err := f.gmail.Consent(b.consentPage(), owner)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +99,7 @@ func TestErrandBelongsToItsBrowser(t *testing.T) {
 	for _, other := range []*caller{f.browser(), f.administrator()} {
 		other.get(back)
 		other.want(http.StatusBadRequest, "begun in another browser")
-		other.get(errand)
+		other.get(signIn)
 		other.want(http.StatusNotFound, "begun in another browser")
 	}
 	if f.gmail.TokenCalls("authorization_code") != 0 {
@@ -111,8 +112,8 @@ func TestErrandBelongsToItsBrowser(t *testing.T) {
 	if n := f.gmail.TokenCalls("authorization_code"); n != 1 {
 		t.Errorf("the code was used %d times", n)
 	}
-	f.late.Store(int64(errandLife + outcomeLife))
-	b.get(errand)
+	f.late.Store(int64(30 * time.Minute))
+	b.get(signIn)
 	b.want(http.StatusNotFound, "")
 }
 
@@ -122,16 +123,16 @@ func TestPaste(t *testing.T) {
 	b := f.administrator()
 	b.post("/connect", "mailbox", owner, "provider", "gmail", "way", "paste")
 	b.want(http.StatusOK, "Paste the address here")
-	errand, page := b.path, b.find(`href="(http[^"]*client_id=[^"]*)"`)
+	signIn, page := b.path, b.find(`href="(http[^"]*client_id=[^"]*)"`)
 	for _, wrong := range []string{"", "no address", "http://127.0.0.1:47653/?state=another&code=4/abc"} {
-		b.post(errand+"/paste", "address", wrong)
+		b.post(signIn+"/paste", "address", wrong)
 		b.want(http.StatusUnprocessableEntity, "That is not the address")
 	}
 	back, err := f.gmail.Consent(page, owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.post(errand+"/paste", "address", " \""+back+"\"\n")
+	b.post(signIn+"/paste", "address", " \""+back+"\"\n")
 	b.want(http.StatusOK, "is connected")
 }
 
@@ -148,7 +149,7 @@ func TestDeviceCode(t *testing.T) {
 	b.want(http.StatusOK, "is connected")
 }
 
-// ended waits until the errand of a page has come to its end, and shows it.
+// ended waits until the sign-in or the check of a page has ended, and shows it.
 func (f *ferry) ended(b *caller) {
 	f.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -189,7 +190,7 @@ func TestUntried(t *testing.T) {
 // those of others are not there for them.
 func TestOwnersConnectTheirOwn(t *testing.T) {
 	f := newFerry(t)
-	b := f.signedIn(SignIn{Owner: []string{owner}})
+	b := f.signedIn(people.LinkOptions{Owner: []string{owner}})
 	b.post("/connect", "mailbox", stranger, "provider", "gmail")
 	b.want(http.StatusNotFound, "or it is not yours")
 	b.get("/mailboxes/" + stranger + "/connect")
@@ -202,7 +203,7 @@ func TestOwnersConnectTheirOwn(t *testing.T) {
 	f.browser().wantsSession("/connect", "/invitations", "/invitations/x/revoke", "/mailboxes/"+owner+"/test", "/mailboxes/"+owner+"/test/cancel")
 }
 
-// renewsAlone has it that an owner renews the grant there is, and no more.
+// renewsAlone checks that an owner can only renew the present grant.
 func (f *ferry) renewsAlone(b *caller) {
 	f.t.Helper()
 	refused := func(provider string) {
@@ -219,59 +220,26 @@ func (f *ferry) renewsAlone(b *caller) {
 	b.consents(owner)
 	b.want(http.StatusOK, "is connected")
 
-	gmail := f.console.Providers()[0]
-	list := []*oauth.Provider{gmail}
-	f.console.Providers = func() []*oauth.Provider { return list }
+	gmail := f.providers[0]
 	other, alone := *gmail, *gmail
 	other.Name, alone.Flow = "other", oauth.FlowServiceAccount
-	list = []*oauth.Provider{gmail, &other}
+	f.providers = []*oauth.Provider{gmail, &other}
 	refused("other")
-	list = []*oauth.Provider{&alone}
+	f.providers = []*oauth.Provider{&alone}
 	refused("gmail")
-	list = []*oauth.Provider{gmail}
+	f.providers = []*oauth.Provider{gmail}
 	if _, err := f.vault.Remove(f.t.Context(), owner, tokens.Removal{KeepGrant: true, KeepPasswords: true}); err != nil {
 		f.t.Fatal(err)
 	}
 	refused("gmail")
 }
 
-// wantsSession has it that nobody posts there without a session.
+// wantsSession checks that a POST without a session is refused.
 func (b *caller) wantsSession(paths ...string) {
 	b.t.Helper()
 	for _, path := range paths {
 		b.post(path, "mailbox", owner, "provider", "gmail")
-		b.want(http.StatusForbidden, "not signed in")
-	}
-}
-
-func TestRedirectTo(t *testing.T) {
-	google, microsoft := oauth.Builtin()["gmail"], oauth.Builtin()["microsoft"]
-	desktop := *google
-	desktop.LoopbackOnly = true
-	for _, test := range []struct {
-		console string
-		p       *oauth.Provider
-		way     way
-		want    string
-		paste   bool
-	}{
-		{"http://127.0.0.1:8025", google, byPage, "http://127.0.0.1:8025", false},
-		{"http://127.0.0.1:8025", &desktop, byPage, "http://127.0.0.1:8025", false},
-		{"http://127.0.0.1:8025", microsoft, byPage, "http://localhost:8025", false},
-		{"http://127.0.0.1:8025", google, byPaste, "http://127.0.0.1:47653", true},
-		{"http://[::1]:8025", google, byPage, "http://[::1]:8025", false},
-		{"http://[::1]:8025", microsoft, byPage, "http://localhost:8025", false},
-		{"http://localhost:8025", google, byPage, "http://127.0.0.1:8025", false},
-		{"http://localhost", google, byPage, "http://127.0.0.1", false},
-		{"https://mail.example.org", google, byPage, "https://mail.example.org/connect/callback", false},
-		{"https://mail.example.org", microsoft, byPage, "https://mail.example.org/connect/callback", false},
-		{"https://mail.example.org", &desktop, byPage, "http://127.0.0.1:47653", true},
-		{"https://127.0.0.1:8443", google, byPage, "https://127.0.0.1:8443/connect/callback", false},
-	} {
-		got, paste := redirectTo(Access{URL: test.console}, test.p, test.way)
-		if got != test.want || paste != test.paste {
-			t.Errorf("%s, %s, %s: %s %v, want %s %v", test.console, test.p.Name, test.way, got, paste, test.want, test.paste)
-		}
+		b.want(http.StatusForbidden, "no longer signed in")
 	}
 }
 

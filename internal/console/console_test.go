@@ -12,6 +12,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/console/consoletest"
+	"authferry/internal/console/frame"
+	"authferry/internal/console/people"
 	"authferry/internal/mailsettings"
 	"authferry/internal/secret"
 	"authferry/proxy"
@@ -22,7 +25,7 @@ import (
 // state is all that a POST could have changed.
 func (s *stage) state() string {
 	s.Helper()
-	register, err := s.Vault.Document(s.Context(), registerDocument)
+	register, err := s.Vault.Document(s.Context(), people.UsersDocument)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -48,7 +51,7 @@ func (s *stage) state() string {
 func (s *stage) form() url.Values {
 	return url.Values{
 		"name": {"CRM"}, "protocol": {"imap"}, "id": {"2"}, "mailbox": {theirs}, "language": {"pl"},
-		"new": {"a password of my own"}, "token": {s.link("mallory")}, "password": {"x"},
+		"new": {"a password of my own"}, "token": {s.Link("mallory")}, "password": {"x"},
 	}
 }
 
@@ -57,11 +60,11 @@ func (s *stage) form() url.Values {
 func TestChangesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	admin, owner := s.entered("admin"), s.entered("", mine)
+	admin, owner := s.Entered("admin"), s.Entered("", mine)
 	open := map[string]bool{"/signin": true, "/enter": true, "/language": true}
 	mustBeOwn := map[string]bool{"/account/password": true, "/account/sessions/end": true, "/signout": true}
 	posts := 0
-	for _, pattern := range s.patterns {
+	for _, pattern := range s.console.frame.Patterns() {
 		path, isPost := strings.CutPrefix(pattern, "POST ")
 		if !isPost {
 			continue
@@ -71,15 +74,15 @@ func TestChangesAreRefused(t *testing.T) {
 		if strings.Contains(path, "{") {
 			continue // of a part that has tests of its own
 		}
-		refused := func(who string, b *browser, header http.Header) {
+		refused := func(who string, b *consoletest.Browser, header http.Header) {
 			t.Helper()
 			form := s.form()
 			before := s.state()
-			b.header = header
-			if r := b.do(path, form); r.StatusCode != http.StatusForbidden && r.StatusCode != http.StatusNotFound && r.Header.Get("Location") != "/?done=session-gone" {
+			b.Header = header
+			if r := b.Do(path, form); r.StatusCode != http.StatusForbidden && r.StatusCode != http.StatusNotFound && r.Header.Get("Location") != "/?done=session-gone" {
 				t.Errorf("%s: %s got %s", path, who, r.Status)
 			}
-			b.header = http.Header{}
+			b.Header = http.Header{}
 			if s.state() != before {
 				t.Errorf("%s: %s changed something", path, who)
 			}
@@ -89,9 +92,9 @@ func TestChangesAreRefused(t *testing.T) {
 		refused("an older browser on another site", admin, http.Header{"Sec-Fetch-Site": {""}, "Origin": {"https://evil.example"}})
 		refused("a page without an origin", admin, http.Header{"Sec-Fetch-Site": {""}, "Origin": {"null"}})
 		if !open[path] {
-			refused("nobody", s.browser(), http.Header{})
-			forged := s.browser()
-			forged.cookies[sessionCookie] = newToken().Reveal()
+			refused("nobody", s.Browser(), http.Header{})
+			forged := s.Browser()
+			forged.Cookies["authferry"] = people.NewToken().Reveal()
 			refused("a forged session", forged, http.Header{})
 		}
 		if !open[path] && !mustBeOwn[path] {
@@ -102,7 +105,7 @@ func TestChangesAreRefused(t *testing.T) {
 		t.Errorf("only %d pages that change something", posts)
 	}
 	// The same, for comparison, where nothing is wrong with it.
-	admin.do(mailboxPath(theirs)+"/passwords/revoke", url.Values{"name": {"CRM"}}).wants(t, http.StatusSeeOther, "done=revoked")
+	admin.Do(frame.MailboxPath(theirs)+"/passwords/revoke", url.Values{"name": {"CRM"}}).Wants(t, http.StatusSeeOther, "done=revoked")
 	if s.swept != 1 {
 		t.Errorf("%d sweeps", s.swept)
 	}
@@ -112,19 +115,19 @@ func TestChangesAreRefused(t *testing.T) {
 func TestOwner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	b := s.entered("", mine)
-	for _, path := range []string{"/", mailboxPath(mine), "/logins", "/logins?mailbox=" + theirs, "/account"} {
-		if r := b.do(path, nil).wants(t, http.StatusOK, mine); strings.Contains(r.body, theirs) {
+	b := s.Entered("", mine)
+	for _, path := range []string{"/", frame.MailboxPath(mine), "/logins", "/logins?mailbox=" + theirs, "/account"} {
+		if r := b.Do(path, nil).Wants(t, http.StatusOK, mine); strings.Contains(r.Text, theirs) {
 			t.Errorf("%s shows another's mailbox", path)
 		}
 	}
-	for _, path := range []string{mailboxPath(theirs), mailboxPath(theirs, "remove"), mailboxPath("nobody@example.org")} {
-		b.do(path, nil).wants(t, http.StatusNotFound)
+	for _, path := range []string{frame.MailboxPath(theirs), frame.MailboxPath(theirs, "remove"), frame.MailboxPath("nobody@example.org")} {
+		b.Do(path, nil).Wants(t, http.StatusNotFound)
 	}
 	for _, path := range []string{"/people", "/configuration"} {
-		b.do(path, nil).wants(t, http.StatusForbidden)
+		b.Do(path, nil).Wants(t, http.StatusForbidden)
 	}
-	b.do("/sessions/end", url.Values{"id": {"1"}}).wants(t, http.StatusSeeOther, "session-ended")
+	b.Do("/sessions/end", url.Values{"id": {"1"}}).Wants(t, http.StatusSeeOther, "session-ended")
 	if len(s.kicked) != 1 || s.kicked[0] != 1 {
 		t.Errorf("ended: %v", s.kicked)
 	}
@@ -134,8 +137,8 @@ func TestOwner(t *testing.T) {
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	b := s.entered("", mine)
-	add := mailboxPath(mine, "passwords")
+	b := s.Entered("", mine)
+	add := frame.MailboxPath(mine, "passwords")
 	all := []string{"imap", "pop3", "smtp"}
 	for _, form := range []url.Values{
 		{"name": {""}, "protocol": all}, {"name": {"crm"}, "protocol": all}, {"name": {"A"}},
@@ -144,33 +147,33 @@ func TestPassword(t *testing.T) {
 		{"name": {"A"}, "protocol": {"smtp"}, "read-only": {"1"}}, {"name": {"A"}, "protocol": {"gopher"}},
 		{"name": {strings.Repeat("long", 30)}, "protocol": all},
 	} {
-		b.do(add, form).wants(t, http.StatusUnprocessableEntity, `role="alert"`)
+		b.Do(add, form).Wants(t, http.StatusUnprocessableEntity, `role="alert"`)
 	}
-	r := b.do(add, url.Values{"name": {"Livespace CRM"}, "protocol": {"imap", "smtp"}, "networks": {"192.0.2.0/24, 2001:db8::1"}, "messages": {"50"}}).
-		wants(t, http.StatusOK, "mail.example.org", "993", "465")
-	found := madeSecret.FindStringSubmatch(r.body)
-	if found == nil || strings.Count(r.body, "<code>"+found[1]+"</code>") != 1 {
-		t.Fatalf("no password, or more than one, in %s", r.body)
+	r := b.Do(add, url.Values{"name": {"Livespace CRM"}, "protocol": {"imap", "smtp"}, "networks": {"192.0.2.0/24, 2001:db8::1"}, "messages": {"50"}}).
+		Wants(t, http.StatusOK, "mail.example.org", "993", "465")
+	found := madeSecret.FindStringSubmatch(r.Text)
+	if found == nil || strings.Count(r.Text, "<code>"+found[1]+"</code>") != 1 {
+		t.Fatalf("no password, or more than one, in %s", r.Text)
 	}
 	g, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: secret.String(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")})
 	if err != nil || g.PasswordName != "Livespace CRM" || g.Password.MessagesPerHour != 50 {
 		t.Errorf("the password is not what was asked for: %v", err)
 	}
-	for _, path := range []string{"/", mailboxPath(mine), "/logins", "/account"} {
-		body := b.do(path, nil).wants(t, http.StatusOK).body
+	for _, path := range []string{"/", frame.MailboxPath(mine), "/logins", "/account"} {
+		body := b.Do(path, nil).Wants(t, http.StatusOK).Text
 		for _, form := range []string{found[1], strings.ReplaceAll(found[1], " ", "")} {
-			if strings.Contains(body, form) || strings.Contains(s.log.String(), form) {
+			if strings.Contains(body, form) || strings.Contains(s.Logged(), form) {
 				t.Errorf("%s, or the log, has the password", path)
 			}
 		}
 	}
-	for range 2 { // whoever presses twice hears no error
-		b.do(add+"/revoke", url.Values{"name": {"Livespace CRM"}}).wants(t, http.StatusSeeOther, "revoked")
+	for range 2 { // pressing twice is no error
+		b.Do(add+"/revoke", url.Values{"name": {"Livespace CRM"}}).Wants(t, http.StatusSeeOther, "revoked")
 	}
 	if _, err := s.Vault.Authorize(t.Context(), tokens.Login{User: mine, Password: secret.String(found[1]), Protocol: "smtp", From: netip.MustParseAddr("192.0.2.7")}); err == nil {
 		t.Error("a revoked password lets in")
 	}
-	if text := s.log.String(); strings.Contains(text, accessCanary) || strings.Contains(text, refreshCanary) || !strings.Contains(text, "console: password added") {
+	if text := s.Logged(); strings.Contains(text, consoletest.AccessToken) || strings.Contains(text, consoletest.RefreshToken) || !strings.Contains(text, "console: password added") {
 		t.Error("the log has a token, or nothing")
 	}
 }
@@ -179,15 +182,15 @@ func TestPassword(t *testing.T) {
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	b := s.entered("")
-	b.do(mailboxPath(mine, "remove"), nil).wants(t, http.StatusOK, "keep-passwords")
-	b.do(mailboxPath(mine, "remove"), url.Values{"keep-passwords": {"1"}, "keep-grant": {"1"}}).wants(t, http.StatusSeeOther, "disconnected")
-	b.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "Disconnected", "CRM")
-	b.do(mailboxPath(mine, "remove"), url.Values{}).wants(t, http.StatusSeeOther, "removed")
-	b.do(mailboxPath(mine), nil).wants(t, http.StatusNotFound)
+	b := s.Entered("")
+	b.Do(frame.MailboxPath(mine, "remove"), nil).Wants(t, http.StatusOK, "keep-passwords")
+	b.Do(frame.MailboxPath(mine, "remove"), url.Values{"keep-passwords": {"1"}, "keep-grant": {"1"}}).Wants(t, http.StatusSeeOther, "disconnected")
+	b.Do(frame.MailboxPath(mine), nil).Wants(t, http.StatusOK, "Disconnected", "CRM")
+	b.Do(frame.MailboxPath(mine, "remove"), url.Values{}).Wants(t, http.StatusSeeOther, "removed")
+	b.Do(frame.MailboxPath(mine), nil).Wants(t, http.StatusNotFound)
 	// The provider has no address to give grants back at, which is said.
-	b.do(mailboxPath(theirs, "remove"), url.Values{}).wants(t, http.StatusOK, theirs, "myaccount.google.com")
-	b.do("/", nil).wants(t, http.StatusOK, "No mailbox is connected yet")
+	b.Do(frame.MailboxPath(theirs, "remove"), url.Values{}).Wants(t, http.StatusOK, theirs, "myaccount.google.com")
+	b.Do("/", nil).Wants(t, http.StatusOK, "No mailbox is connected yet")
 }
 
 // TestReverseProxy: its word is taken from its own networks, and from nowhere else.
@@ -195,57 +198,73 @@ func TestReverseProxy(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.access.Header, s.access.Administrators = "X-Forwarded-User", []string{"Anna"}
-	b := s.browser()
-	b.header.Set("X-Forwarded-User", "anna")
-	b.do("/", nil).wants(t, http.StatusSeeOther, "/signin")
+	b := s.Browser()
+	b.Header.Set("X-Forwarded-User", "anna")
+	b.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin")
 	s.access.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	b.do("/people", nil).wants(t, http.StatusOK)
-	revoke := func() reply { return b.do(mailboxPath(mine, "passwords", "revoke"), url.Values{"name": {"CRM"}}) }
-	b.header["Sec-Fetch-Site"], b.header["Origin"] = []string{""}, []string{""}
-	revoke().wants(t, http.StatusForbidden) // no cookie of ours would be missing
-	b.header["Origin"] = []string{s.server.URL}
-	revoke().wants(t, http.StatusSeeOther)
-	b.header = http.Header{"X-Forwarded-User": {mine}}
-	b.do("/", nil).wants(t, http.StatusOK, mine)
-	b.do("/people", nil).wants(t, http.StatusForbidden)
-	b.do(mailboxPath(theirs), nil).wants(t, http.StatusNotFound)
-	b.header.Set("X-Forwarded-User", "stranger")
-	b.do("/", nil).wants(t, http.StatusForbidden)
+	b.Do("/people", nil).Wants(t, http.StatusOK)
+	revoke := func() consoletest.Reply {
+		return b.Do(frame.MailboxPath(mine, "passwords", "revoke"), url.Values{"name": {"CRM"}})
+	}
+	b.Header["Sec-Fetch-Site"], b.Header["Origin"] = []string{""}, []string{""}
+	revoke().Wants(t, http.StatusForbidden) // browsers send no session cookie that could be missing
+	b.Header["Origin"] = []string{s.URL}
+	revoke().Wants(t, http.StatusSeeOther)
+	b.Header = http.Header{"X-Forwarded-User": {mine}}
+	b.Do("/", nil).Wants(t, http.StatusOK, mine)
+	b.Do("/people", nil).Wants(t, http.StatusForbidden)
+	b.Do(frame.MailboxPath(theirs), nil).Wants(t, http.StatusNotFound)
+	b.Header.Set("X-Forwarded-User", "stranger")
+	b.Do("/", nil).Wants(t, http.StatusForbidden)
 	s.strangersOnlyKnock(b)
+}
 
-	access := Access{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
-	for remote, want := range map[string]string{"10.0.0.1:5": "198.51.100.7", "192.0.2.1:5": "192.0.2.1"} {
-		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {"203.0.113.9, 198.51.100.7", "10.0.0.2"}}}
-		if got := access.from(r).String(); got != want {
-			t.Errorf("a request of %s is from %s, not %s", remote, got, want)
-		}
+// strangersOnlyKnock checks that an unknown name opens only pages for anyone, and
+// that neither an alias nor one name of several makes a person an owner.
+func (s *stage) strangersOnlyKnock(b *consoletest.Browser) {
+	s.Helper()
+	b.Do("/signin", nil).Wants(s.T, http.StatusOK)
+	b.Do("/language", url.Values{"language": {"de"}, "next": {"/signin"}}).Wants(s.T, http.StatusSeeOther)
+	b.Do("/invitation/"+people.NewToken().Reveal(), nil).Wants(s.T, http.StatusNotFound)
+	b.Do("/connect/callback?state=abc&code=4/x", nil).Wants(s.T, http.StatusBadRequest)
+	b.Do("/enter/"+s.Link("eva"), nil).Wants(s.T, http.StatusOK)
+	b.Do(frame.MailboxPath(mine), nil).Wants(s.T, http.StatusForbidden)
+
+	s.Vault.Configure(tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": s.Provider}, Aliases: map[string]string{"stranger": mine, "short@example.org": mine}})
+	for _, alias := range []string{"stranger", "short@example.org"} {
+		b.Header.Set("X-Forwarded-User", alias)
+		b.Do("/", nil).Wants(s.T, http.StatusForbidden)
+	}
+	b.Header.Set("X-Forwarded-User", " ME@example.org ")
+	b.Do("/", nil).Wants(s.T, http.StatusOK, mine)
+	session := s.Entered("eva").Cookies
+	for _, several := range [][]string{{mine, "stranger"}, {"", mine}, {mine, mine}, {"anna", mine}} {
+		c := s.Browser()
+		c.Cookies, c.Header["X-Forwarded-User"] = session, several
+		c.Do("/", nil).Wants(s.T, http.StatusForbidden, "X-Forwarded-User")
 	}
 }
 
-// strangersOnlyKnock: a name that is nobody's here opens what is for anyone, and
-// neither an alias nor one name of several makes somebody an owner.
-func (s *stage) strangersOnlyKnock(b *browser) {
-	s.Helper()
-	b.do("/signin", nil).wants(s.T, http.StatusOK)
-	b.do("/language", url.Values{"language": {"de"}, "next": {"/signin"}}).wants(s.T, http.StatusSeeOther)
-	b.do("/invitation/"+newToken().Reveal(), nil).wants(s.T, http.StatusNotFound)
-	b.do("/connect/callback?state=abc&code=4/x", nil).wants(s.T, http.StatusBadRequest)
-	b.do("/enter/"+s.link("eva"), nil).wants(s.T, http.StatusOK)
-	b.do(mailboxPath(mine), nil).wants(s.T, http.StatusForbidden)
-
-	s.Vault.Configure(tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": s.Providers()[0]}, Aliases: map[string]string{"stranger": mine, "short@example.org": mine}})
-	for _, alias := range []string{"stranger", "short@example.org"} {
-		b.header.Set("X-Forwarded-User", alias)
-		b.do("/", nil).wants(s.T, http.StatusForbidden)
+// TestSessionsEnd: sessions end by themselves, and with who has them.
+func TestSessionsEnd(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	admin, idle := s.Entered("admin"), s.Entered("anna")
+	s.Pass(people.SessionIdle / 2)
+	admin.Do("/", nil).Wants(t, http.StatusOK)
+	s.Pass(people.SessionIdle / 2)
+	idle.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin")
+	admin.Do("/", nil).Wants(t, http.StatusOK)
+	gone := s.Entered("", mine)
+	gone.Do("/", nil).Wants(t, http.StatusOK)
+	admin.Do("/people/remove", url.Values{"name": {"ADMIN"}}).Wants(t, http.StatusForbidden)
+	admin.Do("/people/remove", url.Values{"name": {mine}}).Wants(t, http.StatusSeeOther)
+	gone.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin")
+	for range int(people.SessionLife/people.SessionIdle)*2 + 1 {
+		s.Pass(people.SessionIdle / 2)
+		admin.Do("/", nil)
 	}
-	b.header.Set("X-Forwarded-User", " ME@example.org ")
-	b.do("/", nil).wants(s.T, http.StatusOK, mine)
-	session := s.entered("eva").cookies
-	for _, several := range [][]string{{mine, "stranger"}, {"", mine}, {mine, mine}, {"anna", mine}} {
-		c := s.browser()
-		c.cookies, c.header["X-Forwarded-User"] = session, several
-		c.do("/", nil).wants(s.T, http.StatusForbidden, "X-Forwarded-User")
-	}
+	admin.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin") // however much it is used
 }
 
 // TestHost: a name that is not the console's is another site's.
@@ -257,21 +276,21 @@ func TestHost(t *testing.T) {
 		"mail.example.org": 303, "MAIL.example.org:443": 303, "mx.example.org": 303, "127.0.0.1:80": 303, "[::1]": 303, "localhost": 303,
 		"evil.example": 421, "127.0.0.1.evil.example": 421, "localhost.evil.example:80": 421,
 	} {
-		b := s.browser()
-		b.header["Host"] = []string{host}
-		b.do("/", nil).wants(t, status)
+		b := s.Browser()
+		b.Header["Host"] = []string{host}
+		b.Do("/", nil).Wants(t, status)
 	}
 }
 
 // TestConsoleTellsMailPrograms: programs come by names that the console does not
 // go by, such as autoconfig.example.org; only what is for them is told there.
 func TestConsoleTellsMailPrograms(t *testing.T) {
-	c := NewConsole(Backing{
+	c := New(Deps{
 		Log:    zap.NewNop(),
 		Access: func() Access { return Access{URL: "https://mail.example.org", Names: []string{"mail.example.org"}} },
-		MailSettings: &mailsettings.MailSettings{
-			Services: func() []mailsettings.MailService {
-				return []mailsettings.MailService{{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit}}
+		MailSettings: &mailsettings.Responder{
+			Services: func() []mailsettings.Service {
+				return []mailsettings.Service{{Protocol: "imap", Host: "mail.example.org", Port: 993, Security: proxy.Implicit}}
 			},
 			Domains: func(context.Context) (map[string]bool, error) { return map[string]bool{"example.org": true}, nil },
 			Log:     zap.NewNop(),

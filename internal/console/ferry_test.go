@@ -23,6 +23,7 @@ import (
 	"authferry/demo"
 	"authferry/internal/check"
 	"authferry/internal/config/document"
+	"authferry/internal/console/people"
 	"authferry/internal/secret"
 	"authferry/proxy"
 	"authferry/tokens"
@@ -38,14 +39,15 @@ const (
 
 // ferry is a console in front of a simulated Gmail.
 type ferry struct {
-	t       *testing.T
-	gmail   *demo.Provider
-	vault   *tokens.Vault
-	console *Console
-	server  *httptest.Server
-	log     *observer.ObservedLogs
-	late    atomic.Int64 // how far the console's clock is ahead
-	check   func(context.Context, string, func(check.Step))
+	t         *testing.T
+	gmail     *demo.Provider
+	vault     *tokens.Vault
+	providers []*oauth.Provider // that are configured
+	console   *Console
+	server    *httptest.Server
+	log       *observer.ObservedLogs
+	late      atomic.Int64 // how far the console's clock is ahead
+	check     func(context.Context, string, func(check.Step))
 }
 
 func newFerry(t *testing.T) *ferry {
@@ -67,26 +69,24 @@ func newFerry(t *testing.T) *ferry {
 		t.Fatal(err)
 	}
 	provider := simulated(f.gmail)
+	f.providers = []*oauth.Provider{provider}
 	f.vault = tokens.NewVault(store, tokens.Settings{Providers: map[string]*oauth.Provider{"gmail": provider}}, nil)
 	t.Cleanup(func() { f.vault.Close(context.Background()) })
 	core, logs := observer.New(zap.DebugLevel)
 	f.log = logs
 	f.server = httptest.NewUnstartedServer(nil)
 	at := "http://" + f.server.Listener.Addr().String()
-	f.console = NewConsole(Backing{
-		Version: "test", Log: zap.New(core), Vault: f.vault,
-		Providers: func() []*oauth.Provider { return []*oauth.Provider{provider} },
+	f.console = New(Deps{
+		Version: "test", Now: func() time.Time { return time.Now().Add(time.Duration(f.late.Load())) }, Log: zap.New(core), Vault: f.vault,
+		Providers: func() []*oauth.Provider { return f.providers },
 		Access:    func() Access { return Access{URL: at} },
-		Servers: func() []MailServer {
-			return []MailServer{{"imap", "mail.example.org", 993, "SSL/TLS"}, {"smtp", "mail.example.org", 465, "SSL/TLS"}}
-		},
-		Settings: func() (string, []document.Setting) { return "config.toml", nil },
-		Sessions: func() []proxy.SessionInfo { return nil },
-		Kick:     func(func(proxy.SessionInfo) bool) int { return 0 },
-		Sweep:    func() {},
-		Check:    func(ctx context.Context, mailbox string, report func(check.Step)) { f.check(ctx, mailbox, report) },
+		Servers:   servers,
+		Settings:  func() (string, []document.Setting) { return "config.toml", nil },
+		Sessions:  func() []proxy.SessionInfo { return nil },
+		Kick:      func(func(proxy.SessionInfo) bool) int { return 0 },
+		Sweep:     func() {},
+		Check:     func(ctx context.Context, mailbox string, report func(check.Step)) { f.check(ctx, mailbox, report) },
 	})
-	f.console.now = func() time.Time { return time.Now().Add(time.Duration(f.late.Load())) }
 	f.server.Config.Handler = f.console
 	f.server.Start()
 	t.Cleanup(func() { f.server.Close(); f.console.Close() })
@@ -107,7 +107,7 @@ func simulated(g *demo.Provider) *oauth.Provider {
 	return p
 }
 
-// caller is somebody's.
+// caller is a person's browser, which follows redirects.
 type caller struct {
 	*ferry
 	client *http.Client
@@ -125,13 +125,13 @@ func (f *ferry) browser() *caller {
 	return &caller{ferry: f, client: &http.Client{Jar: jar}}
 }
 
-// administrator is the browser of somebody who is signed in.
-func (f *ferry) administrator() *caller { return f.signedIn(SignIn{Name: "Ada"}) }
+// administrator returns the browser of an administrator.
+func (f *ferry) administrator() *caller { return f.signedIn(people.LinkOptions{Name: "Ada"}) }
 
-func (f *ferry) signedIn(as SignIn) *caller {
+func (f *ferry) signedIn(as people.LinkOptions) *caller {
 	f.t.Helper()
-	as.Access = Access{URL: f.server.URL}
-	link, _, err := NewLink(f.t.Context(), f.vault, as)
+	as.URL = f.server.URL
+	link, _, err := people.NewLink(f.t.Context(), f.vault, as)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func (b *caller) find(pattern string) string {
 	return m[1]
 }
 
-// consentPage is where the page of an errand sends the browser.
+// consentPage returns where the page of a sign-in sends the browser.
 func (b *caller) consentPage() string {
 	b.t.Helper()
 	_, page, ok := strings.Cut(b.header.Get("Refresh"), "url=")
@@ -218,7 +218,7 @@ func (b *caller) consentPage() string {
 	return page
 }
 
-// consents allows the access as somebody, and comes back.
+// consents allows access with an account, and comes back.
 func (b *caller) consents(as string) {
 	b.t.Helper()
 	back, err := b.gmail.Consent(b.consentPage(), as)

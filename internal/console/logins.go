@@ -2,74 +2,84 @@ package console
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"authferry/internal/console/frame"
+	"authferry/internal/console/pages"
 )
 
-// LoginQuery picks logins of the record.
+// LoginQuery selects logins of the record.
 type LoginQuery struct {
 	Mailboxes []string // none: all
-	Failed    bool
-	Last      int // how many, the newest
+	Failed    bool     // only failures
+	Last      int      // how many, the newest
 }
 
-// LoginAttempt is a login that was tried.
+// LoginAttempt is an attempted login.
 type LoginAttempt struct {
 	At       time.Time
 	Protocol string
 	From     string
-	User     string // as the program gave it, as far as that may be shown
+	User     string // as the program sent it, if it may be shown
 	Mailbox  string
 	Password string // its name
-	Program  string // how it named itself
+	Program  string // as it named itself
 	OK       bool
-	Result   string // a row of the table of refusals
+	Result   string // "ok", or a row of the table of refusals
 	Cause    string
-	Times    int // how many alike it stands for
+	Times    int // how many equal attempts it stands for
 }
 
-func (c *Console) mountLogins() {
-	c.handle("GET /logins", signedIn, (*visit).loginsPage)
+// loginRow is an attempt with its result in words.
+type loginRow struct {
+	LoginAttempt
+	Words string
 }
 
-// mostLogins are how many the page shows.
-const mostLogins = 200
+// loginRows returns the rows of a page's table of logins.
+func loginRows(r *frame.Request, all []LoginAttempt) (rows []loginRow) {
+	for _, l := range all {
+		words := l.Result
+		if l.OK {
+			words = r.T("result.ok")
+		} else if key := "result." + strings.ReplaceAll(strings.ToLower(l.Result), " ", "-"); pages.Known(key) {
+			words = r.T(key)
+		}
+		rows = append(rows, loginRow{l, words})
+	}
+	return rows
+}
 
-// loginsPage shows the record of logins, and who is logged in now. Owners see
-// what is about their mailboxes.
-func (v *visit) loginsPage() error {
+// maxLogins bounds the logins on a page.
+const maxLogins = 200
+
+// loginsPage shows the record of logins. Owners see what is about their mailboxes.
+func loginsPage(c *Console, r *frame.Request) error {
 	page := struct {
 		Recorded, Failed bool
 		Mailbox          string
 		Mailboxes        []string
-		Logins           []LoginAttempt
-	}{Recorded: v.Logins != nil, Failed: v.r.FormValue("failed") != ""}
-	all, err := v.Vault.Mailboxes(v.r.Context())
+		Logins           []loginRow
+	}{Recorded: c.Logins != nil, Failed: r.HTTP.FormValue("failed") != ""}
+	all, err := c.Vault.Mailboxes(r.Context())
 	if err != nil {
 		return err
 	}
-	page.Mailboxes = slices.DeleteFunc(all, func(m string) bool { return !v.user.maySee(m) })
-	query := LoginQuery{Failed: page.Failed, Last: mostLogins}
-	if !v.user.administrator() {
+	page.Mailboxes = slices.DeleteFunc(all, func(m string) bool { return !r.User.MaySee(m) })
+	query := LoginQuery{Failed: page.Failed, Last: maxLogins}
+	if !r.User.Administrator() {
 		query.Mailboxes = page.Mailboxes
 	}
-	if m, _ := v.Vault.Canonical(v.r.FormValue("mailbox")); m != "" && slices.Contains(page.Mailboxes, m) {
+	if m, _ := c.Vault.Canonical(r.HTTP.FormValue("mailbox")); m != "" && slices.Contains(page.Mailboxes, m) {
 		page.Mailbox, query.Mailboxes = m, []string{m}
 	}
-	if page.Recorded && (v.user.administrator() || len(query.Mailboxes) > 0) {
-		if page.Logins, err = v.Logins(query); err != nil {
+	if page.Recorded && (r.User.Administrator() || len(query.Mailboxes) > 0) {
+		attempts, err := c.Logins(query)
+		if err != nil {
 			return err
 		}
+		page.Logins = loginRows(r, attempts)
 	}
-	return v.show("logins", page)
-}
-
-// Result is how a login ended, in words where there are some.
-func (v *visit) Result(l LoginAttempt) string {
-	if l.OK {
-		return v.T("result.ok")
-	}
-	if key := "result." + textKey(l.Result); v.Has(key) {
-		return v.T(key)
-	}
-	return l.Result
+	return r.Show("logins", page)
 }

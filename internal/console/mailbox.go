@@ -9,167 +9,167 @@ import (
 	"slices"
 	"strconv"
 
-	"go.uber.org/zap"
-
 	"authferry/internal/address"
+	"authferry/internal/console/frame"
 	"authferry/internal/mailsettings"
 	"authferry/proxy"
 	"authferry/tokens"
 	"authferry/tokens/store"
 )
 
-func (c *Console) mountMailbox() {
-	c.handle("GET /mailboxes/{mailbox}", signedIn, func(v *visit) error { return v.mailboxPage(http.StatusOK, passwordForm{}) })
-	c.handle("GET /mailboxes/{mailbox}/profile.svg", signedIn, (*visit).profileCode)
-	c.handle("POST /mailboxes/{mailbox}/refresh", signedIn, (*visit).refreshNow)
-	c.handle("GET /mailboxes/{mailbox}/remove", signedIn, (*visit).removePage)
-	c.handle("POST /mailboxes/{mailbox}/remove", signedIn, (*visit).remove)
-	c.handle("POST /sessions/end", signedIn, (*visit).endSession)
+func mountMailbox(c *Console) {
+	c.mount("GET /mailboxes/{mailbox}", frame.SignedIn, func(c *Console, r *frame.Request) error {
+		return mailboxPage(c, r, http.StatusOK, passwordForm{})
+	})
+	c.mount("GET /mailboxes/{mailbox}/profile.svg", frame.SignedIn, profileCode)
+	c.mount("POST /mailboxes/{mailbox}/refresh", frame.SignedIn, refreshToken)
+	c.mount("GET /mailboxes/{mailbox}/remove", frame.SignedIn, removePage)
+	c.mount("POST /mailboxes/{mailbox}/remove", frame.SignedIn, removeMailbox)
+	c.mount("POST /mailboxes/{mailbox}/passwords", frame.SignedIn, addPassword)
+	c.mount("POST /mailboxes/{mailbox}/passwords/revoke", frame.SignedIn, revokePassword)
+	c.mount("POST /sessions/end", frame.SignedIn, endSession)
 }
 
-// shownLogins are how many of the last logins the page of a mailbox shows.
+// mailboxActions are the buttons on the page of a mailbox; their paths follow the
+// mailbox's own. The first one connects it again.
+var mailboxActions = []frame.MenuItem{
+	{Path: "connect", Key: "connect.action", Who: frame.SignedIn},
+	{Path: "test", Key: "check.button", Who: frame.SignedIn},
+}
+
+// shownLogins is how many of the last logins the page of a mailbox shows.
 const shownLogins = 8
 
-// mailboxData is what the page of a mailbox shows.
-type mailboxData struct {
+// mailboxView is the page of a mailbox.
+type mailboxView struct {
 	condition
+	Rows     []passwordRow
 	Form     passwordForm
 	Sessions []proxy.SessionInfo
-	Servers  []MailServer
+	Servers  []mailsettings.Server
 	Cards    []mailsettings.Card
-	Profile  string // the address of a profile for Apple Mail; empty: none that a telephone could open
-	Actions  []navItem
-	Logins   []LoginAttempt
-	Recorded bool // logins are
+	Profile  string // URL of a profile for Apple Mail; empty: telephones cannot reach it
+	Actions  []frame.MenuItem
+	Logins   []loginRow
+	Recorded bool // logins are recorded
 }
 
-// cards say how each program is set up, in the language of the page.
-func (v *visit) cards(mailbox string) []mailsettings.Card {
-	if v.Cards == nil {
-		return nil
-	}
-	return v.Cards(mailbox, v.language)
-}
-
-// profile is where a telephone finds the settings of the mailbox; nowhere if it
-// could not reach the console.
-func (v *visit) profile() string {
-	at, err := url.Parse(v.Access().URL)
-	if err != nil || v.MailSettings == nil || address.IsLoopbackHost(at.Hostname()) {
+// profileURL returns where a telephone finds the settings of the mailbox, or ""
+// if it could not reach the console.
+func profileURL(c *Console, r *frame.Request) string {
+	at, err := url.Parse(r.Access.URL)
+	if err != nil || c.MailSettings == nil || address.IsLoopbackHost(at.Hostname()) {
 		return ""
 	}
-	return v.Access().URL + "/email.mobileconfig?email=" + url.QueryEscape(v.mailbox)
+	return r.Access.URL + "/email.mobileconfig?email=" + url.QueryEscape(r.Mailbox)
 }
 
-// profileCode is the address of the profile for a camera.
-func (v *visit) profileCode() error {
-	address := v.profile()
+// profileCode answers with the URL of the profile as a QR code.
+func profileCode(c *Console, r *frame.Request) error {
+	address := profileURL(c, r)
 	if address == "" {
-		return v.refuse(http.StatusNotFound, "error.page")
+		return r.Refuse(http.StatusNotFound, "error.page")
 	}
 	picture, err := mailsettings.QRCode(address)
 	if err != nil {
 		return err
 	}
-	v.w.Header().Set("Content-Type", "image/svg+xml")
-	_, err = v.w.Write(picture)
+	r.W.Header().Set("Content-Type", "image/svg+xml")
+	_, err = r.W.Write(picture)
 	return err
 }
 
-// mailboxPage shows a mailbox, with the form for another password as it was
-// filled in.
-func (v *visit) mailboxPage(status int, form passwordForm) error {
-	page := mailboxData{Form: form, Servers: v.Servers(), Cards: v.cards(v.mailbox), Profile: v.profile(), Actions: v.actions(mailboxActions), Recorded: v.Logins != nil}
-	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
+// mailboxPage shows a mailbox, with the form for another password as it was filled
+// in.
+func mailboxPage(c *Console, r *frame.Request, status int, form passwordForm) error {
+	page := mailboxView{
+		Form: form, Servers: c.Servers(), Cards: c.cards(r.Mailbox, r.Language), Profile: profileURL(c, r),
+		Actions: r.Allowed(mailboxActions), Recorded: c.Logins != nil,
+	}
+	a, err := c.Vault.Account(r.Context(), r.Mailbox)
 	switch {
 	case errors.Is(err, store.ErrNoMailbox):
 		return err
 	case err != nil:
-		page.condition = v.broken(v.mailbox, err)
+		page.condition = broken(r.Printer, r.Mailbox, err)
 	default:
-		page.condition = v.condition(a, v.Sessions())
+		page.condition = conditionOf(c, r.Printer, a, c.Sessions())
 	}
-	page.Sessions = v.liveSessions(func(s proxy.SessionInfo) bool { return s.Mailbox == v.mailbox })
+	page.Sessions = slices.DeleteFunc(c.Sessions(), func(s proxy.SessionInfo) bool { return s.Mailbox != r.Mailbox })
+	slices.SortFunc(page.Sessions, func(a, b proxy.SessionInfo) int { return cmp.Compare(b.ID, a.ID) }) // the latest first
 	if page.Recorded {
-		if page.Logins, err = v.Logins(LoginQuery{Mailboxes: []string{v.mailbox}, Last: shownLogins}); err != nil {
+		attempts, err := c.Logins(LoginQuery{Mailboxes: []string{r.Mailbox}, Last: shownLogins})
+		if err != nil {
 			return err
 		}
-		for _, l := range page.Logins {
+		for _, l := range attempts {
 			if from, err := netip.ParseAddr(l.From); err == nil && l.OK {
 				noteUse(page.Account, l.Password, store.Use{At: l.At, From: from, Protocol: l.Protocol, Client: l.Program})
 			}
 		}
+		page.Logins = loginRows(r, attempts)
 	}
-	return v.showAs(status, "mailbox", page)
+	for _, p := range page.Passwords {
+		page.Rows = append(page.Rows, passwordRow{p, limits(r.Printer, p)})
+	}
+	return r.ShowAs(status, "mailbox", page)
 }
 
-// liveSessions are those that match, the latest first.
-func (c *Console) liveSessions(match func(proxy.SessionInfo) bool) []proxy.SessionInfo {
-	list := slices.DeleteFunc(c.Sessions(), func(s proxy.SessionInfo) bool { return !match(s) })
-	slices.SortFunc(list, func(a, b proxy.SessionInfo) int { return cmp.Compare(b.ID, a.ID) })
-	return list
-}
-
-// refreshNow gets a token at once, for somebody who has mended something.
-func (v *visit) refreshNow() error {
-	if _, err := v.Vault.Refresh(v.r.Context(), v.mailbox); err != nil {
+// refreshToken gets a token at once, for a person who has just fixed something.
+func refreshToken(c *Console, r *frame.Request) error {
+	if _, err := c.Vault.Refresh(r.Context(), r.Mailbox); err != nil {
 		if errors.Is(err, store.ErrNoMailbox) {
 			return err
 		}
-		return v.redirect(mailboxPath(v.mailbox)) // which says what is wrong
+		return r.Redirect(frame.MailboxPath(r.Mailbox)) // which says what is wrong
 	}
-	return v.done(mailboxPath(v.mailbox), "refreshed")
+	return r.Done(frame.MailboxPath(r.Mailbox), "refreshed")
 }
 
-// removal is what the page asks before a mailbox goes.
+// removal is the page to remove a mailbox.
 type removal struct {
 	condition
-	Answer *tokens.Removed // after it went
+	Answer *tokens.Removed // after it was removed
 }
 
-func (v *visit) removePage() error {
-	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
+func removePage(c *Console, r *frame.Request) error {
+	a, err := c.Vault.Account(r.Context(), r.Mailbox)
 	if errors.Is(err, store.ErrNoMailbox) {
 		return err
 	}
-	if err != nil { // what cannot be read is what one may want to be rid of
-		return v.show("remove", removal{condition: v.broken(v.mailbox, err)})
+	if err != nil { // a mailbox that cannot be read can be removed all the same
+		return r.Show("remove", removal{condition: broken(r.Printer, r.Mailbox, err)})
 	}
-	return v.show("remove", removal{condition: v.condition(a, v.Sessions())})
+	return r.Show("remove", removal{condition: conditionOf(c, r.Printer, a, c.Sessions())})
 }
 
-func (v *visit) remove() error {
-	done, err := v.Vault.Remove(v.r.Context(), v.mailbox, tokens.Removal{
-		KeepGrant: v.r.PostFormValue("keep-grant") != "", KeepPasswords: v.r.PostFormValue("keep-passwords") != "",
+func removeMailbox(c *Console, r *frame.Request) error {
+	done, err := c.Vault.Remove(r.Context(), r.Mailbox, tokens.Removal{
+		KeepGrant: r.HTTP.PostFormValue("keep-grant") != "", KeepPasswords: r.HTTP.PostFormValue("keep-passwords") != "",
 	})
 	if err != nil {
 		return err
 	}
-	v.Sweep()
-	v.note("console: mailbox removed")
+	c.Sweep()
+	r.Note("console: mailbox removed")
 	switch {
 	case done.Left != nil:
-		return v.show("remove", removal{condition: condition{Account: &store.Account{Mailbox: v.mailbox}}, Answer: done})
+		return r.Show("remove", removal{condition: condition{Account: &store.Account{Mailbox: r.Mailbox}}, Answer: done})
 	case done.Passwords > 0:
-		return v.done(mailboxPath(v.mailbox), "disconnected")
+		return r.Done(frame.MailboxPath(r.Mailbox), "disconnected")
 	}
-	return v.done("/", "removed")
+	return r.Done("/", "removed")
 }
 
-// endSession ends a session that is logged in; its program will mostly be back.
-func (v *visit) endSession() error {
-	id, err := strconv.ParseInt(v.r.PostFormValue("id"), 10, 64)
+// endSession ends a session that is logged in. Most programs log in again.
+func endSession(c *Console, r *frame.Request) error {
+	id, err := strconv.ParseInt(r.HTTP.PostFormValue("id"), 10, 64)
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, "error.form")
+		return r.Refuse(http.StatusBadRequest, "error.form")
 	}
-	ended := v.Kick(func(s proxy.SessionInfo) bool { return s.ID == id && v.user.maySee(s.Mailbox) })
+	ended := c.Kick(func(s proxy.SessionInfo) bool { return s.ID == id && r.User.MaySee(s.Mailbox) })
 	if ended == 0 {
-		return v.done(v.next(), "session-gone")
+		return r.Done(r.Next(), "session-gone")
 	}
-	return v.done(v.next(), "session-ended")
-}
-
-// note writes down who changed something.
-func (v *visit) note(what string, fields ...zap.Field) {
-	v.Log.Info(what, append([]zap.Field{zap.String("user", v.user.Name), zap.String("client", v.Access().from(v.r).String()), zap.String("mailbox", v.mailbox)}, fields...)...)
+	return r.Done(r.Next(), "session-ended")
 }

@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/console/consoletest"
+	"authferry/internal/console/form"
+	"authferry/internal/console/frame"
+	"authferry/internal/console/pages"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -30,8 +34,8 @@ func (e *element) inside(name string) bool {
 	return slices.ContainsFunc(e.in, func(o *element) bool { return o.name == name })
 }
 
-// parsePage reads a page as the judge of ours: our pages close what they open,
-// so that a reader of XML understands them.
+// parsePage reads a page. The pages close every element, so that a reader of XML
+// understands them.
 func parsePage(t *testing.T, page string) []*element {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))
@@ -64,8 +68,8 @@ func parsePage(t *testing.T, page string) []*element {
 
 var unknownKey = regexp.MustCompile(`\b(?:frame|nav|signin|enter|error|done|time|overview|state|cause|mailbox|password|made|servers|remove|logins|result|people|link|account|configuration)\.[a-z-]+\b`)
 
-// checkPage holds a page to what people need who use no mouse, or see nothing.
-func checkPage(t *testing.T, name, language, page string) {
+// checkHTML holds a page to what people need who use no mouse, or see nothing.
+func checkHTML(t *testing.T, name, language, page string) {
 	t.Helper()
 	all := parsePage(t, page)
 	ids, labelled, level, headings := map[string]int{}, map[string]bool{}, 0, 0
@@ -128,7 +132,7 @@ func checkPage(t *testing.T, name, language, page string) {
 		t.Errorf("%s: %d headings of the first order", name, headings)
 	}
 	for _, key := range unknownKey.FindAllString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, " "), -1) {
-		if _, ok := texts()[english][key]; !ok && key != "mailbox.org" {
+		if !pages.Known(key) && key != "mailbox.org" {
 			t.Errorf("%s: it shows the key %s", name, key)
 		}
 	}
@@ -141,35 +145,35 @@ func checkPage(t *testing.T, name, language, page string) {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	before := s.browser().do("/signin", nil).wants(t, http.StatusOK)
-	checkPage(t, "first sign-in", "en", before.body)
-	token := s.link("", mine)
-	admin := s.entered("admin")
-	for _, l := range languages {
-		b := s.browser()
-		b.cookies[languageCookie] = l.Code
-		check := func(name string, r reply) {
+	before := s.Browser().Do("/signin", nil).Wants(t, http.StatusOK)
+	checkHTML(t, "first sign-in", "en", before.Text)
+	token := s.Link("", mine)
+	admin := s.Entered("admin")
+	for _, l := range (pages.Printer{}).Languages() {
+		b := s.Browser()
+		b.Cookies[pages.LanguageCookie] = l.Code
+		check := func(name string, r consoletest.Reply) {
 			t.Helper()
-			checkPage(t, l.Code+" "+name, l.Code, r.body)
+			checkHTML(t, l.Code+" "+name, l.Code, r.Text)
 			if got := r.Header.Get("Content-Language"); got != l.Code {
 				t.Errorf("%s: the language is %q", name, got)
 			}
 		}
-		check("sign-in", b.do("/signin", nil).wants(t, http.StatusOK))
-		check("refused", b.do("/signin", url.Values{"name": {"x"}, "password": {"y"}, "next": {"/logins"}}))
-		check("link to enter", b.do("/enter/"+token, nil).wants(t, http.StatusOK))
-		check("nothing", b.do("/nothing", nil).wants(t, http.StatusNotFound))
-		b.cookies[sessionCookie] = admin.cookies[sessionCookie]
+		check("sign-in", b.Do("/signin", nil).Wants(t, http.StatusOK))
+		check("refused", b.Do("/signin", url.Values{"name": {"x"}, "password": {"y"}, "next": {"/logins"}}))
+		check("link to enter", b.Do("/enter/"+token, nil).Wants(t, http.StatusOK))
+		check("nothing", b.Do("/nothing", nil).Wants(t, http.StatusNotFound))
+		b.Cookies["authferry"] = admin.Cookies["authferry"]
 		for _, path := range []string{
-			"/", mailboxPath(mine), mailboxPath(mine, "remove"), "/logins", "/logins?failed=1&mailbox=" + mine, "/people", "/account", "/configuration",
+			"/", frame.MailboxPath(mine), frame.MailboxPath(mine, "remove"), "/logins", "/logins?failed=1&mailbox=" + mine, "/people", "/account", "/configuration",
 			"/account?done=welcome", "/?done=nothing-of-the-kind",
 		} {
-			check(path, b.do(path, nil).wants(t, http.StatusOK))
+			check(path, b.Do(path, nil).Wants(t, http.StatusOK))
 		}
-		check("wrong password", b.do(mailboxPath(mine, "passwords"), url.Values{"name": {""}}))
-		check("new password", b.do(mailboxPath(mine, "passwords"), url.Values{"name": {"for " + l.Code}, "protocol": mailProtocols}).wants(t, http.StatusOK))
-		check("new link", b.do("/people/link", url.Values{"name": {"anna"}}).wants(t, http.StatusOK))
-		check("no link", b.do("/people/link", url.Values{}).wants(t, http.StatusUnprocessableEntity))
+		check("wrong password", b.Do(frame.MailboxPath(mine, "passwords"), url.Values{"name": {""}}))
+		check("new password", b.Do(frame.MailboxPath(mine, "passwords"), url.Values{"name": {"for " + l.Code}, "protocol": form.Protocols}).Wants(t, http.StatusOK))
+		check("new link", b.Do("/people/link", url.Values{"name": {"anna"}}).Wants(t, http.StatusOK))
+		check("no link", b.Do("/people/link", url.Values{}).Wants(t, http.StatusUnprocessableEntity))
 	}
 }
 
@@ -181,27 +185,27 @@ func TestLanguages(t *testing.T) {
 	for asked, want := range map[string]string{
 		"": "en", "pl": "pl", "ro-RO,ro;q=0.9,en;q=0.8": "ro", "fr, de-AT;q=0.5, en;q=0.3": "de", "fr": "en", "de;q=0, pl;q=0.1": "pl", "pl;q=x": "en",
 	} {
-		b := s.browser()
-		b.header.Set("Accept-Language", asked)
-		if got := b.do("/signin", nil).Header.Get("Content-Language"); got != want {
+		b := s.Browser()
+		b.Header.Set("Accept-Language", asked)
+		if got := b.Do("/signin", nil).Header.Get("Content-Language"); got != want {
 			t.Errorf("who asks for %q gets %s, not %s", asked, got, want)
 		}
 	}
-	b := s.browser()
-	b.do("/language", url.Values{"language": {"pl"}, "next": {"/signin"}}).wants(t, http.StatusSeeOther, "/signin")
-	b.header.Set("Accept-Language", "de")
-	b.do("/signin", nil).wants(t, http.StatusOK, "Logowanie")
-	b.do("/language", url.Values{"language": {"tlh"}}).wants(t, http.StatusBadRequest)
+	b := s.Browser()
+	b.Do("/language", url.Values{"language": {"pl"}, "next": {"/signin"}}).Wants(t, http.StatusSeeOther, "/signin")
+	b.Header.Set("Accept-Language", "de")
+	b.Do("/signin", nil).Wants(t, http.StatusOK, "Logowanie")
+	b.Do("/language", url.Values{"language": {"tlh"}}).Wants(t, http.StatusBadRequest)
 }
 
-// TestConditions: every state and cause has words of its own, the sick come
-// first, and a mailbox that needs somebody says what to do.
+// TestConditions: every state and cause has words of its own, mailboxes with
+// problems come first, and one that needs a person says what to do.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	v := &visit{Console: s.Console, language: "pl"}
+	v := pages.Printer{Language: "pl", Now: s.Now}
 	a := func(change func(*store.Account)) *store.Account {
-		a := &store.Account{Mailbox: mine, Provider: "gmail", Connected: s.at, Token: oauth.Token{Access: "x", Refresh: "y", Minted: s.at, Expiry: s.at.Add(time.Hour)}}
+		a := &store.Account{Mailbox: mine, Provider: "gmail", Connected: s.Now(), Token: oauth.Token{Access: "x", Refresh: "y", Minted: s.Now(), Expiry: s.Now().Add(time.Hour)}}
 		change(a)
 		return a
 	}
@@ -211,7 +215,7 @@ func TestConditions(t *testing.T) {
 		oauth.CauseClient, oauth.CauseDelegation, oauth.CauseUnknownUser, oauth.CauseInteraction, oauth.CauseClock, oauth.CauseNoGrant,
 		oauth.CauseCommand, oauth.CauseThrottled, oauth.CauseOutage, oauth.CauseUnreachable,
 	} {
-		c := v.condition(a(func(a *store.Account) { a.Dead = &store.Failure{Cause: cause, At: s.at, Since: s.at} }), nil)
+		c := conditionOf(s.console, v, a(func(a *store.Account) { a.Dead = &store.Failure{Cause: cause, At: s.Now(), Since: s.Now()} }), nil)
 		if c.Words == "" || c.Fix == "" || strings.Contains(c.Words+c.Fix, "cause.") || c.Level != "bad" {
 			t.Errorf("%q: %q, %q, %s", cause, c.Words, c.Fix, c.Level)
 		}
@@ -226,19 +230,19 @@ func TestConditions(t *testing.T) {
 	}{
 		{func(*store.Account) {}, "good"},
 		{func(a *store.Account) { a.Trouble = &store.Failure{Cause: oauth.CauseOutage} }, "warn"},
-		{func(a *store.Account) { a.Trouble = &store.Failure{Cause: oauth.CauseClient, Since: s.at} }, "bad"},
-		{func(a *store.Account) { a.Token.RefreshExpiry = s.at.Add(soon / 2) }, "warn"},
-		{func(a *store.Account) { a.Token.RefreshExpiry = s.at.Add(soon * 2) }, "good"},
+		{func(a *store.Account) { a.Trouble = &store.Failure{Cause: oauth.CauseClient, Since: s.Now()} }, "bad"},
+		{func(a *store.Account) { a.Token.RefreshExpiry = s.Now().Add(soon / 2) }, "warn"},
+		{func(a *store.Account) { a.Token.RefreshExpiry = s.Now().Add(soon * 2) }, "good"},
 		{func(a *store.Account) { a.Provider = "" }, "off"},
 	} {
-		if c := v.condition(a(test.change), nil); c.Level != test.level || (c.Level == "good") != (c.Words == "") {
+		if c := conditionOf(s.console, v, a(test.change), nil); c.Level != test.level || (c.Level == "good") != (c.Words == "") {
 			t.Errorf("%s, %q; want %s", c.Level, c.Words, test.level)
 		}
 	}
 	if _, err := s.Vault.Remove(t.Context(), mine, tokens.Removal{KeepPasswords: true, KeepGrant: true}); err != nil {
 		t.Fatal(err)
 	}
-	page := s.entered("admin").do("/", nil).wants(t, http.StatusOK).body
+	page := s.Entered("admin").Do("/", nil).Wants(t, http.StatusOK).Text
 	if strings.Index(page, theirs) > strings.Index(page, mine) {
 		t.Error("a mailbox that nobody misses comes first")
 	}
@@ -252,33 +256,33 @@ func TestConditions(t *testing.T) {
 func TestStatic(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	b := s.browser()
+	b := s.Browser()
 	for name, kind := range map[string]string{"style.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"} {
-		r := b.do(staticPath(name), nil).wants(t, http.StatusOK)
+		r := b.Do(pages.StaticPath(name), nil).Wants(t, http.StatusOK)
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), kind) || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
 			t.Errorf("%s: %v", name, r.Header)
 		}
-		if r := b.do("/static/"+name+"?v=old", nil); strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+		if r := b.Do("/static/"+name+"?v=old", nil); strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
 			t.Errorf("%s is kept for a version that it is not", name)
 		}
 	}
-	b.do("/static/nothing.css", nil).wants(t, http.StatusNotFound)
+	b.Do("/static/nothing.css", nil).Wants(t, http.StatusNotFound)
 }
 
 // TestProfileForATelephone: one is shown the way to the settings, if it can get there.
 func TestProfileForATelephone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	admin := s.entered("admin")
-	if r := admin.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "Livespace", "mail.example.org"); strings.Contains(r.body, "profile.svg") {
+	admin := s.Entered("admin")
+	if r := admin.Do(frame.MailboxPath(mine), nil).Wants(t, http.StatusOK, "Livespace", "mail.example.org"); strings.Contains(r.Text, "profile.svg") {
 		t.Error("a profile at an address that no telephone can reach")
 	}
-	admin.do(mailboxPath(mine, "profile.svg"), nil).wants(t, http.StatusNotFound)
+	admin.Do(frame.MailboxPath(mine, "profile.svg"), nil).Wants(t, http.StatusNotFound)
 	s.access.URL = "http://mail.example.org"
 	s.access.Names = append(s.access.Names, "mail.example.org")
-	page := admin.do(mailboxPath(mine), nil).wants(t, http.StatusOK, "http://mail.example.org/email.mobileconfig?email="+url.QueryEscape(mine))
-	checkPage(t, "with a profile", "en", page.body)
-	code := admin.do(mailboxPath(mine, "profile.svg"), nil).wants(t, http.StatusOK, "<svg")
+	page := admin.Do(frame.MailboxPath(mine), nil).Wants(t, http.StatusOK, "http://mail.example.org/email.mobileconfig?email="+url.QueryEscape(mine))
+	checkHTML(t, "with a profile", "en", page.Text)
+	code := admin.Do(frame.MailboxPath(mine, "profile.svg"), nil).Wants(t, http.StatusOK, "<svg")
 	if got := code.Header.Get("Content-Type"); got != "image/svg+xml" {
 		t.Errorf("the code is %q", got)
 	}

@@ -7,6 +7,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/console/form"
+	"authferry/internal/console/frame"
+	"authferry/internal/console/pages"
 	"authferry/internal/mailsettings"
 	"authferry/internal/printable"
 	"authferry/internal/secret"
@@ -14,15 +17,7 @@ import (
 	"authferry/tokens/store"
 )
 
-func (c *Console) mountPasswords() {
-	c.handle("POST /mailboxes/{mailbox}/passwords", signedIn, (*visit).addPassword)
-	c.handle("POST /mailboxes/{mailbox}/passwords/revoke", signedIn, (*visit).revokePassword)
-}
-
-// mailProtocols are those that a password may be good for.
-var mailProtocols = []string{"imap", "pop3", "smtp"}
-
-// passwordForm is a password to be made, as it was typed.
+// passwordForm is the form for a new password, as it was filled in.
 type passwordForm struct {
 	Name, Networks, Expires, Messages, Recipients, Length string
 
@@ -30,150 +25,142 @@ type passwordForm struct {
 	ReadOnly  bool
 
 	Trouble string // what is wrong with it
-	Field   string // which field that is about
+	Field   string // the field that Trouble is about
 }
 
-// For tells whether a protocol is chosen; all are, to begin with.
+// For reports whether a protocol is chosen; an empty form has all of them.
 func (f passwordForm) For(protocol string) bool {
 	return len(f.Protocols) == 0 && f.Trouble == "" || slices.Contains(f.Protocols, protocol)
 }
 
-// Special tells whether anything beyond the name was filled in.
+// Special reports whether fields other than the name were filled in.
 func (f passwordForm) Special() bool {
 	return f.Networks != "" || f.Expires != "" || f.Messages != "" || f.Recipients != "" || f.ReadOnly || f.Length != "" ||
 		f.Trouble != "" && f.Field != "name"
 }
 
-// MailProtocols are those to choose from.
-func (v *visit) MailProtocols() []string { return mailProtocols }
+// MailProtocols returns the protocols to choose from.
+func (f passwordForm) MailProtocols() []string { return form.Protocols }
 
-func (v *visit) passwordForm() passwordForm {
-	text := func(key string) string { return strings.TrimSpace(v.r.PostFormValue(key)) }
-	return passwordForm{
-		Name: text("name"), Networks: text("networks"), Expires: text("expires"),
-		Messages: text("messages"), Recipients: text("recipients"), Length: text("length"),
-		Protocols: v.r.PostForm["protocol"], ReadOnly: text("read-only") != "",
+// readPasswordForm reads the form. What is wrong with it is in Trouble.
+func readPasswordForm(r *frame.Request) (passwordForm, tokens.PasswordSpec) {
+	f := passwordForm{
+		Name: r.Form("name"), Networks: r.Form("networks"), Expires: r.Form("expires"),
+		Messages: r.Form("messages"), Recipients: r.Form("recipients"), Length: r.Form("length"),
+		Protocols: r.HTTP.PostForm["protocol"], ReadOnly: r.Form("read-only") != "",
 	}
-}
-
-// spec reads the form. What is wrong with it is in Trouble.
-func (f *passwordForm) spec(v *visit) tokens.PasswordSpec {
-	var r passwordReader
-	s := tokens.PasswordSpec{
+	var fields form.Reader
+	spec := tokens.PasswordSpec{
 		Name: f.Name, ReadOnly: f.ReadOnly,
-		Protocols: r.protocols(f.Protocols), Networks: r.networks(f.Networks), Expires: r.day(f.Expires),
-		MessagesPerHour: r.number(tokens.FieldMessages, f.Messages),
-		Recipients:      r.number(tokens.FieldRecipients, f.Recipients),
-		Length:          r.number(tokens.FieldLength, f.Length),
+		Protocols: fields.Protocols(f.Protocols), Networks: fields.Networks(f.Networks), Expires: fields.LastDay(f.Expires),
+		MessagesPerHour: fields.Number(tokens.FieldMessages, f.Messages),
+		Recipients:      fields.Number(tokens.FieldRecipients, f.Recipients),
+		Length:          fields.Number(tokens.FieldLength, f.Length),
 	}
-	r.check(&s, v.now())
-	f.complain(v, r.wrong)
-	return s
+	fields.Check(&spec, r.Now())
+	if len(fields.Wrong) > 0 {
+		f.Trouble, f.Field = fields.Wrong.Text(r.Printer), fields.Wrong[0].Field
+	}
+	return f, spec
 }
 
-// complain puts complaints into the form: all texts, and the field of the first.
-func (f *passwordForm) complain(v *visit, wrong complaints) {
-	if len(wrong) > 0 {
-		f.Trouble, f.Field = v.complaintText(wrong), wrong[0].field
-	}
+// hasPassword reports whether a mailbox has a password of a name.
+func hasPassword(a *store.Account, name string) bool {
+	return slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, name) })
 }
 
-// addPassword makes a password and shows it, this once: the answer is the only
-// place it ever appears in, and no cache keeps it.
-func (v *visit) addPassword() error {
-	if err := v.r.ParseForm(); err != nil {
-		return v.refuse(http.StatusBadRequest, "error.form")
+// addPassword makes a password and shows it. This answer is the only one that
+// contains it, and no cache keeps it.
+func addPassword(c *Console, r *frame.Request) error {
+	if err := r.HTTP.ParseForm(); err != nil {
+		return r.Refuse(http.StatusBadRequest, "error.form")
 	}
-	a, err := v.Vault.Account(v.r.Context(), v.mailbox)
+	a, err := c.Vault.Account(r.Context(), r.Mailbox)
 	if err != nil {
 		return err
 	}
-	form := v.passwordForm()
-	spec := form.spec(v)
-	if slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, form.Name) }) && form.Trouble == "" {
-		form.Field, form.Trouble = "name", v.T("password.taken", "name", form.Name)
+	f, spec := readPasswordForm(r)
+	if f.Trouble == "" && hasPassword(a, f.Name) {
+		f.Field, f.Trouble = "name", r.T("password.taken", "name", f.Name)
 	}
-	if form.Trouble != "" {
-		return v.mailboxPage(http.StatusUnprocessableEntity, form)
+	if f.Trouble != "" {
+		return mailboxPage(c, r, http.StatusUnprocessableEntity, f)
 	}
-	secret, err := v.Vault.AddPassword(v.r.Context(), v.mailbox, spec)
+	made, err := c.Vault.AddPassword(r.Context(), r.Mailbox, spec)
 	if err != nil {
-		form.Trouble = err.Error()
-		return v.mailboxPage(http.StatusUnprocessableEntity, form)
+		f.Trouble = err.Error()
+		return mailboxPage(c, r, http.StatusUnprocessableEntity, f)
 	}
-	v.note("console: password added", zap.String("password", spec.Name))
-	return v.showPassword(v.mailbox, spec, secret)
+	r.Note("console: password added", zap.String("password", spec.Name))
+	return r.Show("password", madePassword{
+		r.Mailbox, spec.Name, made, mailsettings.ServersFor(c.Servers(), &spec), c.cards(r.Mailbox, r.Language),
+	})
 }
 
-// madePassword is a password that has just been made, to be shown once.
+// madePassword is a password that has just been made, to show once, with the other
+// settings of a mail program.
 type madePassword struct {
 	Mailbox, Name string
 	Secret        secret.String
-	Servers       []MailServer // that it is good for
+	Servers       []mailsettings.Server // that it can be used with
 	Cards         []mailsettings.Card
 }
 
-// Reveal is the password itself, for the page that shows it.
+// Reveal returns the password itself.
 func (p madePassword) Reveal() string { return p.Secret.Reveal() }
 
-// showPassword answers with a page that has a new password and what else a mail
-// program asks for.
-func (v *visit) showPassword(mailbox string, spec tokens.PasswordSpec, secret secret.String) error {
-	servers := slices.DeleteFunc(v.Servers(), func(s MailServer) bool {
-		return len(spec.Protocols) > 0 && !slices.Contains(spec.Protocols, s.Protocol) || spec.ReadOnly && s.Protocol == "smtp"
-	})
-	return v.show("password", madePassword{mailbox, spec.Name, secret, servers, v.cards(mailbox)})
-}
-
-// revokePassword makes a password useless; its sessions end at once.
-func (v *visit) revokePassword() error {
-	name := v.r.PostFormValue("name")
-	if err := v.Vault.RevokePassword(v.r.Context(), v.mailbox, name); err != nil {
-		a, lookErr := v.Vault.Account(v.r.Context(), v.mailbox)
-		gone := lookErr == nil && !slices.ContainsFunc(a.Passwords, func(p store.Password) bool { return strings.EqualFold(p.Name, name) })
-		if !gone {
+// revokePassword revokes a password; its sessions end at once. Revoking one that
+// is gone is no error: the person may have pressed twice.
+func revokePassword(c *Console, r *frame.Request) error {
+	name := r.HTTP.PostFormValue("name")
+	if err := c.Vault.RevokePassword(r.Context(), r.Mailbox, name); err != nil {
+		a, accountErr := c.Vault.Account(r.Context(), r.Mailbox)
+		if accountErr != nil || hasPassword(a, name) {
 			return err
 		}
 	}
-	v.Sweep()
-	v.note("console: password revoked", zap.String("password", printable.Quote(name)))
-	return v.done(mailboxPath(v.mailbox), "revoked")
+	c.Sweep()
+	r.Note("console: password revoked", zap.String("password", printable.Quote(name)))
+	return r.Done(frame.MailboxPath(r.Mailbox), "revoked")
 }
 
-// May is what a password is good for, in words.
-func (v *visit) May(p store.Password) string {
+// passwordRow is a password with its limits in words.
+type passwordRow struct {
+	store.Password
+	May string
+}
+
+// limits returns what a password may be used for, in words.
+func limits(t pages.Printer, p store.Password) string {
 	var words []string
 	if len(p.Protocols) > 0 {
 		words = append(words, strings.ToUpper(strings.Join(p.Protocols, ", ")))
 	}
 	if p.ReadOnly {
-		words = append(words, v.T("password.readonly"))
+		words = append(words, t.T("password.readonly"))
 	}
 	if len(p.Networks) > 0 {
 		var list []string
 		for _, n := range p.Networks {
 			list = append(list, n.String())
 		}
-		words = append(words, v.T("password.only", "networks", strings.Join(list, ", ")))
+		words = append(words, t.T("password.only", "networks", strings.Join(list, ", ")))
 	}
 	if p.MessagesPerHour > 0 {
-		words = append(words, v.N("password.perhour", p.MessagesPerHour))
+		words = append(words, t.N("password.perhour", p.MessagesPerHour))
 	}
 	if p.Recipients > 0 {
-		words = append(words, v.N("password.permessage", p.Recipients))
+		words = append(words, t.N("password.permessage", p.Recipients))
 	}
 	switch {
 	case p.Expires.IsZero():
-	case p.Expires.After(v.now()):
-		words = append(words, v.T("password.ends", "span", v.Until(p.Expires)))
+	case p.Expires.After(t.Now()):
+		words = append(words, t.T("password.ends", "span", t.Until(p.Expires)))
 	default:
-		words = append(words, v.T("password.over"))
+		words = append(words, t.T("password.over"))
 	}
 	if len(words) == 0 {
-		return v.T("password.all")
+		return t.T("password.all")
 	}
 	return strings.Join(words, " · ")
 }
-
-// Protocol is a protocol as people write it.
-func (v *visit) Protocol(name string) string { return strings.ToUpper(name) }

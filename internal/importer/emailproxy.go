@@ -13,12 +13,12 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// EmailProxy is what email-oauth2-proxy knew: its accounts, the domains it
-// opened whole, and where it listened.
-type EmailProxy struct {
+// emailProxyFile is what email-oauth2-proxy knew: its accounts, the domains whose every
+// mailbox it opened, and its listeners.
+type emailProxyFile struct {
 	Accounts []Account
 	Domains  []Domain
-	Listen   []string // as the configuration has it
+	Listen   []string // as URLs of the configuration
 }
 
 // Domain is a catch-all account: every mailbox of a domain.
@@ -28,15 +28,15 @@ type Domain struct {
 	Problem  string // as an account's
 }
 
-// proxySection holds what is about the program as a whole.
+// proxySection holds the settings of the whole program.
 const proxySection = "emailproxy"
 
-// ReadEmailProxy reads the configuration of email-oauth2-proxy, with its cache
-// store (nil: the tokens are in the configuration). What it keeps of an account
-// is encrypted with the password that its mail program sends; where another
-// password is given, or none, the account has a Problem. Where mailboxes are
-// named, only those are read.
-func ReadEmailProxy(configuration, cache []byte, password secret.String, only ...string) (*EmailProxy, error) {
+// parseEmailProxy reads the configuration of email-oauth2-proxy, with its cache
+// store (nil: the tokens are in the configuration). The grant of an
+// account is encrypted with the password that its mail program sends; with another
+// password, or none, the account has a Problem. If mailboxes are named, only those
+// are read.
+func parseEmailProxy(configuration, cache []byte, password secret.String, only ...string) (*emailProxyFile, error) {
 	f, err := readINI(configuration)
 	if err != nil {
 		return nil, err
@@ -46,17 +46,17 @@ func ReadEmailProxy(configuration, cache []byte, password secret.String, only ..
 		if err != nil {
 			return nil, fmt.Errorf("its cache store: %w", err)
 		}
-		f.lay(c)
+		overlay(f, c)
 	}
 	r := &proxyReader{ini: f, password: password, catchAll: f.flag("allow_catch_all_accounts", proxySection), servers: readServers(f)}
-	found := &EmailProxy{Listen: readListeners(f)}
+	found := &emailProxyFile{Listen: readListeners(f)}
 	for _, name := range f.names {
 		local, domain, isAccount := address.Split(name)
 		wanted := len(only) == 0 || slices.ContainsFunc(only, func(s string) bool { return strings.EqualFold(s, name) })
 		switch {
 		case !isAccount || !wanted:
 		case local != "":
-			if a := r.account(name); a.Problem != exampleLeft { // the file comes with a dozen of them
+			if a := r.account(name); a.Problem != exampleLeft { // the file ships with a dozen examples
 				found.Accounts = append(found.Accounts, a)
 			}
 		case r.catchAll:
@@ -68,18 +68,18 @@ func ReadEmailProxy(configuration, cache []byte, password secret.String, only ..
 	switch {
 	case len(found.Accounts)+len(found.Domains) > 0:
 	case len(only) > 0:
-		return nil, fmt.Errorf("it has no account in use of %s", strings.Join(only, " or "))
+		return nil, fmt.Errorf("the file has no account in use for %s", strings.Join(only, " or "))
 	default:
-		return nil, errors.New("it has no accounts in use, which are sections named as a mail address: is it the configuration of email-oauth2-proxy (emailproxy.config)?")
+		return nil, errors.New("the file has no accounts in use (sections named after a mail address): is it the configuration of email-oauth2-proxy (emailproxy.config)?")
 	}
 	return found, nil
 }
 
-// cached are the keys that a cache store keeps.
+// cached are the keys that a cache store holds.
 var cached = []string{"refresh_token", "token_salt", "token_iterations", "client_secret_encrypted"}
 
-// lay puts a cache store over a configuration.
-func (f *ini) lay(c *ini) {
+// overlay replaces values of a configuration with those of a cache store.
+func overlay(f, c *ini) {
 	for _, name := range c.names {
 		if !strings.Contains(name, "@") {
 			continue
@@ -103,7 +103,7 @@ type proxyReader struct {
 	servers  []server
 }
 
-// chain is where the values of an account are looked for.
+// chain returns the sections that hold the values of an account, first match first.
 func (r *proxyReader) chain(name string) []string {
 	if !r.catchAll {
 		return []string{name}
@@ -120,9 +120,9 @@ func (r *proxyReader) account(name string) Account {
 	locked := r.sections[name]["refresh_token"]
 	switch {
 	case locked == "":
-		a.Problem = "nobody has signed in there: authferry connect " + name
+		a.Problem = "no one has signed in with the old program: authferry connect " + name
 	case r.password.Empty():
-		a.Problem = "its grant is encrypted with the password that its mail program sends: pipe that in, with --password-stdin"
+		a.Problem = "its grant is encrypted with the password that its mail program sends: pipe that password in, with --password-stdin"
 	default:
 		refresh, err := r.open(name, name, locked)
 		if err == nil {
@@ -166,7 +166,7 @@ func (r *proxyReader) open(name, section, value string) (secret.String, error) {
 	return "", err
 }
 
-// provider reads what an account says of its provider, or why it cannot be used.
+// provider reads the provider of an account, or the reason why it cannot be used.
 func (r *proxyReader) provider(name string) (p Provider, problem string) {
 	get := func(key string) string { return r.get(key, r.chain(name)...) }
 	p = Provider{
@@ -178,7 +178,7 @@ func (r *proxyReader) provider(name string) (p Provider, problem string) {
 		return p, exampleLeft
 	}
 	if p.TokenURL == "" || p.ClientID == "" {
-		return p, "it lacks token_url or client_id: authferry connect " + name + " once its provider is in the configuration"
+		return p, "it lacks token_url or client_id: add its provider to the configuration, then run authferry connect " + name
 	}
 	if u := get("redirect_uri"); strings.HasPrefix(u, "http://localhost") {
 		p.RedirectHost = "localhost"
@@ -191,11 +191,11 @@ func (r *proxyReader) provider(name string) (p Provider, problem string) {
 		p.Flow, p.AuthURL = oauth.FlowClientCredentials, ""
 	case "service_account":
 		p.Flow, p.AuthURL = oauth.FlowServiceAccount, ""
-		p.readServiceAccount()
+		readServiceAccount(&p)
 	case "password":
-		return p, "it signs in with the mailbox's own password (oauth2_flow = password), which providers are giving up: authferry connect " + name + " signs in by the consent page"
+		return p, "it signs in with the mailbox's own password (oauth2_flow = password), which providers are abolishing: authferry connect " + name + " uses the consent page instead"
 	default:
-		return p, fmt.Sprintf("its oauth2_flow %s is not known here: authferry connect %s", printable.Quote(flow), name)
+		return p, fmt.Sprintf("its oauth2_flow %s is unknown: authferry connect %s", printable.Quote(flow), name)
 	}
 	if p.ClientSecret.Empty() {
 		p.CertificateFile, p.CertificateKeyFile = get("jwt_certificate_path"), get("jwt_key_path")
@@ -205,14 +205,14 @@ func (r *proxyReader) provider(name string) (p Provider, problem string) {
 			return p, problem
 		}
 	}
-	p.serveBy(r.servers)
+	setServers(&p, r.servers)
 	p.settle()
 	return p, ""
 }
 
 func (r *proxyReader) openClientSecret(name, locked string, p *Provider) (problem string) {
 	if r.password.Empty() {
-		return "its client_secret is encrypted with the password that its mail program sends: pipe that in, with --password-stdin"
+		return "its client_secret is encrypted with the password that its mail program sends: pipe that password in, with --password-stdin"
 	}
 	for _, section := range r.chain(name) {
 		if r.sections[section]["client_secret_encrypted"] != locked {
@@ -227,9 +227,9 @@ func (r *proxyReader) openClientSecret(name, locked string, p *Provider) (proble
 	return ""
 }
 
-// readServiceAccount: the key, or the path of a file with it, is where other
-// flows have the secret.
-func (p *Provider) readServiceAccount() {
+// readServiceAccount moves the key, or the path of its file, out of the client's
+// secret, where the flow service_account has it.
+func readServiceAccount(p *Provider) {
 	if p.ClientID == "file" {
 		p.ServiceAccountFile = p.ClientSecret.Reveal()
 	} else {
@@ -238,6 +238,6 @@ func (p *Provider) readServiceAccount() {
 	p.ClientID, p.ClientSecret = "", ""
 }
 
-const exampleLeft = "it still has the example's client, so it was never in use"
+const exampleLeft = "it still has the client of the example, so it was never in use"
 
 func isExample(value string) bool { return strings.Contains(value, "*** your") }

@@ -26,16 +26,16 @@ func read(t testing.TB, name string) []byte {
 	return b
 }
 
-func emailProxy(t *testing.T, password secret.String, only ...string) *EmailProxy {
+func emailProxy(t *testing.T, password secret.String, only ...string) *emailProxyFile {
 	t.Helper()
-	found, err := ReadEmailProxy(read(t, "emailproxy.config"), nil, password, only...)
+	found, err := parseEmailProxy(read(t, "emailproxy.config"), nil, password, only...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
 }
 
-func (e *EmailProxy) account(t *testing.T, mailbox string) Account {
+func (e *emailProxyFile) account(t *testing.T, mailbox string) Account {
 	t.Helper()
 	for _, a := range e.Accounts {
 		if a.Mailbox == mailbox {
@@ -53,9 +53,9 @@ func TestEmailProxyGrants(t *testing.T) {
 		problem string
 	}{
 		"Alice@gmail.com":      {"1//0canary-refresh-alice", ""},
-		"bob@contoso.example":  {"0.AXcanary-refresh-bob", ""}, // of before the number of iterations was written down
+		"bob@contoso.example":  {"0.AXcanary-refresh-bob", ""}, // from before the number of iterations was stored
 		"device@outlook.com":   {"M.C5canary-refresh-device", ""},
-		"carol@example.org":    {"", "nobody has signed in there: authferry connect carol@example.org"},
+		"carol@example.org":    {"", "no one has signed in with the old program: authferry connect carol@example.org"},
 		"dora@gmail.com":       {"", "cannot be decrypted with this password"},
 		"app@contoso.example":  {"", ""},
 		"cert@contoso.example": {"", ""},
@@ -128,7 +128,7 @@ func TestEmailProxyListened(t *testing.T) {
 
 func TestEmailProxyCacheStore(t *testing.T) {
 	bare, cache := read(t, "emailproxy-bare.config"), read(t, "emailproxy.cache")
-	found, err := ReadEmailProxy(bare, cache, password)
+	found, err := parseEmailProxy(bare, cache, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestEmailProxyCacheStore(t *testing.T) {
 	if a := found.account(t, "erin@example.net"); a.Provider.Flow != oauth.FlowServiceAccount { // only the cache has this one
 		t.Errorf("problem %q", a.Problem)
 	}
-	if found, err = ReadEmailProxy(bare, nil, password); err != nil || !strings.Contains(found.account(t, "Alice@gmail.com").Problem, "nobody has signed in") {
+	if found, err = parseEmailProxy(bare, nil, password); err != nil || !strings.Contains(found.account(t, "Alice@gmail.com").Problem, "no one has signed in") {
 		t.Errorf("without its cache: %v", err)
 	}
 }
@@ -152,9 +152,9 @@ func TestEmailProxyOnly(t *testing.T) {
 		only          []string
 		says          string
 	}{
-		{"[IMAP-1993]\nserver_port = 993\n", "", nil, "it has no accounts in use"},
-		{"[a@b.example]\nclient_id = x\n", "", []string{"c@d.example"}, "it has no account in use of c@d.example"},
-		{"[your.email@gmail.com]\ntoken_url = x\nclient_id = *** your client id here ***\n", "", nil, "it has no accounts in use"},
+		{"[IMAP-1993]\nserver_port = 993\n", "", nil, "the file has no accounts in use"},
+		{"[a@b.example]\nclient_id = x\n", "", []string{"c@d.example"}, "the file has no account in use for c@d.example"},
+		{"[your.email@gmail.com]\ntoken_url = x\nclient_id = *** your client id here ***\n", "", nil, "the file has no accounts in use"},
 		{"client_id = x\n", "", nil, "line 1 "},
 		{"[a@b.example]\nclient_id = x\n", "[", nil, "its cache store: line 1 "},
 	} {
@@ -162,7 +162,7 @@ func TestEmailProxyOnly(t *testing.T) {
 		if c.cache != "" {
 			cache = []byte(c.cache)
 		}
-		if _, err := ReadEmailProxy([]byte(c.config), cache, password, c.only...); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := parseEmailProxy([]byte(c.config), cache, password, c.only...); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q: %v", c.config, err)
 		}
 	}

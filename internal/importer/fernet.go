@@ -36,7 +36,7 @@ func openFernet(key []byte, token string) (secret.String, error) {
 	}
 	text := make([]byte, len(signed)-head)
 	cipher.NewCBCDecrypter(block, signed[head-aes.BlockSize:head]).CryptBlocks(text, signed[head:])
-	// PKCS #7. Its maker has signed it, so that nothing can be learnt by trying.
+	// PKCS #7. The signature was verified, so that there is no padding oracle.
 	pad := int(text[len(text)-1])
 	if pad < 1 || pad > aes.BlockSize {
 		return "", errFernet
@@ -50,15 +50,15 @@ func openFernet(key []byte, token string) (secret.String, error) {
 }
 
 const (
-	// oldIterations is what email-oauth2-proxy used before it wrote the number
-	// down (October 2023).
+	// oldIterations is the number that email-oauth2-proxy used before it stored the
+	// number (October 2023).
 	oldIterations = 100_000
 	// mostIterations bounds the work a file can ask for: about five seconds.
 	mostIterations = 20_000_000
 )
 
-// lock is how email-oauth2-proxy locks what it keeps of an account: Fernet
-// under a key that PBKDF2 makes of the password its mail program sends.
+// lock is the encryption of an account by email-oauth2-proxy: Fernet, with a key that
+// PBKDF2 derives from the password that its mail program sends.
 type lock struct {
 	salt       string // base64
 	iterations int
@@ -74,7 +74,7 @@ func (l lock) open(password secret.String, value string) (secret.String, error) 
 	}
 	key, err := pbkdf2.Key(sha256.New, password.Reveal(), salt, l.iterations, 32)
 	if err != nil {
-		return "", fmt.Errorf("making a key of the password: %w", err)
+		return "", fmt.Errorf("deriving a key from the password: %w", err)
 	}
 	return openFernet(key, value)
 }

@@ -1,100 +1,152 @@
-// Package importer reads what other programs keep of mailboxes: OAuth clients,
-// refresh tokens, and where they listened. It only reads; what is found is
-// proved and kept by whoever asked.
+// Package importer connects mailboxes with what other programs know of them: their
+// OAuth clients, refresh tokens and listeners. [Source.Read] reads the files of
+// such a program, and [Import.Run] keeps the grants that work.
 //
-// A refresh token is worth something only together with the client it was given
-// to, so the two are always handed on together.
+// A refresh token works only with the OAuth client it was issued to, so the two
+// are always passed on together.
 package importer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"authferry/internal/address"
+	"authferry/internal/hint"
 	"authferry/internal/secret"
-	"authferry/tokens/oauth"
 )
 
-// Limit bounds a file that is read: more is not one of these files.
+// Limit bounds the size of a file: none of these programs writes a larger one.
 const Limit = 4 << 20
 
 // Account is a mailbox as another program knew it.
 type Account struct {
 	Mailbox  string // empty: the file does not say
 	Provider Provider
-	Refresh  secret.String // empty where nobody signs in, or see Problem
-	// Problem is why there is no grant to take over, with what to do about it.
-	Problem string
+	Refresh  secret.String // empty where no person signs in, and with a Problem
+	Problem  string        // why there is no grant to import, and what to do about it
 }
 
-// Provider is what another program knew of a mail provider. Fields it did not
-// know are empty.
-type Provider struct {
-	Family string // "gmail" or "microsoft", of [tokens.Builtin]; empty: another
-	Flow   oauth.Flow
-
-	AuthURL, TokenURL, DeviceURL string
-	Scopes                       []string
-	RedirectHost                 string
-	ClientID                     string
-	ClientSecret                 secret.String
-
-	ServiceAccountFile string        // path of a key as Google's console offers it
-	ServiceAccountKey  secret.String // or the key itself
-	CertificateFile    string        // with its key, in place of the secret
-	CertificateKeyFile string
-
-	IMAP, POP3, SMTP string // as URLs, the way the configuration has them
+// Source is a file of another program.
+type Source struct {
+	Format       string // one of [Formats]
+	File         string // its name; "-" is standard input
+	Content      []byte
+	Mailboxes    []string // the owner of the grant, or the accounts to read; empty: as the file says
+	ClientConfig string   // sasl-xoauth2: the file that names the client; empty: the usual one, if it exists
+	CacheStore   string   // email-oauth2-proxy: the file with its tokens; empty: they are in its configuration
+	Password     secret.String
 }
 
-// families are the hosts of token endpoints of the providers that are built in,
-// old ones included. National clouds are providers of their own.
-var families = map[string]string{
-	"oauth2.googleapis.com":     "gmail",
-	"accounts.google.com":       "gmail",
-	"www.googleapis.com":        "gmail",
-	"login.microsoftonline.com": "microsoft",
-	"login.live.com":            "microsoft",
+// Found is what a file holds.
+type Found struct {
+	Accounts []Account
+	Domains  []Domain
+	Listen   string // TOML that suggests listeners
 }
 
-func familyOf(tokenURL string) string {
-	u, err := url.Parse(tokenURL)
+var formats = map[string]func(*Source) (*Found, error){
+	"token":              readToken,
+	"mutt_oauth2":        readAccount(parseMutt),
+	"oama":               readAccount(parseOama),
+	"sasl-xoauth2":       readSASLXOAUTH2,
+	"email-oauth2-proxy": readEmailProxy,
+}
+
+// Formats returns the names of the formats that can be read.
+func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
+
+// Check refuses a source that cannot be read, before its content is asked for.
+func (s *Source) Check() error {
+	switch {
+	case s.Format == "token" && len(s.Mailboxes) != 1:
+		return hint.Usage(errors.New("a token does not say which mailbox it is for"), "add --mailbox you@gmail.com")
+	case strings.HasPrefix(s.CacheStore, "aws:"):
+		return hint.Usage(errors.New("authferry does not read AWS Secrets Manager"),
+			"start email-oauth2-proxy once with --cache-store FILE, so that it signs in again and writes the file; or run authferry connect for each mailbox")
+	}
+	return nil
+}
+
+// Read reads the content of a source.
+func (s *Source) Read() (*Found, error) { return formats[s.Format](s) }
+
+func readToken(s *Source) (*Found, error) {
+	token, err := parseToken(s.Content)
 	if err != nil {
-		return ""
+		return nil, err
 	}
-	return families[strings.ToLower(u.Hostname())]
+	return &Found{Accounts: []Account{{Mailbox: s.Mailboxes[0], Refresh: token}}}, nil
 }
 
-// Is tells whether a configured provider is the one meant: the same client at
-// the same place, or, where no client was named, the same place.
-func (p *Provider) Is(q *oauth.Provider) bool {
-	if p.ClientID != "" && p.ClientID != q.ClientID {
-		return false
+// readAccount reads a file about one mailbox.
+func readAccount(read func([]byte) (*Account, error)) func(*Source) (*Found, error) {
+	return func(s *Source) (*Found, error) {
+		a, err := read(s.Content)
+		if err != nil {
+			return nil, err
+		}
+		return nameMailbox(s, a)
 	}
-	if p.Flow.NeedsPerson() != q.Flow.NeedsPerson() {
-		return false
-	}
-	if p.ServiceAccountFile != "" || !p.ServiceAccountKey.Empty() {
-		return q.Flow == oauth.FlowServiceAccount && p.sharesPlace(q)
-	}
-	return p.sharesPlace(q)
 }
 
-func (p *Provider) sharesPlace(q *oauth.Provider) bool {
-	if p.TokenURL != "" { // for Microsoft, that of a tenant
-		return p.TokenURL == q.TokenURL
+// nameMailbox finds the mailbox of a file about one: in the file, in the source,
+// or in the file's name.
+func nameMailbox(s *Source, a *Account) (*Found, error) {
+	base := strings.TrimSuffix(filepath.Base(s.File), ".oama")
+	switch {
+	case len(s.Mailboxes) > 1:
+		return nil, hint.Usage(errors.New("the file is for one mailbox"), "name one with --mailbox")
+	case len(s.Mailboxes) == 1 && a.Mailbox != "" && !strings.EqualFold(a.Mailbox, s.Mailboxes[0]):
+		return nil, hint.Usage(fmt.Errorf("the file is for %q, not for %q", a.Mailbox, s.Mailboxes[0]), "omit --mailbox, or name the file of that mailbox")
+	case len(s.Mailboxes) == 1:
+		a.Mailbox = s.Mailboxes[0]
+	case a.Mailbox == "" && address.Check(base) == nil:
+		a.Mailbox = base
+	case a.Mailbox == "":
+		return nil, hint.Usage(errors.New("the file does not say which mailbox it is for"), "add --mailbox you@gmail.com")
 	}
-	return p.Family != "" && (p.Family == familyOf(q.TokenURL) || p.Family == q.Name)
+	return &Found{Accounts: []Account{*a}}, nil
 }
 
-// Same tells whether two accounts share one provider.
-func (p *Provider) Same(q *Provider) bool {
-	return p.Family == q.Family && p.Flow == q.Flow && p.TokenURL == q.TokenURL && p.ClientID == q.ClientID &&
-		p.ClientSecret == q.ClientSecret && p.ServiceAccountFile == q.ServiceAccountFile && p.ServiceAccountKey == q.ServiceAccountKey &&
-		p.CertificateFile == q.CertificateFile && slices.Equal(p.Scopes, q.Scopes)
+const saslXOAUTH2Config = "/etc/sasl-xoauth2.conf"
+
+func readSASLXOAUTH2(s *Source) (*Found, error) {
+	path, named := s.ClientConfig, s.ClientConfig != ""
+	if !named {
+		path = saslXOAUTH2Config
+	}
+	configuration, err := os.ReadFile(path)
+	if err != nil && named {
+		return nil, hint.Usage(fmt.Errorf("the configuration of sasl-xoauth2: %w", err), "name the file that holds its client_id with --client-config")
+	}
+	if err != nil {
+		configuration = nil // the token file may name the client itself
+	}
+	a, err := parseSASLXOAUTH2(s.Content, configuration)
+	if err != nil {
+		return nil, err
+	}
+	return nameMailbox(s, a)
+}
+
+func readEmailProxy(s *Source) (*Found, error) {
+	var cache []byte
+	if s.CacheStore != "" {
+		var err error
+		if cache, err = os.ReadFile(s.CacheStore); err != nil {
+			return nil, fmt.Errorf("its cache store: %w", err)
+		}
+	}
+	proxy, err := parseEmailProxy(s.Content, cache, s.Password, s.Mailboxes...)
+	if err != nil {
+		return nil, err
+	}
+	return &Found{proxy.Accounts, proxy.Domains, proxy.ListenTOML()}, nil
 }
 
 // maxToken bounds a refresh token, as the vault does.
@@ -105,85 +157,21 @@ func checkToken(s secret.String) error {
 	text := s.Reveal()
 	switch {
 	case text == "":
-		return errors.New("there is no refresh token in it: sign in with authferry connect instead")
+		return errors.New("the file has no refresh token: sign in with authferry connect instead")
 	case len(text) > maxToken, strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("what it has for a refresh token is not one: a token is one word of printable characters")
+		return errors.New("the refresh token is not valid: a token is one word of printable characters")
 	case strings.HasPrefix(text, "ya29."):
-		return errors.New("that is an access token of Google's, which ends within the hour: the refresh token beside it is wanted, which begins with 1//")
+		return errors.New("this is an access token of Google, which ends within the hour: use the refresh token beside it, which begins with 1//")
 	}
 	return nil
 }
 
-// Token reads a refresh token that is all there is, as a line of text.
-func Token(content []byte) (secret.String, error) {
+// parseToken reads a refresh token from a line of text.
+func parseToken(content []byte) (secret.String, error) {
 	text := strings.TrimSpace(strings.TrimPrefix(string(content), "\ufeff"))
 	if strings.HasPrefix(text, "{") {
-		return "", errors.New("that is JSON, and a refresh token alone was expected: name the program it is from in place of token")
+		return "", errors.New("expected a refresh token alone, found JSON: name the program that wrote it in place of token")
 	}
 	s := secret.String(text)
 	return s, checkToken(s)
-}
-
-// object is a JSON object of another program, read with indulgence: what should
-// be text may be a number there.
-type object map[string]json.RawMessage
-
-// readObject reads a file that should hold one JSON object. decrypt is how to
-// decrypt it where it turns out to be encrypted.
-func readObject(content []byte, decrypt string) (object, error) {
-	if encrypted(content) {
-		return nil, fmt.Errorf("it is encrypted: decrypt it on the way, %s", decrypt)
-	}
-	var o object
-	content = []byte(strings.TrimPrefix(string(content), "\ufeff"))
-	// The decoder's errors may quote the file, which is made of secrets.
-	if err := json.Unmarshal(content, &o); err != nil || o == nil {
-		if len(strings.TrimSpace(string(content))) == 0 {
-			return nil, errors.New("it is empty: if gpg was to write it, see what gpg said")
-		}
-		return nil, errors.New("it is not a JSON object, so not a file of that program, or damaged")
-	}
-	return o, nil
-}
-
-// encrypted tells OpenPGP messages, armoured or not (RFC 9580 §4.2: the first
-// bit of a packet is set, which no JSON has).
-func encrypted(content []byte) bool {
-	return len(content) > 0 && content[0] >= 0x80 && content[0] != 0xef ||
-		strings.HasPrefix(strings.TrimSpace(string(content)), "-----BEGIN PGP MESSAGE-----")
-}
-
-// text is a field as text; empty if there is none.
-func (o object) text(name string) string {
-	var s string
-	if json.Unmarshal(o[name], &s) == nil {
-		return strings.TrimSpace(s)
-	}
-	var n json.Number
-	if json.Unmarshal(o[name], &n) == nil {
-		return n.String()
-	}
-	return ""
-}
-
-// object is a field as an object; nil if it is none.
-func (o object) object(name string) object {
-	var inner object
-	if json.Unmarshal(o[name], &inner) != nil {
-		return nil
-	}
-	return inner
-}
-
-// settle finds the family of a provider by its token endpoint. What is built in
-// is newer than what other programs have, so their addresses for Google go; for
-// Microsoft they name the tenant.
-func (p *Provider) settle() {
-	p.Family = familyOf(p.TokenURL)
-	if p.Family == "gmail" {
-		p.AuthURL, p.TokenURL = "", ""
-	}
-	if b := oauth.Builtin()[p.Family]; b != nil && p.TokenURL == b.TokenURL {
-		p.AuthURL, p.TokenURL, p.DeviceURL = "", "", ""
-	}
 }

@@ -11,10 +11,10 @@ import (
 type ini struct {
 	names    []string // of the sections, in order
 	sections map[string]map[string]string
-	defaults map[string]string // [DEFAULT] stands behind every section
+	defaults map[string]string // [DEFAULT], for keys that a section lacks
 }
 
-// readINI reads one. Errors name lines and never quote them: some are secrets.
+// readINI parses a file. Errors name lines and never quote them: some hold secrets.
 func readINI(content []byte) (*ini, error) {
 	f := &ini{sections: map[string]map[string]string{}, defaults: map[string]string{}}
 	r := iniReader{file: f}
@@ -35,7 +35,7 @@ type iniReader struct {
 	section map[string]string
 	option  string // being read; empty: none
 	value   []string
-	indent  int // of the line the option began on
+	indent  int // of the line that the option begins on
 }
 
 func (r *iniReader) line(line string) error {
@@ -92,7 +92,7 @@ func (r *iniReader) endOption() {
 	r.option, r.value = "", nil
 }
 
-// get returns the first value there is of a key, looking through sections.
+// get returns the first value of a key in the given sections.
 func (f *ini) get(key string, sections ...string) string {
 	for _, s := range sections {
 		if v, ok := f.sections[s][key]; ok {
@@ -105,7 +105,7 @@ func (f *ini) get(key string, sections ...string) string {
 	return ""
 }
 
-// flag is a value as Python's getboolean has it.
+// flag returns a value as Python's getboolean reads it.
 func (f *ini) flag(key string, sections ...string) bool {
 	return slices.Contains([]string{"1", "yes", "true", "on"}, strings.ToLower(f.get(key, sections...)))
 }

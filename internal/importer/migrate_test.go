@@ -29,9 +29,9 @@ func TestTokenFiles(t *testing.T) {
 	sasl := func(configuration string) func([]byte) (*Account, error) {
 		return func(content []byte) (*Account, error) {
 			if configuration == "" {
-				return SASLXOAUTH2(content, nil)
+				return parseSASLXOAUTH2(content, nil)
 			}
-			return SASLXOAUTH2(content, []byte(configuration))
+			return parseSASLXOAUTH2(content, []byte(configuration))
 		}
 	}
 	for name, c := range map[string]struct {
@@ -39,13 +39,13 @@ func TestTokenFiles(t *testing.T) {
 		file string
 		want Account
 	}{
-		"mutt_oauth2": {Mutt, muttFile, Account{Mailbox: "you@contoso.example", Refresh: "0.AXcanary", Provider: Provider{
+		"mutt_oauth2": {parseMutt, muttFile, Account{Mailbox: "you@contoso.example", Refresh: "0.AXcanary", Provider: Provider{
 			Family: "microsoft", Flow: oauth.FlowDeviceCode, ClientID: "00000000-1111-2222-3333-444444444444", ClientSecret: "canary-secret"}}},
-		"mutt_oauth2 of before": {Mutt, `{"registration": "google", "authflow": "authcode", "refresh_token": "1//0canary"}`,
+		"mutt_oauth2 of before": {parseMutt, `{"registration": "google", "authflow": "authcode", "refresh_token": "1//0canary"}`,
 			Account{Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
-		"oama":              {Oama, oamaFile, Account{Mailbox: "you@gmail.com", Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
-		"oama, new":         {Oama, "\ufeff" + oamaNewFile, Account{Mailbox: "you@gmail.com", Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
-		"oama, own service": {Oama, strings.Replace(oamaFile, `"google"`, `"work"`, 1), Account{Mailbox: "you@gmail.com", Refresh: "1//0canary"}},
+		"oama":              {parseOama, oamaFile, Account{Mailbox: "you@gmail.com", Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
+		"oama, new":         {parseOama, "\ufeff" + oamaNewFile, Account{Mailbox: "you@gmail.com", Refresh: "1//0canary", Provider: Provider{Family: "gmail"}}},
+		"oama, own service": {parseOama, strings.Replace(oamaFile, `"google"`, `"work"`, 1), Account{Mailbox: "you@gmail.com", Refresh: "1//0canary"}},
 		"sasl-xoauth2": {sasl(saslConfig), saslFile, Account{Mailbox: "you@gmail.com", Refresh: "1//0canary", Provider: Provider{
 			Family: "gmail", ClientID: "1234.apps.googleusercontent.com", ClientSecret: "canary-secret"}}},
 		"sasl-xoauth2, its own client": {sasl(saslConfig), saslOwn, Account{Refresh: "0.AXcanary", Provider: Provider{
@@ -72,40 +72,40 @@ func TestTokenFilesThatWillNotDo(t *testing.T) {
 	for file, says := range map[string]string{
 		"-----BEGIN PGP MESSAGE-----\n\nhQcanary": "gpg --decrypt",
 		"\x85\x01\x0c\x03canary":                  "gpg --decrypt",
-		"":                                        "it is empty",
-		"  \n":                                    "it is empty",
+		"":                                        "the file is empty",
+		"  \n":                                    "the file is empty",
 		`{"refresh_token": "canary`:               "not a JSON object",
 		`"canary"`:                                "not a JSON object",
 		`null`:                                    "not a JSON object",
-		`{"email": "you@gmail.com"}`:              "no refresh token in it",
-		`{"refresh_token": "ya29.canary"}`:        "access token of Google's",
-		`{"refresh_token": "can ary"}`:            "is not one",
-		`{"refresh_token": {"canary": 1}}`:        "no refresh token in it",
+		`{"email": "you@gmail.com"}`:              "the file has no refresh token",
+		`{"refresh_token": "ya29.canary"}`:        "access token of Google",
+		`{"refresh_token": "can ary"}`:            "is not valid",
+		`{"refresh_token": {"canary": 1}}`:        "the file has no refresh token",
 	} {
 		for name, read := range map[string]func([]byte) (*Account, error){
-			"mutt": Mutt, "oama": Oama, "sasl": func(b []byte) (*Account, error) { return SASLXOAUTH2(b, []byte(saslConfig)) },
+			"mutt": parseMutt, "oama": parseOama, "sasl": func(b []byte) (*Account, error) { return parseSASLXOAUTH2(b, []byte(saslConfig)) },
 		} {
 			if _, err := read([]byte(file)); err == nil || !strings.Contains(err.Error(), says) && !strings.HasPrefix(says, "gpg") || strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s of %q: %v", name, file, err)
 			}
 		}
-		if _, err := Mutt([]byte(file)); !strings.Contains(err.Error(), says) {
+		if _, err := parseMutt([]byte(file)); !strings.Contains(err.Error(), says) {
 			t.Errorf("mutt of %q: %v", file, err)
 		}
 	}
-	if _, err := SASLXOAUTH2([]byte(saslFile), []byte("canary")); err == nil || !strings.HasPrefix(err.Error(), "the configuration of sasl-xoauth2: ") {
+	if _, err := parseSASLXOAUTH2([]byte(saslFile), []byte("canary")); err == nil || !strings.HasPrefix(err.Error(), "the configuration of sasl-xoauth2: ") {
 		t.Errorf("a damaged configuration: %v", err)
 	}
 }
 
 func TestToken(t *testing.T) {
 	for text, want := range map[string]secret.String{"1//0canary\n": "1//0canary", "\ufeff 0.AX_y-z \r\n": "0.AX_y-z"} {
-		if got, err := Token([]byte(text)); err != nil || got != want {
+		if got, err := parseToken([]byte(text)); err != nil || got != want {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	for _, text := range []string{"", "a b", "ya29.canary", oamaFile, "tok\x00en", strings.Repeat("x", maxToken+1), "canary\ncanary"} {
-		if _, err := Token([]byte(text)); err == nil || strings.Contains(err.Error(), "canary") {
+		if _, err := parseToken([]byte(text)); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}
@@ -171,14 +171,14 @@ func TestTOML(t *testing.T) {
 	found := emailProxy(t, password)
 	for _, c := range []struct {
 		mailbox string
-		entry   Entry
+		entry   entry
 		want    string
 	}{
-		{"Alice@gmail.com", Entry{Name: "gmail", SecretFile: "/s/client"},
+		{"Alice@gmail.com", entry{Name: "gmail", SecretFile: "/s/client"},
 			"[provider.gmail]\nclient_id = \"1234-alice.apps.googleusercontent.com\"\nclient_secret_file = \"/s/client\"\n"},
-		{"Alice@gmail.com", Entry{Name: "gmail-2", Like: "gmail"},
+		{"Alice@gmail.com", entry{Name: "gmail-2", Like: "gmail"},
 			"[provider.gmail-2]\nlike = \"gmail\"\nclient_id = \"1234-alice.apps.googleusercontent.com\"\nclient_secret = \"GOCSPX-canary-client\"\n"},
-		{"cert@contoso.example", Entry{Name: "microsoft"}, `[provider.microsoft]
+		{"cert@contoso.example", entry{Name: "microsoft"}, `[provider.microsoft]
 flow = "client_credentials"
 client_id = "66666666-1111-2222-3333-444444444444"
 certificate_file = "/etc/proxy/client.pem"
@@ -186,7 +186,7 @@ certificate_key_file = "/etc/proxy/client.key"
 token_url = "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/token"
 scopes = ["https://outlook.office365.com/.default"]
 `},
-		{"carol@example.org", Entry{Name: "example"}, `[provider.example]
+		{"carol@example.org", entry{Name: "example"}, `[provider.example]
 client_id = "carols"
 auth_url = "https://login.example.org/authorize"
 token_url = "https://login.example.org/token"
@@ -195,7 +195,7 @@ redirect_host = "localhost"
 imap = "imaps://imap.mail.example.org:993"
 smtp = "smtp://smtp.mail.example.org:587"
 `},
-		{"erin@example.net", Entry{Name: "gmail", KeyFile: "/s/key.json"},
+		{"erin@example.net", entry{Name: "gmail", KeyFile: "/s/key.json"},
 			"[provider.gmail]\nflow = \"service_account\"\nservice_account_file = \"/s/key.json\"\n"},
 	} {
 		c.entry.Provider = found.account(t, c.mailbox).Provider
@@ -203,7 +203,7 @@ smtp = "smtp://smtp.mail.example.org:587"
 			t.Errorf("%s:\n%s", c.mailbox, got)
 		}
 	}
-	e := Entry{Name: "gmail", Provider: found.account(t, "erin@example.net").Provider}
+	e := entry{Name: "gmail", Provider: found.account(t, "erin@example.net").Provider}
 	if got := e.TOML(); strings.Contains(got, "canary") || !strings.Contains(got, "#service_account_file") {
 		t.Errorf("a key in print: %s", got)
 	}
@@ -213,7 +213,7 @@ smtp = "smtp://smtp.mail.example.org:587"
 	if got := found.ListenTOML(); !strings.Contains(got, `#listen = ["imap://127.0.0.1:2993", "imaps://192.0.2.5:3993", `) {
 		t.Errorf("listen: %s", got)
 	}
-	if got := (&EmailProxy{}).ListenTOML(); got != "" {
+	if got := (&emailProxyFile{}).ListenTOML(); got != "" {
 		t.Errorf("nothing was listened at: %s", got)
 	}
 }
@@ -227,7 +227,7 @@ func FuzzTOML(f *testing.F) {
 			*s = strings.ToValidUTF8(*s, "?")
 		}
 		p := Provider{ClientID: id, ClientSecret: secret.String(clientSecret), TokenURL: tokenURL, Scopes: strings.Fields(scopes)}
-		e := Entry{Provider: p}
+		e := entry{Provider: p}
 		e.Name, _ = p.Name(func(string) bool { return false })
 		var got struct {
 			Provider map[string]struct {
@@ -253,10 +253,10 @@ func FuzzTokenFiles(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		for _, read := range []func([]byte) (*Account, error){
-			Mutt, Oama,
-			func(b []byte) (*Account, error) { return SASLXOAUTH2(b, nil) },
-			func(b []byte) (*Account, error) { return SASLXOAUTH2([]byte(saslFile), b) },
-			func(b []byte) (*Account, error) { s, err := Token(b); return &Account{Refresh: s}, err },
+			parseMutt, parseOama,
+			func(b []byte) (*Account, error) { return parseSASLXOAUTH2(b, nil) },
+			func(b []byte) (*Account, error) { return parseSASLXOAUTH2([]byte(saslFile), b) },
+			func(b []byte) (*Account, error) { s, err := parseToken(b); return &Account{Refresh: s}, err },
 		} {
 			if a, err := read(content); err == nil && checkToken(a.Refresh) != nil {
 				t.Errorf("%q gave a token that is none", content)
@@ -272,7 +272,7 @@ func FuzzEmailProxy(f *testing.F) {
 	f.Add("[@]\n[a@b]\nx:y\n [IMAP-1]\n", "[a@b]\nrefresh_token=x")
 	f.Fuzz(func(t *testing.T, config, cache string) {
 		// Without a password: nothing is gained by a fuzzer that makes keys.
-		found, err := ReadEmailProxy([]byte(config), []byte(cache), "")
+		found, err := parseEmailProxy([]byte(config), []byte(cache), "")
 		if err != nil {
 			return
 		}
@@ -280,7 +280,7 @@ func FuzzEmailProxy(f *testing.F) {
 			if !a.Refresh.Empty() {
 				t.Errorf("a grant was opened without a password")
 			}
-			e := Entry{Name: "x", Provider: a.Provider}
+			e := entry{Name: "x", Provider: a.Provider}
 			if a.Problem == "" && strings.TrimSpace(e.TOML()) == "" {
 				t.Errorf("nothing to write for %q", a.Mailbox)
 			}

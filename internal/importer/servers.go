@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// server is a mail server that the program went to, and where it listened for it.
+// server is a mail server that the program connected to.
 type server struct {
 	protocol, host, port string
 	startTLS             bool
 }
 
-// serverSection takes [IMAP-1993] apart.
+// serverSection splits a section name such as IMAP-1993.
 func serverSection(name string) (protocol, port string, ok bool) {
 	kind, port, ok := strings.Cut(name, "-")
 	protocol = map[string]string{"IMAP": "imap", "POP": "pop3", "SMTP": "smtp"}[kind]
@@ -33,14 +33,14 @@ func readServers(f *ini) []server {
 	return servers
 }
 
-// isHost keeps out what would not come through as a host in a URL.
+// isHost reports whether text can be the host in a URL.
 func isHost(host string) bool {
 	return host != "" && len(host) <= 255 && !strings.ContainsFunc(host, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`/\@?#%"<>[]`, r)
 	})
 }
 
-// readListeners is where mail programs are used to find their server.
+// readListeners returns the addresses that mail programs connect to, as URLs.
 func readListeners(f *ini) []string {
 	var listen []string
 	for _, name := range f.names {
@@ -52,9 +52,9 @@ func readListeners(f *ini) []string {
 	return listen
 }
 
-// listener is how a server listened, in authferry's words. Where it did so
-// without TLS on every address, which is what it does when not told otherwise,
-// this machine alone is offered: the danger is to be spelt out by a person.
+// listener returns the scheme and host that a server listened on, as authferry
+// writes them. Its default is every address without TLS; the loopback address is
+// suggested instead, so that a person has to write the dangerous form.
 func listener(f *ini, name string) (scheme, host string) {
 	host = f.get("local_address", name)
 	ip, err := netip.ParseAddr(host)
@@ -76,10 +76,10 @@ func listener(f *ini, name string) (scheme, host string) {
 	return "", host
 }
 
-// serveBy finds the mail servers of a provider that is not built in. Accounts
-// do not name theirs: a server is taken whose domain is that of the token
-// endpoint, or the only one there is that belongs to nobody known.
-func (p *Provider) serveBy(servers []server) {
+// setServers finds the mail servers of a provider that is not built in. Accounts do
+// not name them: it takes the server in the domain of the token endpoint, or the
+// only server that belongs to no built-in provider.
+func setServers(p *Provider, servers []server) {
 	if familyOf(p.TokenURL) != "" {
 		return
 	}

@@ -4,71 +4,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"authferry/tokens/oauth"
 )
 
-// Entry is a provider on its way into the configuration.
-type Entry struct {
+// entry is a provider to add to the configuration.
+type entry struct {
 	Name     string // of its table
-	Like     string // the provider that is built in which it begins with, where it cannot have its name
+	Like     string // the built-in provider that it extends, if it cannot have that name
 	Provider Provider
-	// SecretFile is where the client's secret has been put, KeyFile where a
-	// service account's key has. Without them the secret is in the table
-	// itself, and a key has nowhere to be.
+	// SecretFile holds the client's secret, KeyFile a service account's key.
+	// Without a SecretFile the secret is in the table; a key cannot be.
 	SecretFile, KeyFile string
 }
 
-// Name finds a name for a provider's table that is not taken.
-func (p *Provider) Name(taken func(string) bool) (name, like string) {
-	builtin := oauth.Builtin()
-	if p.Family != "" {
-		if !taken(p.Family) {
-			return p.Family, ""
-		}
-		like = p.Family
-	}
-	base := like
-	if base == "" {
-		base = plainName(p.TokenURL)
-	}
-	for n, name := 1, base; ; n, name = n+1, fmt.Sprintf("%s-%d", base, n+1) {
-		if !taken(name) && builtin[name] == nil {
-			return name, like
-		}
-	}
-}
-
-// plainName makes a table's name of an address: "fastmail" of
-// https://api.fastmail.com/oauth/refresh.
-func plainName(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "imported"
-	}
-	host := u.Hostname()
-	if _, err := netip.ParseAddr(host); err != nil {
-		host, _, _ = strings.Cut(domainOf(host), ".")
-	}
-	name := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(host))
-	if name = strings.Trim(name, "-"); name == "" {
-		return "imported"
-	}
-	return name
-}
-
-// TOML is the table of a provider, as a person would write it: only what
-// differs from what is built in.
-func (e Entry) TOML() string {
+// TOML returns the table of a provider, as a person would write it: only what
+// differs from the built-in provider.
+func (e entry) TOML() string {
 	var b strings.Builder
 	p := e.Provider
 	text := func(key, value string) {
@@ -93,18 +47,19 @@ func (e Entry) TOML() string {
 	case p.ServiceAccountFile != "":
 		text("service_account_file", p.ServiceAccountFile)
 	case !p.ServiceAccountKey.Empty():
-		b.WriteString("#service_account_file = \"\"   # the key is in the old configuration: put it into a file and name that\n")
+		b.WriteString("#service_account_file = \"\"   # the key is in the old configuration: put it into a file, and name the file here\n")
 	}
 	text("certificate_file", p.CertificateFile)
 	text("certificate_key_file", p.CertificateKeyFile)
 	text("auth_url", p.AuthURL)
 	text("device_url", p.DeviceURL)
 	text("token_url", p.TokenURL)
-	p.writeRest(&b, text)
+	writeServers(&b, &p, text)
 	return b.String()
 }
 
-func (p *Provider) writeRest(b *strings.Builder, text func(key, value string)) {
+// writeServers writes the scopes and, of a provider that is not built in, the servers.
+func writeServers(b *strings.Builder, p *Provider, text func(key, value string)) {
 	builtin := oauth.Builtin()[p.Family]
 	if len(p.Scopes) > 0 && (builtin == nil || !sameScopes(p.Scopes, builtin.Scopes)) {
 		quoted := make([]string, len(p.Scopes))
@@ -121,7 +76,7 @@ func (p *Provider) writeRest(b *strings.Builder, text func(key, value string)) {
 	text("pop3", p.POP3)
 	text("smtp", p.SMTP)
 	if p.IMAP+p.POP3+p.SMTP == "" {
-		b.WriteString("#imap = \"imaps://imap.example.org:993\"   # the old program did not say which server is this provider's\n")
+		b.WriteString("#imap = \"imaps://imap.example.org:993\"   # the old program does not say which server belongs to this provider\n")
 	}
 }
 
@@ -129,8 +84,8 @@ func sameScopes(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// TOML is the table of a domain whose provider opens every mailbox of it;
-// empty where the owners sign in, since then there is nothing to say.
+// TOML returns the table of a domain whose provider opens every mailbox of it;
+// empty where the owners sign in, because the domain needs no table then.
 func (d Domain) TOML(provider string) string {
 	if d.Provider.Flow.NeedsPerson() || d.Name == "" || d.Problem != "" {
 		return ""
@@ -138,8 +93,8 @@ func (d Domain) TOML(provider string) string {
 	return fmt.Sprintf("[domain.%s]\nprovider = %s\n", quoteTOML(d.Name), quoteTOML(provider))
 }
 
-// ListenTOML is where the old program listened, as a suggestion.
-func (e *EmailProxy) ListenTOML() string {
+// ListenTOML returns the listeners of the old program, as a commented key.
+func (e *emailProxyFile) ListenTOML() string {
 	if len(e.Listen) == 0 {
 		return ""
 	}
@@ -147,11 +102,11 @@ func (e *EmailProxy) ListenTOML() string {
 	for _, l := range e.Listen {
 		unique[quoteTOML(l)] = true
 	}
-	return fmt.Sprintf("# Mail programs find authferry where they found email-oauth2-proxy, if that is\n# stopped and this is what the configuration says:\n#listen = [%s]\n",
+	return fmt.Sprintf("# To keep the addresses that mail programs use, stop email-oauth2-proxy and\n# replace the key listen with:\n#listen = [%s]\n",
 		strings.Join(slices.Sorted(maps.Keys(unique)), ", "))
 }
 
-// quoteTOML writes a basic string. JSON's are the same, but for DEL.
+// quoteTOML writes a basic string. JSON strings are the same, except for DEL.
 func quoteTOML(s string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)

@@ -24,13 +24,14 @@ const module = "authferry/"
 // leaves have one idea each and import nothing of the module but each other.
 var leaves = []string{
 	"internal/address", "internal/atomicfile", "internal/buildinfo", "internal/hint", "internal/logging", "internal/network",
-	"internal/printable", "internal/protocol", "internal/secret", "internal/xoauth2",
+	"internal/printable", "internal/secret", "internal/tlserror", "internal/xoauth2",
 }
 
 // layers is the order of imports: a package imports leaves and packages of the
 // layers before its own. Between packages of one layer, an import needs a line
 // in siblings.
 var layers = [][]string{
+	{"tokens/oauth/loopback", "tokens/oauth/tokencommand"},
 	{"tokens/oauth"},
 	{"tokens/store"},
 	{"tokens"},
@@ -39,11 +40,36 @@ var layers = [][]string{
 	{"proxy"},
 	{"internal/*"},
 	{"internal/server"},
+	{"internal/supportbundle", "internal/winservice"},
 	{"cmd/authferry"},
 }
 
 // siblings are the imports allowed within a layer, each with its reason.
-var siblings = map[[2]string]string{}
+var siblings = map[[2]string]string{
+	{"internal/config", "internal/config/document"}: "it reads the document",
+	{"internal/config", "internal/admin"}:           "the default place of the admin socket",
+	{"internal/config", "internal/alert"}:           "alert.Config is part of a configuration",
+	{"internal/config", "internal/certs"}:           "certs.Config is part of a configuration",
+	{"internal/monitor", "internal/alert"}:          "metrics show what is alerted",
+	{"internal/importer", "internal/onboard"}:       "an imported grant is proved like any other",
+
+	{"internal/console", "internal/check"}:                  "the page that tests a mailbox",
+	{"internal/console", "internal/config/document"}:        "the page that shows the configuration",
+	{"internal/console", "internal/mailsettings"}:           "the cards on a mailbox's page",
+	{"internal/console", "internal/console/connect"}:        "one of its parts",
+	{"internal/console", "internal/console/form"}:           "one of its parts",
+	{"internal/console", "internal/console/frame"}:          "one of its parts",
+	{"internal/console", "internal/console/pages"}:          "one of its parts",
+	{"internal/console", "internal/console/people"}:         "one of its parts",
+	{"internal/console/connect", "internal/console/form"}:   "an invitation offers a password",
+	{"internal/console/connect", "internal/console/frame"}:  "its pages stand in the frame",
+	{"internal/console/connect", "internal/console/people"}: "invitations",
+	{"internal/console/connect", "internal/mailsettings"}:   "the cards after a mailbox is connected",
+	{"internal/console/connect", "internal/onboard"}:        "a grant is proved before it is kept",
+	{"internal/console/frame", "internal/console/pages"}:    "templates and texts",
+	{"internal/console/frame", "internal/console/people"}:   "who is signed in",
+	{"internal/console/form", "internal/console/pages"}:     "texts of complaints",
+}
 
 // apart are programs and fixtures that the rest must not import, and that import
 // nothing of the module but what is listed.
@@ -53,7 +79,7 @@ var apart = map[string][]string{
 
 // fixtures are packages that only tests import.
 var fixtures = []string{
-	"internal/config/configtest", "internal/testport", "internal/testtls", "proxy/dialoguetest", "tokens/oauth/oauthtest",
+	"internal/config/configtest", "internal/console/consoletest", "internal/testport", "internal/testtls", "proxy/dialoguetest", "tokens/oauth/oauthtest",
 }
 
 const (

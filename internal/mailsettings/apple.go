@@ -7,57 +7,21 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"net/http"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/smallstep/pkcs7"
-	"go.uber.org/zap"
+	"rsc.io/qr"
 
 	"authferry/proxy"
 )
 
-// errNotReachable: no listener for the program there is.
-var errNotReachable = errors.New("nothing that such a program could connect to is listened on")
+// errNoServer reports that no listener suits a program.
+var errNoServer = errors.New("there is no listener that such a program could connect to")
 
-// answerProfile gives iPhones, iPads and Macs the settings of an address. The
-// account asks for its password when it is installed.
-func (s *MailSettings) answerProfile(w http.ResponseWriter, r *http.Request) {
-	address := r.FormValue("email")
-	if !s.serves(w, r, domainOf(address)) {
-		return
-	}
-	content, err := Profile(address, s.Services(), askedHere(r))
-	if err != nil {
-		http.Error(w, refusedSettings, http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Disposition", `attachment; filename="email.mobileconfig"`)
-	s.write(w, "application/x-apple-aspen-config", s.signed(content))
-}
-
-// signed signs a profile with the certificate that mail programs see. One that
-// cannot be signed is installed as well: the device says that it is not.
-func (s *MailSettings) signed(profile []byte) []byte {
-	if s.Certificate == nil {
-		return profile
-	}
-	pair, err := s.Certificate()
-	if err == nil && pair == nil {
-		return profile
-	}
-	if err == nil {
-		var content []byte
-		if content, err = SignProfile(profile, pair); err == nil {
-			return content
-		}
-	}
-	s.Log.Warn("profile not signed", zap.Error(err))
-	return profile
-}
-
-// SignProfile wraps a profile as signed data (RFC 5652 §5), with the chain of the
-// certificate along so that devices find their way to a root.
+// SignProfile wraps a profile as signed data (RFC 5652 §5). It includes the
+// certificate's chain, so that devices find a root.
 func SignProfile(profile []byte, pair *tls.Certificate) ([]byte, error) {
 	var chain []*x509.Certificate
 	for _, der := range pair.Certificate {
@@ -74,7 +38,7 @@ func SignProfile(profile []byte, pair *tls.Certificate) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing a profile: %w", err)
 	}
-	signed.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256) // for SHA-1 unless told
+	signed.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256) // the default is SHA-1
 	if err := signed.AddSigner(chain[0], pair.PrivateKey, pkcs7.SignerInfoConfig{}); err != nil {
 		return nil, fmt.Errorf("signing a profile: %w", err)
 	}
@@ -84,15 +48,15 @@ func SignProfile(profile []byte, pair *tls.Certificate) ([]byte, error) {
 	return signed.Finish()
 }
 
-// Profile is a configuration profile for Apple's Mail, without the password:
+// Profile returns a configuration profile for Apple Mail, without the password:
 // https://github.com/apple/device-management, mdm/profiles/com.apple.mail.managed.yaml.
-// It is an error if an account cannot both read and send, which it has to.
-func Profile(address string, services []MailService, local bool) ([]byte, error) {
-	r := toldAt(local)
+// An account has to both read and send, so that it is an error if one cannot.
+func Profile(address string, services []Service, local bool) ([]byte, error) {
+	r := reachOf(local)
 	incoming := slices.Concat(public(services, "imap", r), public(services, "pop3", r))
 	outgoing := public(services, "smtp", r)
 	if len(incoming) == 0 || len(outgoing) == 0 {
-		return nil, errNotReachable
+		return nil, errNoServer
 	}
 	in, out := incoming[0], outgoing[0]
 	kind := "EmailTypeIMAP"
@@ -118,15 +82,15 @@ func Profile(address string, services []MailService, local bool) ([]byte, error)
 	}.plist()
 }
 
-// profileID is a UUID (RFC 9562 §5.8) that is always the same for an address, so
-// that a profile that is installed again takes the place of the old one.
+// profileID returns a UUID (RFC 9562 §5.8) that is always the same for an address,
+// so that a profile that is installed again replaces the old one.
 func profileID(address, part string) string {
 	u := sha256.Sum256([]byte("authferry " + part + " of " + address))
 	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
 	return fmt.Sprintf("%X-%X-%X-%X-%X", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
 }
 
-// dictionary is a property list's, of texts, whole numbers, flags, and lists of
+// dictionary is that of a property list: strings, integers, booleans, and lists of
 // dictionaries.
 type dictionary map[string]any
 
@@ -164,9 +128,41 @@ func (d dictionary) write(b *strings.Builder) error {
 			}
 			b.WriteString("</array>\n")
 		default:
-			return fmt.Errorf("a property list cannot hold %s as it is", key)
+			return fmt.Errorf("making a property list: the value of %s has no type of it", key)
 		}
 	}
 	b.WriteString("</dict>\n")
 	return nil
 }
+
+// quietZone is the white border that readers need around a QR code, in modules:
+// ISO/IEC 18004 §9.1.
+const quietZone = 4
+
+// QRCode returns a QR code of a text, such as a profile's URL, as SVG. It is always
+// dark on white, since readers fail at the opposite.
+func QRCode(text string) ([]byte, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return nil, fmt.Errorf("making a QR code: %w", err)
+	}
+	var b strings.Builder
+	size := code.Size + 2*quietZone
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%[1]dv%[1]dH0z"/><path d="`, size, size)
+	for y := range code.Size {
+		for x := 0; x < code.Size; x++ {
+			run := 0
+			for x+run < code.Size && code.Black(x+run, y) {
+				run++
+			}
+			if run > 0 {
+				fmt.Fprintf(&b, "M%d %dh%dv1h-%dz", x+quietZone, y+quietZone, run, run)
+				x += run
+			}
+		}
+	}
+	b.WriteString(`"/></svg>`)
+	return []byte(b.String()), nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

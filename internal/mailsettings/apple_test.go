@@ -100,7 +100,7 @@ func TestProfile(t *testing.T) {
 	if w := askSettings(mailSettings(everyService[:8][2:6]), "GET", "/email.mobileconfig?email=you@example.com", ""); w.Code != http.StatusNotFound {
 		t.Errorf("an account that cannot send: %d", w.Code)
 	}
-	content, err := Profile("you@example.com", []MailService{
+	content, err := Profile("you@example.com", []Service{
 		{Protocol: "pop3", Host: "::1", Port: 1110, Security: proxy.Plain}, {Protocol: "smtp", Host: "::1", Port: 1587, Security: proxy.Plain},
 	}, true)
 	if err != nil {

@@ -2,10 +2,7 @@ package mailsettings
 
 import (
 	"encoding/xml"
-	"net/http"
-	"strings"
 
-	"authferry/internal/address"
 	"authferry/proxy"
 )
 
@@ -34,36 +31,17 @@ type autoconfigHost struct {
 	Authentication string `xml:"authentication"`
 }
 
-// socketTypes are the words of the format. What takes both kinds of TLS is told
-// as the better one.
+// socketTypes are the words of the format. For a service with both kinds of TLS it
+// is the better one.
 var socketTypes = map[proxy.Security]string{
 	proxy.Implicit: "SSL", proxy.Either: "SSL", proxy.StartTLS: "STARTTLS", proxy.Plain: "plain",
 }
 
-// answerAutoconfig answers Thunderbird. It names the address when it asks
-// autoconfig.DOMAIN, but not when it asks DOMAIN itself, so that the host has to
-// tell the domain there.
-func (s *MailSettings) answerAutoconfig(w http.ResponseWriter, r *http.Request) {
-	domain := address.FoldDomain(strings.TrimPrefix(strings.ToLower(hostOf(r)), "autoconfig."))
-	if address := r.FormValue("emailaddress"); address != "" {
-		domain = domainOf(address)
-	}
-	if !s.serves(w, r, domain) {
-		return
-	}
-	content, err := Autoconfig(domain, s.Services(), askedHere(r))
-	if err != nil {
-		http.Error(w, refusedSettings, http.StatusNotFound)
-		return
-	}
-	s.write(w, "application/xml; charset=utf-8", content)
-}
-
-// Autoconfig is the file that Thunderbird reads for a domain. It can be put
-// into Thunderbird's own directory, too, as isp/DOMAIN.xml. It is an error if
-// nothing can be read.
-func Autoconfig(domain string, services []MailService, local bool) ([]byte, error) {
-	r := toldAt(local)
+// Autoconfig returns the file that Thunderbird reads for a domain. It can also be
+// put into Thunderbird's own directory, as isp/DOMAIN.xml. It is an error if there
+// is no service to read mail.
+func Autoconfig(domain string, services []Service, local bool) ([]byte, error) {
+	r := reachOf(local)
 	c := clientConfig{Version: "1.1"}
 	c.Provider.ID, c.Provider.Domain, c.Provider.Name, c.Provider.ShortName = domain, domain, domain, domain
 	for _, protocol := range []string{"imap", "pop3"} { // Thunderbird takes the first of its choice
@@ -71,12 +49,12 @@ func Autoconfig(domain string, services []MailService, local bool) ([]byte, erro
 	}
 	c.Provider.Outgoing = autoconfigHosts(public(services, "smtp", r))
 	if len(c.Provider.Incoming) == 0 {
-		return nil, errNotReachable
+		return nil, errNoServer
 	}
 	return marshalXML(c)
 }
 
-func autoconfigHosts(services []MailService) (hosts []autoconfigHost) {
+func autoconfigHosts(services []Service) (hosts []autoconfigHost) {
 	for _, s := range services {
 		hosts = append(hosts, autoconfigHost{
 			Type: s.Protocol, Hostname: s.Host, Port: s.Port, SocketType: socketTypes[s.Security],

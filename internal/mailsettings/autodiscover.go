@@ -5,17 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
-	"time"
 
 	"authferry/proxy"
 )
 
 // Outlook's Autodiscover, in its form with plain XML:
 // https://learn.microsoft.com/exchange/client-developer/web-service-reference/pox-autodiscover-web-service-reference-for-exchange
-// That manual prints the namespaces with https://. Outlook sends them and
-// expects them with http://, as everybody who answers it has found.
+// That manual prints the namespaces with https://. Outlook sends and expects them
+// with http://.
 const discoverResponse = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 
 type autodiscover struct {
@@ -62,54 +60,19 @@ const (
 	discoverUnsupported = 601
 )
 
-// maxDiscover bounds a request, which takes some 400 bytes.
+// maxDiscover bounds a request, which has some 400 bytes.
 const maxDiscover = 16 << 10
 
-// answerAutodiscover answers Outlook.
-func (s *MailSettings) answerAutodiscover(w http.ResponseWriter, r *http.Request) {
-	asked, err := readAutodiscover(http.MaxBytesReader(w, r.Body, maxDiscover))
-	if err != nil {
-		s.failAutodiscover(w, discoverInvalid, "Invalid Request")
-		return
-	}
-	if asked.schema != "" && asked.schema != discoverResponse {
-		// Telephones ask so for ActiveSync, and then for something else.
-		s.failAutodiscover(w, discoverUnsupported, "Provider is not available")
-		return
-	}
-	if !s.serves(w, r, domainOf(asked.address)) {
-		return
-	}
-	content, err := discoverAnswer(asked.address, s.Services(), toldAt(askedHere(r)))
-	if err != nil {
-		http.Error(w, refusedSettings, http.StatusNotFound)
-		return
-	}
-	s.write(w, "application/xml; charset=utf-8", content)
-}
-
-func (s *MailSettings) failAutodiscover(w http.ResponseWriter, code int, message string) {
-	failure := discoverFailure{}
-	failure.Error.Time, failure.Error.ID = time.Now().UTC().Format("15:04:05.0000000"), "1" // which of Exchange's servers failed
-	failure.Error.Code, failure.Error.Message = code, message
-	content, err := marshalXML(autodiscover{Response: &failure})
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	s.write(w, "application/xml; charset=utf-8", content) // with 200, as Exchange does
-}
-
-// discovering is what Outlook asks.
-type discovering struct {
+// discoverRequest is what Outlook asks for.
+type discoverRequest struct {
 	address string
-	schema  string // of the answer; "" leaves it to us
+	schema  string // of the answer; "" leaves the choice
 }
 
-// readAutodiscover reads a request. Names are told apart without their
-// namespaces, which programs send in several forms. Document types are refused:
-// nothing that needs one belongs here, entities least of all.
-func readAutodiscover(body io.Reader) (asked discovering, err error) {
+// readAutodiscover reads a request. It ignores namespaces, which programs send in
+// several forms. It refuses document types, which no request needs: they may define
+// entities.
+func readAutodiscover(body io.Reader) (asked discoverRequest, err error) {
 	decoder := xml.NewDecoder(body)
 	var path []string
 	for {
@@ -139,7 +102,7 @@ func readAutodiscover(body io.Reader) (asked discovering, err error) {
 		}
 	}
 	asked.address, asked.schema = strings.TrimSpace(asked.address), strings.TrimSpace(asked.schema)
-	// Some send the namespace as the manual has it.
+	// Some programs send the namespace as the manual prints it.
 	asked.schema = strings.Replace(asked.schema, "https://schemas.microsoft.com/", "http://schemas.microsoft.com/", 1)
 	if domainOf(asked.address) == "" {
 		return asked, errors.New("reading an autodiscover request: it names no mail address")
@@ -147,9 +110,9 @@ func readAutodiscover(body io.Reader) (asked discovering, err error) {
 	return asked, nil
 }
 
-// discoverAnswer tells of the services. Where Encryption is not known, in
-// Outlook before 2010, SSL decides.
-func discoverAnswer(address string, services []MailService, r reach) ([]byte, error) {
+// discoverAnswer returns the answer with the services. Outlook before 2010 does not
+// know Encryption and reads SSL instead.
+func discoverAnswer(address string, services []Service, r reach) ([]byte, error) {
 	account := &discoverAccount{User: address, Type: "email", Action: "settings"}
 	reads := false
 	for _, protocol := range []string{"imap", "pop3", "smtp"} {
@@ -161,12 +124,12 @@ func discoverAnswer(address string, services []MailService, r reach) ([]byte, er
 		account.Protocols = append(account.Protocols, discoverService(address, list[0]))
 	}
 	if !reads {
-		return nil, errNotReachable
+		return nil, errNoServer
 	}
 	return marshalXML(autodiscover{Account: account})
 }
 
-func discoverService(address string, s MailService) discoverProtocol {
+func discoverService(address string, s Service) discoverProtocol {
 	p := discoverProtocol{
 		Type: strings.ToUpper(s.Protocol), Server: s.Host, Port: s.Port, DomainRequired: "off", LoginName: address,
 		SPA: "off", // NTLM, for which the password would have to be kept

@@ -45,7 +45,7 @@ func TestAutodiscover(t *testing.T) {
 	for security, want := range map[proxy.Security]string{
 		proxy.Plain: "<SSL>off</SSL><Encryption>None</Encryption>", proxy.StartTLS: "<SSL>on</SSL><Encryption>TLS</Encryption>",
 	} {
-		services := []MailService{{Protocol: "imap", Host: "mail.example.com", Port: 143, Security: security}}
+		services := []Service{{Protocol: "imap", Host: "mail.example.com", Port: 143, Security: security}}
 		if w := askSettings(mailSettings(services), "POST", discoverPath, discoverBody("x@example.com")); !strings.Contains(unindented(w.Body.String()), want) {
 			t.Errorf("%d: %s", security, w.Body)
 		}

@@ -8,17 +8,17 @@ import (
 	"authferry/proxy"
 )
 
-// Card is what to type into one program, in the order and by the words of its
-// own screen.
+// Card is what to type into one program, in the order and the words of its screen.
 type Card struct {
 	Program string `json:"program"` // as in [CardPrograms]
 	Title   string `json:"title"`
-	// Problem says why the program cannot be used as things are, and what to do;
-	// there are no fields then.
+	// Problem says why the program cannot be used, and what to do; there are no
+	// fields then.
 	Problem string      `json:"problem,omitempty"`
 	Fields  []CardField `json:"fields,omitempty"`
 	Notes   []string    `json:"notes,omitempty"`
-	// File is the name of a file that does it all, and Content what is in it.
+	// File is the name of a configuration file with all settings, and Content is
+	// its content.
 	File    string `json:"file,omitempty"`
 	Content string `json:"content,omitempty"`
 }
@@ -27,21 +27,21 @@ type Card struct {
 type CardField struct {
 	Label string `json:"label"`
 	Value string `json:"value"`
-	// Password says that the local password goes here: Value holds words in its
-	// place, and never the password.
+	// Password says that the local password goes here. Value says so in words, and
+	// never holds the password.
 	Password bool `json:"password,omitempty"`
 }
 
-// CardMailbox is whose settings a card is about.
+// CardMailbox is the mailbox that a card is about.
 type CardMailbox struct {
 	Address string
 	Alias   string // a short user name for devices, if there is one
-	// OwnAuthority says that programs do not trust the certificate unless they
-	// are told of its authority.
+	// OwnAuthority says that authferry's own authority has signed the certificate,
+	// which programs do not trust unless they are told to.
 	OwnAuthority bool
 }
 
-// CardPrograms are the programs there are cards for, in the order to show them.
+// CardPrograms returns the programs with cards, in the order to show them.
 func CardPrograms() (ids []string) {
 	for _, p := range cardPrograms {
 		ids = append(ids, p.id)
@@ -49,16 +49,16 @@ func CardPrograms() (ids []string) {
 	return ids
 }
 
-// Cards are those of all programs, in a language.
-func Cards(m CardMailbox, services []MailService, language string) (cards []Card) {
+// Cards returns the cards of all programs, in a language.
+func Cards(m CardMailbox, services []Service, language string) (cards []Card) {
 	for _, p := range cardPrograms {
 		cards = append(cards, p.card(m, services, language))
 	}
 	return cards
 }
 
-// CardFor is that of one program, if there is one by this name.
-func CardFor(id string, m CardMailbox, services []MailService, language string) (Card, bool) {
+// CardFor returns the card of one program; false: there is no such program.
+func CardFor(id string, m CardMailbox, services []Service, language string) (Card, bool) {
 	i := slices.IndexFunc(cardPrograms, func(p cardProgram) bool {
 		return p.id == id || slices.Contains(p.alsoKnownAs, id)
 	})
@@ -68,23 +68,23 @@ func CardFor(id string, m CardMailbox, services []MailService, language string) 
 	return cardPrograms[i].card(m, services, language), true
 }
 
-// cardProgram is what is known of a program's screen.
+// cardProgram describes a program's screen.
 type cardProgram struct {
 	id, title   string
 	alsoKnownAs []string
 	reach       reach
-	needs       []string  // what it is no use without: "in", "out"
-	sendsOnly   bool      // and is told nothing else
-	imapOnly    bool      // as far as it reads
-	cloud       bool      // nobody can tell it whom to trust
-	startTLS    bool      // what it sends by, if there is a choice
-	rows        []cardRow // those about a service that is not there are left out
+	needs       []string  // the services it cannot do without: "in", "out"
+	sendsOnly   bool      // it reads no mail
+	imapOnly    bool      // it does not read by POP3
+	cloud       bool      // no authority can be added to those it trusts
+	startTLS    bool      // it sends by STARTTLS, if there is a choice
+	rows        []cardRow // rows about a missing service are left out
 	notes       []string  // keys of texts
-	file        string    // its name; see settings_files.go
+	file        string    // name of its ready file; see files.go
 }
 
-// cardRow is a field: its label, a key of a text unless it begins with "=", and
-// what belongs there.
+// cardRow is a field: its label, which is the key of a text unless it begins with
+// "=", and its value.
 type cardRow struct {
 	label string
 	value func(*cardSubject) string
@@ -94,10 +94,10 @@ type cardRow struct {
 type cardSubject struct {
 	CardMailbox
 	language string
-	in, out  *MailService // nil: there is none
+	in, out  *Service // nil: there is none
 }
 
-func (p cardProgram) card(m CardMailbox, services []MailService, language string) Card {
+func (p cardProgram) card(m CardMailbox, services []Service, language string) Card {
 	s := &cardSubject{CardMailbox: m, language: language}
 	for _, protocol := range []string{"imap", "pop3"} {
 		list := reachable(services, protocol, p.reach)
@@ -107,7 +107,7 @@ func (p cardProgram) card(m CardMailbox, services []MailService, language string
 	}
 	if list := reachable(services, "smtp", p.reach); len(list) > 0 {
 		s.out = &list[0]
-		if i := slices.IndexFunc(list, MailService.openStartTLS); p.startTLS && i > 0 {
+		if i := slices.IndexFunc(list, Service.openStartTLS); p.startTLS && i > 0 {
 			s.out = &list[i]
 		}
 	}
@@ -142,8 +142,8 @@ func (p cardProgram) card(m CardMailbox, services []MailService, language string
 	return card
 }
 
-// problem says why there is no use in a card.
-func (p cardProgram) problem(s *cardSubject, services []MailService) string {
+// problem returns why the program cannot be used, or "".
+func (p cardProgram) problem(s *cardSubject, services []Service) string {
 	nowhere := s.in == nil && s.out == nil
 	switch {
 	case nowhere && p.reach == elsewhere && len(services) > 0:
@@ -156,19 +156,19 @@ func (p cardProgram) problem(s *cardSubject, services []MailService) string {
 	return ""
 }
 
-// text is a text about the mailbox in the language of the card.
+// text returns a text in the language of the card.
 func (s *cardSubject) text(key string, pairs ...string) string {
 	pairs = append(pairs, "address", s.Address)
-	return settingsText(s.language, key, pairs...)
+	return say(s.language, key, pairs...)
 }
 
-// What belongs into a field. "" is nothing, and then there is no field.
+// The values of fields. A field whose value is "" is left out.
 
 func cardAddress(s *cardSubject) string  { return s.Address }
 func cardPassword(s *cardSubject) string { return s.text("value.password") }
 func cardNormal(s *cardSubject) string   { return s.text("value.normal") }
 
-// cardUser is the user name for devices, whose fields are short.
+// cardUser returns the user name for devices, whose fields are short.
 func cardUser(s *cardSubject) string {
 	if s.Alias != "" {
 		return s.Alias
@@ -176,25 +176,25 @@ func cardUser(s *cardSubject) string {
 	return s.Address
 }
 
-// cardText is a text that says what to choose.
+// cardText returns a text that says what to choose.
 func cardText(key string) func(*cardSubject) string {
 	return func(s *cardSubject) string { return s.text(key) }
 }
 
-// cardLiteral is a word of the screen itself.
+// cardLiteral returns a word of the screen itself.
 func cardLiteral(words string) func(*cardSubject) string {
 	return func(*cardSubject) string { return words }
 }
 
-func (s *cardSubject) service(incoming bool) *MailService {
+func (s *cardSubject) service(incoming bool) *Service {
 	if incoming {
 		return s.in
 	}
 	return s.out
 }
 
-// about makes a value of the incoming or the outgoing service.
-func about(incoming bool, value func(*cardSubject, *MailService) string) func(*cardSubject) string {
+// about returns a value of the incoming or the outgoing service.
+func about(incoming bool, value func(*cardSubject, *Service) string) func(*cardSubject) string {
 	return func(s *cardSubject) string {
 		if service := s.service(incoming); service != nil {
 			return value(s, service)
@@ -204,25 +204,25 @@ func about(incoming bool, value func(*cardSubject, *MailService) string) func(*c
 }
 
 var (
-	inProtocol  = about(true, func(_ *cardSubject, m *MailService) string { return strings.ToUpper(m.Protocol) })
-	inHost      = about(true, func(_ *cardSubject, m *MailService) string { return m.Host })
-	inPort      = about(true, func(_ *cardSubject, m *MailService) string { return strconv.Itoa(m.Port) })
+	inProtocol  = about(true, func(_ *cardSubject, m *Service) string { return strings.ToUpper(m.Protocol) })
+	inHost      = about(true, func(_ *cardSubject, m *Service) string { return m.Host })
+	inPort      = about(true, func(_ *cardSubject, m *Service) string { return strconv.Itoa(m.Port) })
 	inSecurity  = about(true, securityWords)
 	inSSL       = about(true, securityShort)
 	inSwitch    = about(true, securitySwitch)
-	outHost     = about(false, func(_ *cardSubject, m *MailService) string { return m.Host })
-	outPort     = about(false, func(_ *cardSubject, m *MailService) string { return strconv.Itoa(m.Port) })
+	outHost     = about(false, func(_ *cardSubject, m *Service) string { return m.Host })
+	outPort     = about(false, func(_ *cardSubject, m *Service) string { return strconv.Itoa(m.Port) })
 	outSecurity = about(false, securityWords)
 	outSSL      = about(false, securityShort)
 	outSwitch   = about(false, securitySwitch)
-	// Those that are asked once for both, or for the sending side at all.
-	outPassword = about(false, func(s *cardSubject, _ *MailService) string { return cardPassword(s) })
-	outUser     = about(false, func(s *cardSubject, _ *MailService) string { return s.Address })
-	outNormal   = about(false, func(s *cardSubject, _ *MailService) string { return cardNormal(s) })
+	// Fields that some programs have for the outgoing side as well.
+	outPassword = about(false, func(s *cardSubject, _ *Service) string { return cardPassword(s) })
+	outUser     = about(false, func(s *cardSubject, _ *Service) string { return s.Address })
+	outNormal   = about(false, func(s *cardSubject, _ *Service) string { return cardNormal(s) })
 )
 
-// securityWords are those of most programs.
-func securityWords(s *cardSubject, m *MailService) string {
+// securityWords returns the words that most programs use.
+func securityWords(s *cardSubject, m *Service) string {
 	switch m.Security {
 	case proxy.Plain:
 		return s.text("value.none")
@@ -232,9 +232,9 @@ func securityWords(s *cardSubject, m *MailService) string {
 	return "SSL/TLS"
 }
 
-// securityShort are those of forms that know SSL and TLS, which mean TLS from
-// the first byte and STARTTLS to them.
-func securityShort(s *cardSubject, m *MailService) string {
+// securityShort returns the words of forms that offer SSL, which is TLS from the
+// first byte, and TLS, which is STARTTLS.
+func securityShort(s *cardSubject, m *Service) string {
 	switch m.Security {
 	case proxy.Plain:
 		return s.text("value.none")
@@ -244,8 +244,8 @@ func securityShort(s *cardSubject, m *MailService) string {
 	return "SSL"
 }
 
-// securitySwitch is a tick.
-func securitySwitch(s *cardSubject, m *MailService) string {
+// securitySwitch returns the state of a check box.
+func securitySwitch(s *cardSubject, m *Service) string {
 	if m.Security == proxy.Plain {
 		return s.text("value.off")
 	}

@@ -26,8 +26,8 @@ func decimal(n int) string { return strconv.Itoa(n) }
 // values in them; each is on a card, and cards have no others.
 func TestSettingsTexts(t *testing.T) {
 	placeholder := regexp.MustCompile(`\{[a-z]+\}`)
-	reference := settingsTexts()[settingsLanguage]
-	for language, texts := range settingsTexts() {
+	reference := texts()[fallback]
+	for language, texts := range texts() {
 		if diff := cmp.Diff(sortedKeys(reference), sortedKeys(texts)); diff != "" {
 			t.Errorf("%s: %s", language, diff)
 		}
@@ -81,10 +81,10 @@ func showCard(b *strings.Builder, c Card) {
 }
 
 // TestCards compares the cards with those in testdata, which people have read.
-// UPDATE_GOLDEN=1 writes them anew.
+// UPDATE_GOLDEN=1 writes them again.
 func TestCards(t *testing.T) {
 	m := CardMailbox{Address: "you@example.com", Alias: "scanner"}
-	for _, language := range SettingsLanguages {
+	for _, language := range Languages {
 		var b strings.Builder
 		for _, c := range Cards(m, everyService, language) {
 			showCard(&b, c)
@@ -111,16 +111,16 @@ func TestCardProblems(t *testing.T) {
 	loopback := everyService[:2]
 	for _, c := range []struct {
 		program  string
-		services []MailService
+		services []Service
 		problem  string // "" is none
 	}{
-		{"livespace", loopback, "listening to this one alone"},
-		{"printer", loopback, "listening to this one alone"},
+		{"livespace", loopback, "listens on this machine only"},
+		{"printer", loopback, "listens on this machine only"},
 		{"dynamics", everyService[7:], "has to read mail"},
 		{"outlook", loopback, ""},
 		{"outlook", everyService[:1], "has to send mail"},
-		{"mbsync", []MailService{everyService[5]}, "has to read mail"},
-		{"thunderbird", []MailService{everyService[5]}, ""},
+		{"mbsync", []Service{everyService[5]}, "has to read mail"},
+		{"thunderbird", []Service{everyService[5]}, ""},
 		{"python", everyService[7:], "has to read mail"},
 		{"msmtp", nil, "has to send mail"},
 	} {
@@ -149,8 +149,8 @@ func TestCardProblems(t *testing.T) {
 }
 
 // readyServices are one way in and one way out, for each way of TLS.
-func readyServices(incoming string, security proxy.Security) []MailService {
-	return []MailService{
+func readyServices(incoming string, security proxy.Security) []Service {
+	return []Service{
 		{Protocol: incoming, Host: "mail.example.com", Port: 1000, Security: security},
 		{Protocol: "smtp", Host: "mail.example.com", Port: 2000, Security: security},
 	}
@@ -207,7 +207,7 @@ func TestReadyFiles(t *testing.T) {
 // properties, under the section that the account names.
 func TestOutlookProfile(t *testing.T) {
 	for _, c := range []struct {
-		services []MailService
+		services []Service
 		want     []string
 	}{
 		{everyService, []string{"Account1=IMAP_I_Mail", "IMAPServer=mail.example.com", "IMAPPort=993", "IMAPUseSSL=1", "SMTPPort=465", "SMTPSecureConnection=1", "IMAPPort=PT_LONG,0x0104"}},
@@ -251,7 +251,7 @@ func TestOutlookProfile(t *testing.T) {
 	if text := string(utf16.Decode(units)); content[0] != 0xff || content[1] != 0xfe || !strings.Contains(text, "EmailAddress=ż@example.com\r\n") {
 		t.Errorf("%q", text)
 	}
-	onlyStartTLS := []MailService{everyService[3], everyService[7]}
+	onlyStartTLS := []Service{everyService[3], everyService[7]}
 	if content, err := OutlookProfile("you@example.com", onlyStartTLS, false); err == nil {
 		t.Errorf("STARTTLS, for which there is no word:\n%s", content)
 	}

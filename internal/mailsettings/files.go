@@ -11,16 +11,17 @@ import (
 	"authferry/proxy"
 )
 
-// The ready files are settings/PROGRAM. {name} in one stands for a value, of
-// those in fill. A line that begins with @WORD, or several joined by commas, is
-// for one of these cases alone: in and out, where there is such a service, and
-// in.tls, in.starttls, in.plain and the same of out by how TLS starts there.
-// No password is in them: the programs ask for it, or are shown where it is.
+// The ready files are settings/PROGRAM. {name} in one stands for a value; fill lists
+// them. A line that begins with @CASE, or with several cases joined by commas, is
+// for these cases only: "in" and "out" if there is such a service, "in.imap" and
+// "in.pop3" by its protocol, and "in.tls", "in.starttls", "in.plain" and the same of
+// "out" by how TLS starts. The files contain no password: programs ask for it, or
+// read it from where the file says.
 //
 //go:embed settings/*
 var readyFiles embed.FS
 
-// ReadyFiles are the programs there are ready files for.
+// ReadyFiles returns the programs with ready files.
 func ReadyFiles() (ids []string) {
 	for _, p := range cardPrograms {
 		if p.file != "" {
@@ -30,22 +31,22 @@ func ReadyFiles() (ids []string) {
 	return ids
 }
 
-// fill makes the ready file of a program; false if it would not be safe with
-// this address.
+// fill returns the ready file of a program; false if the address would have to be
+// quoted in it.
 func (s *cardSubject) fill(id string) (content string, ok bool) {
 	if strings.ContainsFunc(s.Address, needsQuoting) {
 		return "", false
 	}
 	template, err := readyFiles.ReadFile(path.Join("settings", id))
 	if err != nil {
-		panic(err) // they are built in, and tests fill each
+		panic(err) // the files are built in, and tests fill each
 	}
 	cases := map[string]bool{}
 	pairs := []string{
 		"{address}", s.Address, "{escaped}", url.QueryEscape(s.Address),
 		"{domain}", domainOf(s.Address),
 	}
-	for name, service := range map[string]*MailService{"in": s.in, "out": s.out} {
+	for name, service := range map[string]*Service{"in": s.in, "out": s.out} {
 		if service == nil {
 			continue
 		}
@@ -85,8 +86,8 @@ func tlsCase(s proxy.Security) string {
 	return "tls"
 }
 
-// needsQuoting tells characters that mean something between the double quotes
-// of one of the files, all of which quote the address so.
+// needsQuoting reports whether a character has a meaning within double quotes in
+// any of the files, all of which quote the address so.
 func needsQuoting(r rune) bool {
 	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".@!&'*+-/=?^_|~", r)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // everyService is a configuration with one of each.
-var everyService = []MailService{
+var everyService = []Service{
 	{Protocol: "imap", Host: "127.0.0.1", Port: 1143, Security: proxy.Plain},
 	{Protocol: "smtp", Host: "127.0.0.1", Port: 1587, Security: proxy.Plain},
 	{Protocol: "imap", Host: "mail.example.com", Port: 2993, Security: proxy.Implicit, Reserved: true},
@@ -31,9 +31,16 @@ var everyService = []MailService{
 	{Protocol: "smtp", Host: "mail.example.com", Port: 465, Security: proxy.Implicit},
 }
 
-func mailSettings(services []MailService) *MailSettings {
-	return &MailSettings{
-		Services: func() []MailService { return services },
+// handler returns a handler with nothing but the responder.
+func handler(r *Responder) http.Handler {
+	mux := http.NewServeMux()
+	r.Mount(mux)
+	return mux
+}
+
+func mailSettings(services []Service) *Responder {
+	return &Responder{
+		Services: func() []Service { return services },
 		Domains: func(context.Context) (map[string]bool, error) {
 			return map[string]bool{"example.com": true, "xn--mnchen-3ya.de": true, "münchen.de": true}, nil
 		},
@@ -42,10 +49,10 @@ func mailSettings(services []MailService) *MailSettings {
 }
 
 // askSettings asks as a program elsewhere does.
-func askSettings(s *MailSettings, method, address, body string) *httptest.ResponseRecorder {
+func askSettings(s *Responder, method, address, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, address, strings.NewReader(body))
 	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, r)
+	handler(s).ServeHTTP(w, r)
 	return w
 }
 
@@ -147,7 +154,7 @@ func TestAutoconfigOrder(t *testing.T) {
 func TestOnThisMachine(t *testing.T) {
 	for _, c := range []struct {
 		host, from string
-		services   []MailService
+		services   []Service
 		want       string // the first; "" is no answer
 	}{
 		{"127.0.0.1:8026", "127.0.0.1:50000", everyService[:2], "imap 127.0.0.1 1143 plain"},
@@ -160,7 +167,7 @@ func TestOnThisMachine(t *testing.T) {
 		r := httptest.NewRequest("GET", autoconfigPath+"you@example.com", nil)
 		r.Host, r.RemoteAddr = c.host, c.from
 		w := httptest.NewRecorder()
-		mailSettings(c.services).Handler().ServeHTTP(w, r)
+		handler(mailSettings(c.services)).ServeHTTP(w, r)
 		got, err := readByThunderbird(w.Body.Bytes())
 		if c.want == "" && w.Code != http.StatusNotFound || c.want != "" && (err != nil || got[0] != c.want) {
 			t.Errorf("%s from %s: %d %v, %v", c.host, c.from, w.Code, got, err)
@@ -208,7 +215,7 @@ func TestNothingTold(t *testing.T) {
 
 // TestReachable: the best first, and loopback never beside others.
 func TestReachable(t *testing.T) {
-	ports := func(list []MailService) (ports []int) {
+	ports := func(list []Service) (ports []int) {
 		for _, s := range list {
 			ports = append(ports, s.Port)
 		}

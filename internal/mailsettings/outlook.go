@@ -10,8 +10,8 @@ import (
 	"authferry/proxy"
 )
 
-// profileKey is a line of a .prf file: a setting of an account, and the MAPI
-// property and type that Outlook is told to keep it as.
+// profileKey is a line of a .prf file: a setting of an account, with the MAPI
+// property and type that Outlook stores it as.
 type profileKey struct {
 	name, kind string
 	property   int
@@ -23,17 +23,17 @@ const (
 	prfNumber = "PT_LONG"
 )
 
-// OutlookProfile is a .prf file for Outlook 2003 to 2019, which "outlook.exe
-// /importprf" reads; it has no way to bring a password. Versions installed by
-// click-to-run are reported to pass over IMAP accounts in it.
-func OutlookProfile(address string, services []MailService, local bool) ([]byte, error) {
-	r := toldAt(local)
-	// These files have no word for STARTTLS on the incoming side.
+// OutlookProfile returns a .prf file for Outlook 2003 to 2019, which "outlook.exe
+// /importprf" reads. The format has no password. Versions installed by click-to-run
+// are reported to ignore IMAP accounts in it.
+func OutlookProfile(address string, services []Service, local bool) ([]byte, error) {
+	r := reachOf(local)
+	// The format has no STARTTLS for the incoming side.
 	incoming := slices.DeleteFunc(slices.Concat(public(services, "imap", r), public(services, "pop3", r)),
-		func(s MailService) bool { return s.Security == proxy.StartTLS })
+		func(s Service) bool { return s.Security == proxy.StartTLS })
 	outgoing := public(services, "smtp", r)
 	if domainOf(address) == "" || len(incoming) == 0 || len(outgoing) == 0 {
-		return nil, errNotReachable
+		return nil, errNoServer
 	}
 	kind, section := "IMAP", "IMAP_I_Mail"
 	if incoming[0].Protocol == "pop3" {
@@ -59,9 +59,9 @@ func OutlookProfile(address string, services []MailService, local bool) ([]byte,
 	return outlookText(b.String()), nil
 }
 
-// outlookAccount are the settings of one account. kind is "IMAP" or "POP3".
-func outlookAccount(kind, address string, in, out MailService) []profileKey {
-	secure := func(s MailService) int {
+// outlookAccount returns the settings of one account. kind is "IMAP" or "POP3".
+func outlookAccount(kind, address string, in, out Service) []profileKey {
+	secure := func(s Service) int {
 		if s.Security == proxy.Plain {
 			return 0
 		}
@@ -88,14 +88,14 @@ func outlookAccount(kind, address string, in, out MailService) []profileKey {
 		{"SMTPSecureConnection", prfNumber, 0x020A, sending},
 		{"ConnectionType", prfNumber, 0x000F, 0}, // the network
 	}
-	if kind == "POP3" { // or it would empty the mailbox
+	if kind == "POP3" { // otherwise Outlook empties the mailbox
 		keys = append(keys, profileKey{"LeaveOnServer", prfNumber, 0x1000, 1})
 	}
 	return keys
 }
 
-// outlookText is a text as old programs on Windows read it: in ASCII if that is
-// enough, and otherwise in UTF-16 with a mark.
+// outlookText returns a text as old programs on Windows read it: in ASCII if
+// possible, otherwise in UTF-16 with a byte order mark.
 func outlookText(s string) []byte {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f }) {
 		return []byte(s)

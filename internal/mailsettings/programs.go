@@ -1,8 +1,8 @@
 package mailsettings
 
-// cardPrograms are the programs in the order of the people they are for: those
-// that others run, those on a desk, devices, and code. Labels that begin with
-// "=" are on the screen in this language, whichever the reader's is.
+// cardPrograms lists the programs by kind: cloud services, desktop programs,
+// devices, and code. Labels that begin with "=" are in the language of the screen,
+// whatever the reader's language is.
 //
 // The screens are those of the vendors' manuals:
 //
@@ -12,11 +12,11 @@ package mailsettings
 //	https://support.mozilla.org/kb/manual-account-configuration
 //	https://support.apple.com/HT204093
 //
-// Dynamics sends by STARTTLS on port 587 in its own profile for Gmail; whether it
-// knows TLS from the first byte is not written anywhere.
+// Dynamics uses STARTTLS on port 587 in its own profile for Gmail. Its manual does
+// not say whether it supports implicit TLS.
 //
-// Customer Contact's manual shows its form as a picture only, so that its labels
-// are general ones.
+// Customer Contact's manual shows its form as a picture only, so that the labels
+// here are general ones.
 var cardPrograms = []cardProgram{
 	{
 		id: "livespace", title: "Livespace CRM", reach: elsewhere, cloud: true, needs: []string{"in"},
@@ -105,7 +105,7 @@ var cardPrograms = []cardProgram{
 	{id: "java", title: "Java (Jakarta Mail)", reach: here, needs: []string{"in", "out"}, file: "Mail.java"},
 }
 
-// generalRows are for forms that nobody knows.
+// generalRows are for programs whose screens are not known.
 var generalRows = []cardRow{
 	{"label.address", cardAddress}, {"label.user", cardAddress}, {"label.password", cardPassword},
 	{"label.protocol", inProtocol}, {"label.incoming", inHost}, {"label.incoming_port", inPort}, {"label.incoming_security", inSecurity},

@@ -16,16 +16,17 @@ type Health struct {
 	Reasons []string `json:"reasons,omitempty"` // why it is failing, each a sentence with what it is about
 }
 
-// question is one of the two that can be asked about health.
+// question is a question about health: is the server alive, or ready?
 type question struct {
 	ask     func(context.Context) []error
 	flights singleflight.Group
 }
 
-// answer asks, or joins whoever is asking: however many monitors there are, the
-// listeners and the store are tried once at a time.
+// answer asks, or joins a request that is asking: the listeners and the store are
+// tried once at a time, for any number of monitors.
 func (q *question) answer(ctx context.Context) []string {
-	// No monitor's impatience ends what others wait for; each look is bounded.
+	// Other monitors may wait for the answer, so that it does not end with this
+	// request. The question bounds itself.
 	got, _, _ := q.flights.Do("", func() (any, error) {
 		var reasons []string
 		for _, err := range q.ask(context.WithoutCancel(ctx)) {
@@ -48,7 +49,7 @@ func (q *question) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		json.NewEncoder(w).Encode(h) // whoever asked has gone if this fails
+		json.NewEncoder(w).Encode(h) // fails if the client has gone
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -10,7 +10,7 @@ import (
 func TestLint(t *testing.T) {
 	s, store := subject(t)
 	fill(t, store)
-	page := ask(NewMonitor(s), "/metrics", "")
+	page := ask(New(s), "/metrics", "")
 	problems, err := promlint.New(page.Body).Lint()
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// family is one metric: what docs/metrics.md says of it, too.
+// family describes a metric. docs/metrics.md has the same help text.
 type family struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -39,8 +39,8 @@ const (
 	counter = prometheus.CounterValue
 )
 
-// The metrics. Their names, labels and label values are a contract: dashboards
-// and rules of other people's are written against them.
+// The metrics. Their names, labels and label values are a contract: people's
+// dashboards and rules use them.
 var (
 	buildInfo = newFamily(gauge, "build_info", "Always 1; the labels say which build runs.", "version", "revision", "goversion")
 	ready     = newFamily(gauge, "ready", "1 if /readyz says so, 0 if not.")
@@ -76,7 +76,7 @@ func registry(s Subject, q *question) *prometheus.Registry {
 	return r
 }
 
-// collector reads a subject when somebody asks.
+// collector reads a subject when metrics are requested.
 type collector struct {
 	Subject
 	ready *question
@@ -114,8 +114,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	c.collectGrants(ctx, emit)
 }
 
-// collectTime bounds the reading of the mailboxes. Prometheus waits for ten
-// seconds unless told otherwise.
+// collectTime bounds the reading of the mailboxes. Prometheus waits ten seconds by
+// default.
 const collectTime = 8 * time.Second
 
 type emitter func(f *family, value float64, labels ...string)
@@ -137,7 +137,8 @@ func (c *collector) collectProxy(emit emitter, to chan<- prometheus.Metric) {
 	}
 }
 
-// labelOf makes a row of the table of refusals a label: "needs TLS" is needs_tls.
+// labelOf returns the label of a row of the table of refusals: needs_tls for "needs
+// TLS".
 func labelOf(row string) string { return strings.ReplaceAll(strings.ToLower(row), " ", "_") }
 
 func durations(h proxy.Histogram, protocol string) prometheus.Metric {
@@ -159,8 +160,8 @@ var states = []store.State{
 	store.StateNeedsConsent, store.StateDisconnected, unreadable,
 }
 
-// collectGrants tells of the mailboxes. If they cannot even be listed it tells
-// nothing, for zeros would say that there are none; [ready] says what is wrong.
+// collectGrants emits the states of the mailboxes. If they cannot be listed it emits
+// nothing, since zeros would say that there are none; [ready] says what is wrong.
 func (c *collector) collectGrants(ctx context.Context, emit emitter) {
 	mailboxes, err := c.Vault.Mailboxes(ctx)
 	if err != nil {
@@ -171,7 +172,7 @@ func (c *collector) collectGrants(ctx context.Context, emit emitter) {
 	for _, mailbox := range mailboxes {
 		a, err := c.Vault.Account(ctx, mailbox)
 		if errors.Is(err, store.ErrNoMailbox) {
-			continue // it has gone meanwhile
+			continue // removed meanwhile
 		}
 		if err != nil {
 			count[unreadable]++

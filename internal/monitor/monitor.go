@@ -1,14 +1,14 @@
-// Package monitor answers monitoring systems over HTTP:
+// Package monitor answers monitoring systems over HTTP, about health and metrics:
 //
 //	GET /healthz   200 while connections are accepted
 //	GET /readyz    200 while logins can be served: connections are accepted, the
 //	               store can be read and written, and the server is not stopping
 //	GET /metrics   numbers, in Prometheus's text format
 //
-// The first two answer 503 otherwise, with one line for each reason, or JSON if
-// the request prefers it. Nothing can be changed here and there is no login: the
-// monitor is off unless the configuration names an address. Metrics can be told
-// to leave out the names of mailboxes.
+// The first two answer 503 otherwise, with a line for each reason, or with JSON if
+// the request accepts it. The monitor changes nothing and has no login; it is off
+// unless the configuration names an address. Metrics can leave out the names of
+// mailboxes.
 package monitor
 
 import (
@@ -26,18 +26,18 @@ import (
 	"authferry/tokens"
 )
 
-// Subject is what a monitor looks at.
+// Subject is what a monitor reports on.
 type Subject struct {
 	Version, Revision string
 
-	// Alive and Ready return the reasons why not. They bound themselves, and are
-	// not called twice at a time.
+	// Alive and Ready return the reasons why the server is not. They bound
+	// themselves, and neither is called concurrently with itself.
 	Alive, Ready func(context.Context) []error
 
 	Proxy  *proxy.Metrics
 	Vault  *tokens.Vault
 	Alerts *alert.Watcher
-	// NameMailboxes tells whether metrics may name mailboxes, now.
+	// NameMailboxes reports whether metrics may name mailboxes, now.
 	NameMailboxes func() bool
 	// Settings, unless nil, answers programs that ask for their settings on the
 	// same address.
@@ -49,18 +49,17 @@ type Monitor struct {
 	mux *http.ServeMux
 }
 
-// maxScrapes is how many may read metrics at a time: each reads all mailboxes.
+// maxScrapes bounds concurrent requests for metrics: each reads all mailboxes.
 const maxScrapes = 4
 
-// NewMonitor returns a monitor.
-func NewMonitor(s Subject) *Monitor {
+// New returns a monitor of a subject.
+func New(s Subject) *Monitor {
 	alive, ready := &question{ask: s.Alive}, &question{ask: s.Ready}
 	m := &Monitor{mux: http.NewServeMux()}
 	m.mux.Handle("GET /healthz", alive)
 	m.mux.Handle("GET /readyz", ready)
 	m.mux.Handle("GET /metrics", promhttp.HandlerFor(registry(s, ready), promhttp.HandlerOpts{
-		// What can be told is told: a store that fails must not hide how many
-		// sessions go on.
+		// A failing store must not hide the other metrics, such as sessions.
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes,
 	}))
 	if s.Settings != nil {
@@ -69,6 +68,7 @@ func NewMonitor(s Subject) *Monitor {
 	return m
 }
 
+// ServeHTTP answers a monitoring system.
 func (m *Monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
 
 // Server is a monitor on an address.
@@ -96,20 +96,20 @@ func Serve(ln net.Listener, m *Monitor, log *zap.Logger) *Server {
 	return s
 }
 
-// Addr is where it answers.
+// Addr returns the address that it answers on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close ends it.
+// Close stops it.
 func (s *Server) Close() error {
 	err := s.http.Close()
-	s.listener.Close() // which the server need not have heard of yet
+	s.listener.Close() // Serve may not have reached it yet
 	<-s.done
 	return err
 }
 
-// onlyLocal refuses requests that name another host than this machine: a page
-// in somebody's browser may have its own name resolve to loopback, and would
-// otherwise read the answers (DNS rebinding).
+// onlyLocal refuses requests for another host than this machine: a web page can make
+// its own name resolve to loopback, and its script could otherwise read the answers
+// (DNS rebinding).
 func onlyLocal(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !address.IsLoopbackHost(r.Host) {

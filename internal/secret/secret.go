@@ -1,5 +1,5 @@
-// Package secret holds values that must not be printed: passwords, tokens and client
-// secrets.
+// Package secret holds values that must not be printed (passwords, tokens and client
+// secrets) and removes them from text.
 package secret
 
 import (
@@ -8,58 +8,47 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/url"
-	"strings"
 )
 
-// Secret is a password, a token or a client secret. No formatting verb, JSON
-// encoder or logger prints it: whatever asks gets three bullets. The one way
-// out is [Secret.Reveal], so that every place that needs the value can be found
-// by searching for that name.
+// String is a password, a token or a client secret. Formatting verbs, JSON encoders and
+// loggers print [Redacted] instead. Only [String.Reveal] returns the value, so a search
+// for that name finds every place that uses it.
 type String string
 
+// Redacted is printed instead of a secret.
 const Redacted = "•••"
 
 // Reveal returns the value itself. Never pass the result to a log or an error.
 func (s String) Reveal() string { return string(s) }
 
-// Empty tells whether there is nothing to keep secret.
+// Empty reports whether s is empty.
 func (s String) Empty() bool { return s == "" }
 
 func (s String) String() string   { return Redacted }
 func (s String) GoString() string { return Redacted }
 
-// Format overrides every verb: %x of a Secret would print it in hexadecimal if
-// only String were defined.
+// Format overrides every verb: with a String method alone, %x would print the value in
+// hexadecimal.
 func (s String) Format(f fmt.State, _ rune) { io.WriteString(f, Redacted) }
 
 // MarshalText keeps encoders (JSON, TOML, XML) from writing the value.
 func (s String) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// What holds a secret prints as its name. The Format of Secret does not
-// suffice: fmt calls no method of an unexported field, nor of anything behind a
-// pointer that it meets with a verb that does not suit it, such as %s.
+// A type that contains a secret needs a Format method too: fmt calls no method of an
+// unexported field, nor of a value behind a pointer with a verb that does not fit it,
+// such as %s.
 
+// RandomBytes returns n random bytes.
 func RandomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
 }
 
+// RandomHex returns n random bytes in hexadecimal.
 func RandomHex(n int) string { return hex.EncodeToString(RandomBytes(n)) }
 
+// Equal compares in constant time.
 func Equal(a, b String) bool {
 	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
-}
-
-// scrub takes secrets out of text of a peer that was told them: an endpoint
-// that says which token it does not like would have us print it.
-func Scrub(text string, told ...String) string {
-	for _, s := range told {
-		if !s.Empty() {
-			text = strings.ReplaceAll(text, s.Reveal(), Redacted)
-			text = strings.ReplaceAll(text, url.QueryEscape(s.Reveal()), Redacted)
-		}
-	}
-	return text
 }

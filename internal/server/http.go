@@ -23,6 +23,7 @@ import (
 	"authferry/internal/config"
 	"authferry/internal/config/document"
 	"authferry/internal/console"
+	"authferry/internal/console/people"
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/internal/mailsettings"
@@ -114,7 +115,7 @@ func (s *Server) reloadAsked(context.Context) error {
 // newMonitor returns the handler that answers monitors.
 func (s *Server) newMonitor() *monitor.Monitor {
 	build := buildinfo.Current()
-	return monitor.NewMonitor(monitor.Subject{
+	return monitor.New(monitor.Subject{
 		Version: build.Version, Revision: build.Revision,
 		Alive: s.whyNotAlive, Ready: s.whyNotReady,
 		Proxy: s.metrics, Vault: s.Vault, Alerts: s.Watcher,
@@ -180,7 +181,7 @@ func (s *Server) openConsole(c *config.Config) error {
 			GetCertificate: s.certificate.get,
 		})
 	}
-	s.pages = console.NewConsole(s.Backing())
+	s.pages = console.New(s.ConsoleDeps())
 	s.console = &http.Server{
 		Handler: s.pages, ErrorLog: zap.NewStdLog(s.Log.Named("console")),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
@@ -226,7 +227,7 @@ func (s *Server) Welcome(w io.Writer) {
 	case !logging.IsTerminal(w):
 		s.Log.Warn("no administrator can sign in to the console yet: `authferry console link` prints a link for the first administrator")
 	default:
-		link, _, err := console.NewLink(ctx, s.Vault, console.SignIn{Access: s.Access()})
+		link, _, err := people.NewLink(ctx, s.Vault, people.LinkOptions{URL: s.Access().URL})
 		if err != nil {
 			s.Log.Error("the console cannot make a link for the first administrator", zap.Error(err))
 			return
@@ -245,9 +246,9 @@ func (s *Server) Access() console.Access {
 	}
 }
 
-// Backing returns what the console works on.
-func (s *Server) Backing() console.Backing {
-	b := console.Backing{
+// ConsoleDeps returns what the console works on.
+func (s *Server) ConsoleDeps() console.Deps {
+	b := console.Deps{
 		Version: buildinfo.Current().Version, Log: s.Log, Vault: s.Vault, Providers: s.providers, Access: s.Access,
 		Servers: s.mailServers, Sessions: s.sessions, Kick: s.kick, Sweep: s.sweep,
 		Settings: func() (string, []document.Setting) { c := s.InForce(); return c.File, c.Keys },
@@ -272,15 +273,15 @@ func (s *Server) checkMailbox(ctx context.Context, mailbox string, report func(c
 }
 
 // mailServers returns mailServices in the form that the console shows.
-func (s *Server) mailServers() (list []console.MailServer) {
+func (s *Server) mailServers() (list []mailsettings.Server) {
 	for _, m := range s.mailServices() {
-		list = append(list, console.MailServer{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: SecurityName(m.Security)})
+		list = append(list, mailsettings.Server{Protocol: m.Protocol, Host: m.Host, Port: m.Port, Security: SecurityName(m.Security)})
 	}
 	return list
 }
 
 // mailServices returns the listeners for mail programs, with the ports they got.
-func (s *Server) mailServices() []mailsettings.MailService {
+func (s *Server) mailServices() []mailsettings.Service {
 	bound := map[string]string{}
 	for _, l := range s.Status().Listeners {
 		bound[l.URL] = l.Address
@@ -289,8 +290,8 @@ func (s *Server) mailServices() []mailsettings.MailService {
 }
 
 // mailSettings answers mail programs that ask for their settings over HTTP.
-func (s *Server) mailSettings() *mailsettings.MailSettings {
-	return &mailsettings.MailSettings{
+func (s *Server) mailSettings() *mailsettings.Responder {
+	return &mailsettings.Responder{
 		Services: s.mailServices,
 		Domains: func(ctx context.Context) (map[string]bool, error) {
 			return mailDomains(ctx, s.InForce(), s.Vault)

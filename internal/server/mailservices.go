@@ -34,7 +34,7 @@ func SecurityName(s proxy.Security) string {
 // MailServices returns the listeners of a configuration as mail programs see
 // them. bound maps the URL of a listener to the address where it is open.
 // Listeners whose port is unknown are left out.
-func MailServices(c *config.Config, bound map[string]string) (services []mailsettings.MailService) {
+func MailServices(c *config.Config, bound map[string]string) (services []mailsettings.Service) {
 	name := publicName(c)
 	for _, l := range c.Listen {
 		host, port := l.HostPort()
@@ -45,7 +45,7 @@ func MailServices(c *config.Config, bound map[string]string) (services []mailset
 		if err != nil || n == 0 {
 			continue
 		}
-		services = append(services, mailsettings.MailService{
+		services = append(services, mailsettings.Service{
 			Protocol: l.Protocol, Host: knownAs(l, host, name), Port: int(n), Security: l.Security,
 			Reserved: l.Options.Allow != "" || l.OldTLS(),
 		})

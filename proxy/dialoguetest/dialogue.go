@@ -1,18 +1,24 @@
-// Package dialoguetest reads dialogue files: conversations with both legs, the
-// mail program's and the provider's, on one page. testdata/dialogues/README
-// describes their form.
+// Package dialoguetest reads dialogue files for tests: conversations of authferry
+// with the mail program and the provider, on one page. Their format is described
+// in proxy/testdata/dialogues/README.
 package dialoguetest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"authferry/proxy/relay"
 )
 
 // User is the mailbox of the dialogues.
@@ -25,7 +31,7 @@ type Step struct {
 	Text string
 }
 
-// Read splits a file into its set-up and its steps. A step without text after
+// Read splits a file into its settings and its steps. A step without text after
 // its colon is an empty line.
 func Read(t testing.TB, file string) (head map[string]string, steps []Step) {
 	text, err := os.ReadFile(file)
@@ -54,10 +60,10 @@ var (
 	macro = regexp.MustCompile(`<(b64|xoauth2|oauthbearer|bytes|hex) ?([^<>]*)>`)
 )
 
-// IsVerb reports whether a step is something to do instead of something to say.
+// IsVerb reports whether a step is an action instead of a line.
 func (s Step) IsVerb() bool { return verb.MatchString(s.Text) }
 
-// Filler puts in what a file cannot know or would be unreadable with.
+// Filler fills in what a file cannot know, or what would make it unreadable.
 type Filler struct {
 	Expand *strings.Replacer // of $USER, $PASS and the tokens
 	Port   int               // of the provider
@@ -114,4 +120,39 @@ func Seed(f *testing.F, dir, protocol string, who byte, add func(said []byte)) {
 			add(said)
 		}
 	}
+}
+
+// Peer is the far end of a connection in a fuzz test: it sends everything it has
+// to say at once, and then ends.
+type Peer struct {
+	says          *bytes.Reader
+	read          bool
+	Heard         bytes.Buffer // what it was sent
+	SpokenToFirst bool         // it was sent something before any of its bytes was read
+}
+
+// NewPeer returns a peer that sends said.
+func NewPeer(said []byte) *Peer { return &Peer{says: bytes.NewReader(said)} }
+
+func (p *Peer) Read(b []byte) (int, error) {
+	p.read = true
+	return p.says.Read(b)
+}
+
+func (p *Peer) Write(b []byte) (int, error) {
+	p.SpokenToFirst = p.SpokenToFirst || !p.read
+	return p.Heard.Write(b)
+}
+
+func (p *Peer) Close() error                     { return nil }
+func (p *Peer) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (p *Peer) RemoteAddr() net.Addr             { return p.LocalAddr() }
+func (p *Peer) SetDeadline(time.Time) error      { return nil }
+func (p *Peer) SetReadDeadline(time.Time) error  { return nil }
+func (p *Peer) SetWriteDeadline(time.Time) error { return nil }
+
+// Left returns what the peer has sent beyond the lines read from its connection c.
+func (p *Peer) Left(c *relay.Conn) []byte {
+	rest, _ := io.ReadAll(p.says)
+	return append(c.Release(), rest...)
 }

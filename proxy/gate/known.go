@@ -1,116 +1,86 @@
 package gate
 
 import (
-	"container/list"
 	"net/netip"
 	"slices"
 	"time"
 )
 
-// known remembers from where mailboxes have been logged in to. Who comes from
-// there again is neither slowed nor kept out by what strangers do.
-type known struct {
-	by    map[string]*list.Element // by mailbox
-	used  list.List                // of *haunts, the latest first
-	sites map[netip.Prefix]int     // how many of them an address is among
+// knownAddrs are the addresses that mailboxes were recently used from. What
+// unknown addresses do neither slows down a login from there nor refuses it.
+type knownAddrs struct {
+	byMailbox map[string][]knownAddr // the latest used first
+	sites     map[netip.Prefix]int   // in how many of the lists an address is
 }
 
-// haunts are where one mailbox has been logged in to from.
-type haunts struct {
-	mailbox string
-	visits  []visit // the latest first
-}
-
-type visit struct {
+type knownAddr struct {
 	site netip.Prefix
-	at   time.Time
+	used time.Time
 }
 
 const (
-	maxHaunts = 10_000
-	// maxVisits bounds the addresses of one mailbox, lest an owner who roams, or
-	// one who means harm and has a /48, makes those of others be forgotten.
-	maxVisits = 16
+	// maxKnownAddrs bounds the addresses of one mailbox, so that an owner who
+	// travels, or attacks from a /48, cannot displace those of other mailboxes.
+	maxKnownAddrs = 16
 	// knownFor spans a holiday.
 	knownFor = 30 * 24 * time.Hour
 )
 
-// acquaintance is what an address is to a mailbox.
-type acquaintance int
+// relation is what an address is to a mailbox.
+type relation int
 
 const (
-	stranger  acquaintance = iota
-	neighbour              // somebody in its network has logged in to the mailbox
-	regular                // the address itself has, or is on this machine
+	unknown     relation = iota
+	sameNetwork          // another address in its network is known
+	known                // it has logged in to the mailbox, or is on this machine
 )
 
-func (k *known) of(from netip.Addr, mailbox string, now time.Time) acquaintance {
+func (k *knownAddrs) relation(from netip.Addr, mailbox string, now time.Time) relation {
 	if from.IsLoopback() {
-		return regular
+		return known
 	}
-	e := k.by[mailbox]
-	if e == nil {
-		return stranger
-	}
-	site, near, is := siteOf(from), networkOf(from), stranger
-	for _, v := range e.Value.(*haunts).visits {
+	site, network, r := SiteOf(from), networkOf(from), unknown
+	for _, a := range k.byMailbox[mailbox] {
 		switch {
-		case now.Sub(v.at) > knownFor:
-		case v.site == site:
-			return regular
-		case near.Contains(v.site.Addr()):
-			is = neighbour
+		case now.Sub(a.used) > knownFor:
+		case a.site == site:
+			return known
+		case network.Contains(a.site.Addr()):
+			r = sameNetwork
 		}
 	}
-	return is
+	return r
 }
 
-// note remembers a login.
-func (k *known) note(from netip.Addr, mailbox string, at time.Time) {
-	if k.by == nil {
-		k.by, k.sites = make(map[string]*list.Element), make(map[netip.Prefix]int)
+// toAny reports whether an address is known to any mailbox.
+func (k *knownAddrs) toAny(from netip.Addr) bool { return k.sites[SiteOf(from)] > 0 }
+
+// add notes a successful login.
+func (k *knownAddrs) add(from netip.Addr, mailbox string, at time.Time) {
+	if k.byMailbox == nil {
+		k.byMailbox, k.sites = make(map[string][]knownAddr), make(map[netip.Prefix]int)
 	}
-	e := k.by[mailbox]
-	if e == nil {
-		if k.used.Len() >= maxHaunts {
-			k.forget(k.used.Back())
+	k.forget(makeRoom(k.byMailbox, mailbox, func(a []knownAddr) time.Time { return a[0].used }))
+	addrs, site := k.byMailbox[mailbox], SiteOf(from)
+	if i := slices.IndexFunc(addrs, func(a knownAddr) bool { return a.site == site }); i < 0 {
+		k.sites[site]++
+	} else {
+		if addrs[i].used.After(at) {
+			at = addrs[i].used
 		}
-		e = k.used.PushFront(&haunts{mailbox: mailbox})
-		k.by[mailbox] = e
+		addrs = slices.Delete(addrs, i, i+1)
 	}
-	k.used.MoveToFront(e)
-	h, site := e.Value.(*haunts), siteOf(from)
-	if i := slices.IndexFunc(h.visits, func(v visit) bool { return v.site == site }); i >= 0 {
-		if h.visits[i].at.After(at) {
-			return
+	addrs = slices.Insert(addrs, 0, knownAddr{site, at})
+	slices.SortStableFunc(addrs, func(a, b knownAddr) int { return b.used.Compare(a.used) })
+	most := min(len(addrs), maxKnownAddrs)
+	k.forget(addrs[most:])
+	k.byMailbox[mailbox] = addrs[:most]
+}
+
+func (k *knownAddrs) forget(addrs []knownAddr) {
+	for _, a := range addrs {
+		if k.sites[a.site]--; k.sites[a.site] <= 0 {
+			delete(k.sites, a.site)
 		}
-		k.left(h.visits[i])
-		h.visits = slices.Delete(h.visits, i, i+1)
-	}
-	later := func(v visit) bool { return !v.at.After(at) }
-	i := slices.IndexFunc(h.visits, later)
-	if i < 0 {
-		i = len(h.visits)
-	}
-	h.visits = slices.Insert(h.visits, i, visit{site, at})
-	k.sites[site]++
-	if len(h.visits) > maxVisits {
-		k.left(h.visits[maxVisits])
-		h.visits = h.visits[:maxVisits]
-	}
-}
-
-func (k *known) forget(e *list.Element) {
-	h := e.Value.(*haunts)
-	for _, v := range h.visits {
-		k.left(v)
-	}
-	delete(k.by, h.mailbox)
-	k.used.Remove(e)
-}
-
-func (k *known) left(v visit) {
-	if k.sites[v.site]--; k.sites[v.site] <= 0 {
-		delete(k.sites, v.site)
 	}
 }

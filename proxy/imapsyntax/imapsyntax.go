@@ -1,5 +1,5 @@
-// Package imapsyntax reads the pieces of IMAP (RFC 9051) that are needed to find a
-// login in what a client sends and a status in what a server answers.
+// Package imapsyntax parses the parts of IMAP (RFC 9051) that a login needs: the
+// arguments of a client's command and the status responses of a server.
 package imapsyntax
 
 import (
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// literalAt finds the literal that a line of a command ends with: {n}, which
-// waits for a go-ahead, or {n+}, which does not (RFC 7888). One must begin an
-// argument, so that a bare password may end in braces.
+// LiteralAt returns the size of the literal that a line of a command ends with:
+// {n}, which waits for a continuation request, or {n+}, which does not (RFC 7888).
+// It must begin an argument, so that a bare password may end in braces.
 func LiteralAt(line string) (size int, waits, ok bool) {
 	open := strings.LastIndexByte(line, '{')
 	if open < 1 || line[open-1] != ' ' && line[open-1] != '(' || !strings.HasSuffix(line, "}") {
@@ -20,14 +20,14 @@ func LiteralAt(line string) (size int, waits, ok bool) {
 	return int(n), !plus, err == nil
 }
 
-// imapArgs is what is left to read of a command's arguments. Literals are in
-// it as they came: {5}, CRLF, five bytes.
-type ImapArgs string
+// Args are the arguments of a command that have not been read yet, with literals as
+// they were sent: {5}, CRLF, five bytes.
+type Args string
 
-// astring takes one argument: quoted, literal, or bare up to the next space.
-// Bare ones are not held to the grammar of atoms: Python's imaplib sends user
-// names as they are.
-func (a *ImapArgs) Astring() (string, bool) {
+// Astring reads one argument: quoted, literal, or bare up to the next space. Bare
+// ones need not follow the grammar of atoms: Python's imaplib sends user names as
+// they are.
+func (a *Args) Astring() (string, bool) {
 	s := strings.TrimLeft(string(*a), " ")
 	var arg, rest string
 	var ok bool
@@ -46,13 +46,13 @@ func (a *ImapArgs) Astring() (string, bool) {
 			arg, rest = s[:i], s[i:]
 		}
 	}
-	*a = ImapArgs(rest)
+	*a = Args(rest)
 	return arg, ok
 }
 
-// last takes all that is left as one argument. A bare one may contain spaces:
-// scripts send a password of four groups of letters as it was shown.
-func (a *ImapArgs) Last() (string, bool) {
+// Last reads the rest as one argument. A bare one may contain spaces: scripts send
+// a password of four groups of letters as it was shown.
+func (a *Args) Last() (string, bool) {
 	s := strings.Trim(string(*a), " ")
 	if s == "" {
 		return "", false
@@ -65,11 +65,11 @@ func (a *ImapArgs) Last() (string, bool) {
 	return arg, ok && a.empty()
 }
 
-func (a ImapArgs) empty() bool { return strings.Trim(string(a), " ") == "" }
+func (a Args) empty() bool { return strings.Trim(string(a), " ") == "" }
 
-// unquote reads a quoted string behind its opening quote. A backslash before
-// anything but a quote or a backslash stands for itself: whoever sends that did
-// not escape at all.
+// unquote reads a quoted string after its opening quote. A backslash before
+// anything but a quote or a backslash stands for itself: a client that sends one
+// does not escape at all.
 func unquote(s string) (arg, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -93,15 +93,15 @@ func unliteral(s string) (arg, rest string, ok bool) {
 	return body[:n], body[n:], true
 }
 
-// pairs reads the parameter list of ID (RFC 2971 §3.1): ("name" "value" ...) or
-// NIL. Whatever is not one yields what was read so far.
-func (a ImapArgs) Pairs() map[string]string {
+// Pairs reads the parameter list of ID (RFC 2971 §3.1): ("name" "value" ...) or
+// NIL. It stops at the first syntax error.
+func (a Args) Pairs() map[string]string {
 	m := make(map[string]string)
 	s, ok := strings.CutPrefix(strings.TrimLeft(string(a), " "), "(")
 	if !ok {
 		return m
 	}
-	list := ImapArgs(s)
+	list := Args(s)
 	for {
 		field, ok := list.Astring()
 		if !ok {
@@ -115,8 +115,8 @@ func (a ImapArgs) Pairs() map[string]string {
 	}
 }
 
-// validTag tells whether a tag can be repeated in a reply: RFC 9051 §9, a bit
-// wider. Apple Mail's have dots in them.
+// ValidTag reports whether a tag can be repeated in a reply. It accepts a little
+// more than RFC 9051 §9.
 func ValidTag(tag string) bool {
 	if tag == "" || len(tag) > 64 || strings.ContainsAny(tag, `(){"\*+`) {
 		return false
@@ -124,25 +124,24 @@ func ValidTag(tag string) bool {
 	return strings.IndexFunc(tag, func(r rune) bool { return r <= ' ' || r >= 0x7f }) < 0
 }
 
-// imapStatus is a status response: its code in brackets, if any, and its text.
-type ImapStatus struct {
-	Kind string // OK, NO, BAD, BYE or PREAUTH
-	Code string // the code's name in upper case, without brackets
-	Arg  string // what follows the name
-	Text string
-	Rest string // code and text as they came
+// Status is a status response: its code in brackets, if any, and its text.
+type Status struct {
+	Kind string // OK, NO, BAD, BYE or PREAUTH; empty: not a status response
+	Code string // the name of the code in upper case, without brackets
+	Arg  string // the argument of the code
+	Text string // what follows the code
+	Rest string // code and text as they were sent
 }
 
-// parseStatus reads what follows the tag of a status response. kind is empty if
-// it is none.
-func ParseStatus(s string) ImapStatus {
+// ParseStatus parses a status response after its tag.
+func ParseStatus(s string) Status {
 	kind, rest, _ := strings.Cut(s, " ")
 	switch kind = strings.ToUpper(kind); kind {
 	case "OK", "NO", "BAD", "BYE", "PREAUTH":
 	default:
-		return ImapStatus{}
+		return Status{}
 	}
-	st := ImapStatus{Kind: kind, Text: rest, Rest: rest}
+	st := Status{Kind: kind, Text: rest, Rest: rest}
 	if inner, ok := strings.CutPrefix(rest, "["); ok {
 		if code, text, ok := strings.Cut(inner, "]"); ok {
 			name, arg, _ := strings.Cut(code, " ")
@@ -152,7 +151,7 @@ func ParseStatus(s string) ImapStatus {
 	return st
 }
 
-// hasWord tells whether a word is in a list separated by spaces, in any case.
+// HasWord reports whether a list separated by spaces has a word, in any case.
 func HasWord(list, word string) bool {
 	for f := range strings.FieldsSeq(list) {
 		if strings.EqualFold(f, word) {

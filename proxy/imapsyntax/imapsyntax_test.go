@@ -43,7 +43,7 @@ func TestLoginArguments(t *testing.T) {
 		{`  me   p  `, "me", "p"},
 		{`"é" "пароль"`, "é", "пароль"},
 	} {
-		args := ImapArgs(tt.args)
+		args := Args(tt.args)
 		user, ok1 := args.Astring()
 		password, ok2 := args.Last()
 		if !ok1 || !ok2 || user != tt.user || password != tt.password {
@@ -51,7 +51,7 @@ func TestLoginArguments(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "me", `"me" `, `"me`, `me "p`, `me "p" more`, "{9}\r\nme p", "me {1}\r\n", "(me) p"} {
-		args := ImapArgs(bad)
+		args := Args(bad)
 		_, ok1 := args.Astring()
 		_, ok2 := args.Last()
 		if ok1 && ok2 {
@@ -69,14 +69,14 @@ func TestIDPairs(t *testing.T) {
 		"":                                                 {},
 		"((((":                                             {},
 	} {
-		if got := ImapArgs(args).Pairs(); !maps.Equal(got, want) {
+		if got := Args(args).Pairs(); !maps.Equal(got, want) {
 			t.Errorf("pairs of %q = %q", args, got)
 		}
 	}
 }
 
 func TestParseStatus(t *testing.T) {
-	for in, want := range map[string]ImapStatus{
+	for in, want := range map[string]Status{
 		"OK [CAPABILITY IMAP4rev1 IDLE] hi": {"OK", "CAPABILITY", "IMAP4rev1 IDLE", "hi", "[CAPABILITY IMAP4rev1 IDLE] hi"},
 		"no [AuthenticationFailed] x":       {"NO", "AUTHENTICATIONFAILED", "", "x", "[AuthenticationFailed] x"},
 		"OK Success [THROTTLED]":            {"OK", "", "", "Success [THROTTLED]", "Success [THROTTLED]"},

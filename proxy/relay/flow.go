@@ -13,8 +13,8 @@ import (
 
 const (
 	// tlsRecord is the most plaintext that fits a TLS record (RFC 8446 §5.1).
-	// Smaller records cost CPU: each is a system call here and there, and a
-	// sealing of its own.
+	// Smaller records cost CPU time: each takes a system call on both machines and
+	// is encrypted separately.
 	tlsRecord = 16 << 10
 	// bufferSize is what each direction of a relay borrows while bytes flow.
 	bufferSize = 4 * tlsRecord
@@ -28,19 +28,19 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // direction is one half of a relay: what src sends goes to dst.
 //
-// It goes from goroutine to goroutine. watch waits, needing less than the 2 kB
-// stack a goroutine begins with; when something has come it starts flow, whose
-// stack TLS makes grow, and ends. Once nothing comes, flow starts watch, and
-// ends. So a direction that idles owns no buffer and the least of stacks.
+// Two goroutines take turns. watch waits in less than the 2 kB of stack that a
+// goroutine begins with; when bytes arrive it starts flow, whose stack TLS makes
+// grow, and ends. When no more arrive, flow starts watch and ends. So an idle
+// direction has no buffer and the smallest stack.
 type direction struct {
-	*Relay
+	relay    *Relay
 	src, dst *Conn
 	early    []byte        // what src sent before the relay began
-	Bytes    atomic.Int64  // passed on so far
+	bytes    atomic.Int64  // sent to dst so far
 	last     atomic.Uint32 // the last two of them
 }
 
-// flow passes on what src has, then leaves the waiting to watch.
+// flow sends what src has, then leaves the waiting to watch.
 func (d *direction) flow() {
 	defer d.rescue()
 	side, err := d.burst()
@@ -48,29 +48,29 @@ func (d *direction) flow() {
 		go d.watch()
 		return
 	}
-	d.finished(d, side, properly(err))
+	d.relay.finished(d, side, properly(err))
 }
 
-// watch waits for src to have something. Once the client has closed its side,
-// the provider has a limit to its silence.
+// watch waits until src has something. Once the client has closed its side, the
+// provider may be silent for halfCloseGrace at most.
 func (d *direction) watch() {
 	defer d.rescue()
-	if d.src == d.Provider && d.halfClosed.Load() {
+	if d.src == d.relay.provider && d.relay.halfClosed.Load() {
 		d.src.Wire.SetReadDeadline(time.Now().Add(halfCloseGrace))
 	}
 	if err := d.src.Wire.wait(); err != nil {
-		d.finished(d, d.name(d.src), properly(err))
+		d.relay.finished(d, d.name(d.src), properly(err))
 		return
 	}
 	go d.flow()
 }
 
-// rescue keeps a bug from ending the other sessions.
+// rescue ends this session alone after a panic.
 func (d *direction) rescue() {
 	if v := recover(); v != nil {
-		d.End("authferry", printable.Panic(v))
-		d.closeBoth()
-		d.finished(d, "authferry", d.end.Err)
+		d.relay.End("authferry", printable.Panic(v))
+		d.relay.closeBoth()
+		d.relay.finished(d, "authferry", d.relay.end.Err)
 	}
 }
 
@@ -81,7 +81,7 @@ func properly(err error) error {
 	return err
 }
 
-// burst passes on what src has for now. An error comes with the side it is of.
+// burst sends what src has for now. side is the one that an error is of.
 func (d *direction) burst() (side string, err error) {
 	if len(d.early) > 0 {
 		early := d.early
@@ -101,16 +101,16 @@ func (d *direction) burst() (side string, err error) {
 		}
 		switch {
 		case err == nil:
-		case err == errIdle, d.halfClosed.Load() && errors.Is(err, os.ErrDeadlineExceeded):
-			return "", nil // in the second case, watch gives the provider new time
+		case err == errIdle, d.relay.halfClosed.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+			return "", nil // in the second case, watch sets the provider's next deadline
 		default:
 			return d.name(d.src), err
 		}
 	}
 }
 
-// fill reads what is there, up to enough. It never waits: what was sent in one
-// piece goes on in one piece.
+// fill reads what there is, up to enough. It never waits: what was sent in one
+// piece is sent on in one piece.
 func fill(src *Conn, b []byte) (n int, err error) {
 	for n < enough && err == nil {
 		var m int
@@ -120,25 +120,25 @@ func fill(src *Conn, b []byte) (n int, err error) {
 	return n, err
 }
 
-// pass passes bytes on, or has them read where a password may do less.
+// pass sends bytes to dst, through the filter if there is one.
 func (d *direction) pass(b []byte) (err error) {
-	if d.dst == d.client {
-		d.toClient.Lock()
-		defer d.toClient.Unlock()
+	if d.dst == d.relay.client {
+		d.relay.toClient.Lock()
+		defer d.relay.toClient.Unlock()
 	}
-	if d.Filter == nil {
+	if d.relay.Filter == nil {
 		return d.put(b)
 	}
-	if d.src == d.client {
-		return d.Filter.FromClient(b)
+	if d.src == d.relay.client {
+		return d.relay.Filter.FromClient(b)
 	}
-	if b, err = d.Filter.FromProvider(b); len(b) > 0 {
+	if b, err = d.relay.Filter.FromProvider(b); len(b) > 0 {
 		err = errors.Join(d.put(b), err)
 	}
 	return err
 }
 
-// put writes bytes, and notes what others want to know of them.
+// put writes bytes to dst, and notes how many, when, and the last two.
 func (d *direction) put(b []byte) error {
 	end := uint32(b[len(b)-1])
 	if len(b) > 1 {
@@ -148,20 +148,20 @@ func (d *direction) put(b []byte) error {
 	}
 	d.last.Store(end)
 	n, err := d.dst.Conn.Write(b)
-	d.Bytes.Add(int64(n))
-	d.Moved.Store(time.Now().UnixNano())
+	d.bytes.Add(int64(n))
+	d.relay.moved.Store(time.Now().UnixNano())
 	return err
 }
 
-// lineEnded tells whether the last bytes passed on ended a line. Clients may end
-// theirs in a bare LF.
+// lineEnded reports whether the last bytes sent ended a line. Those of clients may
+// end in a bare LF.
 func (d *direction) lineEnded() bool {
 	last := d.last.Load()
-	return last == 0 || last == '\r'<<8|'\n' || d.src == d.client && last&0xff == '\n'
+	return last == 0 || last == '\r'<<8|'\n' || d.src == d.relay.client && last&0xff == '\n'
 }
 
 func (d *direction) name(c *Conn) string {
-	if c == d.client {
+	if c == d.relay.client {
 		return "client"
 	}
 	return "provider"

@@ -56,7 +56,7 @@ func TestRelayEndsWithTheProvider(t *testing.T) {
 	}
 	r.client.Close()
 	r.ended(t, "provider", nil)
-	if n := r.Down.Bytes.Load(); n != int64(len(last)) {
+	if n := r.down.bytes.Load(); n != int64(len(last)) {
 		t.Errorf("counted %d bytes", n)
 	}
 }
@@ -180,10 +180,28 @@ func TestQuiet(t *testing.T) {
 		io.ReadFull(r.provider, make([]byte, len(tt.up)))
 		io.ReadFull(r.client, make([]byte, len(tt.down)))
 		r.toClient.Lock() // pass notes the time after it has written
-		moved := time.Unix(0, r.Moved.Load())
+		moved := time.Unix(0, r.moved.Load())
 		r.toClient.Unlock()
 		if got := r.quiet(moved.Add(tt.ago)); got != tt.want {
 			t.Errorf("%q, %q, %v ago: quiet %v", tt.up, tt.down, tt.ago, got)
 		}
 	}
 }
+
+// TestPlainSessionsCostNothing: without a filter, no bytes cost an allocation.
+func TestPlainSessionsCostNothing(t *testing.T) {
+	c, ours := tcpPair(t)
+	_, theirs := tcpPair(t)
+	defer c.Close()
+	r := New(NewConn(NewWire(ours)), NewConn(NewWire(theirs)))
+	defer r.closeBoth()
+	r.provider.Conn = discard{}
+	b := make([]byte, tlsRecord)
+	if n := testing.AllocsPerRun(100, func() { r.up.pass(b) }); n != 0 {
+		t.Errorf("%v allocations to pass bytes on", n)
+	}
+}
+
+type discard struct{ net.Conn }
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }

@@ -7,51 +7,58 @@ import (
 	"time"
 )
 
-// wire is a TCP connection below TLS that can be read without waiting, so that
-// a relay need own no buffer while nothing flows.
+// Wire is a TCP connection below TLS that can be read without waiting, so that a
+// relay needs no buffer while nothing is sent.
 //
-// Before login it reads and writes as any connection. After flow, Read returns
-// errIdle when nothing has arrived, and wait waits until something has. TLS on
-// top takes errIdle well: tls.Conn keeps its state, half a record included,
-// over an error whose Temporary method says true (readRecordOrCCS in
-// crypto/tls/conn.go), and goes on where it was at the next Read.
+// Before the login it reads and writes as any connection. After flow, Read returns
+// errIdle when nothing has arrived, and wait waits until something has. crypto/tls
+// allows that: a tls.Conn keeps its state, half a record included, after an error
+// whose Temporary method returns true (readRecordOrCCS in crypto/tls/conn.go), and
+// continues at the next Read.
 //
-// It deliberately hides ReadFrom and WriteTo of the connection within: they
-// would copy through buffers of their own, in sizes that make small TLS records.
+// It deliberately hides ReadFrom and WriteTo of the connection within: they would
+// copy through their own buffers, in sizes that make small TLS records.
 type Wire struct {
 	net.Conn
 	flowing bool
-	Heard   bool     // something has been read
-	back    []byte   // has been read and put back
+	heard   bool     // something has been read
+	back    []byte   // put back by Unread
 	records *records // nil: no TLS
-	sock    *socket  // nil: no socket to ask (Windows, net.Pipe); see ahead
+	sock    *socket  // nil: none that can be read without waiting (Windows, net.Pipe); see ahead
 	ahead   *readAhead
 
-	// stall is how long a write may make no progress while flowing. The
-	// deadline is armed only by a write that blocks, so others pay nothing.
+	// stall is how long a write may make no progress while flowing. Only a write
+	// that blocks sets the deadline, so others cost nothing.
 	stall time.Duration
-	// deadline tells that somebody else has set a write deadline (tls.Conn does
-	// for its closing alert): then that one holds.
+	// deadline means that the caller has set a write deadline (tls.Conn does for
+	// its closing alert), which then applies.
 	deadline atomic.Bool
 }
 
+// NewWire returns a wire on a connection.
 func NewWire(c net.Conn) *Wire { return &Wire{Conn: c} }
 
-// unread puts bytes back that were read to find out what follows.
+// Heard reports whether anything has been read before the relay began.
+func (w *Wire) Heard() bool { return w.heard }
+
+// ResetHeard makes Heard report false until more is read.
+func (w *Wire) ResetHeard() { w.heard = false }
+
+// Unread puts back bytes that were read to find out what follows.
 func (w *Wire) Unread(p []byte) {
 	if len(p) > 0 {
 		w.back = append(bytes.Clone(p), w.back...)
 	}
 }
 
-// forTLS returns the wire for TLS to be put on.
+// forTLS prepares the wire for TLS on top of it.
 func (w *Wire) forTLS() net.Conn {
 	w.records = new(records)
 	return w
 }
 
-// flow makes reading return errIdle instead of waiting from now on. Deadlines
-// of the conversation before are lifted.
+// flow makes Read return errIdle instead of waiting from now on. It removes the
+// deadlines of the conversation before.
 func (w *Wire) flow(stall time.Duration) error {
 	if err := w.SetDeadline(time.Time{}); err != nil {
 		return err
@@ -82,7 +89,7 @@ func (w *Wire) read(p, q []byte) (int, error) {
 		return n, nil
 	case !w.flowing:
 		n, err := w.Conn.Read(p)
-		w.Heard = w.Heard || n > 0
+		w.heard = w.heard || n > 0
 		return n, err
 	case w.sock != nil:
 		return w.sock.read(p, q)
@@ -90,9 +97,9 @@ func (w *Wire) read(p, q []byte) (int, error) {
 	return w.ahead.read(p)
 }
 
-// wait returns when Read has something to say, good or bad. The goroutine waits
-// in the runtime's poller and owns no buffer meanwhile. Close and a read
-// deadline end it.
+// wait returns when Read has bytes or an error to return. The goroutine waits in
+// the runtime's poller and owns no buffer meanwhile. Close and a read deadline
+// end it.
 func (w *Wire) wait() error {
 	if w.sock != nil {
 		return w.sock.wait()
@@ -100,8 +107,8 @@ func (w *Wire) wait() error {
 	return w.ahead.wait(w.Conn)
 }
 
-// acknowledgeAtOnce keeps a peer from waiting for an acknowledgement before it
-// sends the rest of what it has to say. Call it after flow.
+// acknowledgeAtOnce is for a peer that waits for an acknowledgement before it sends
+// the rest of a command. Call it after flow.
 func (w *Wire) acknowledgeAtOnce() {
 	if w.sock != nil {
 		w.sock.prompt = true
@@ -131,7 +138,7 @@ func (w *Wire) SetWriteDeadline(t time.Time) error {
 	return w.Conn.SetWriteDeadline(t)
 }
 
-// CloseWrite tells the peer that no more bytes come.
+// CloseWrite tells the peer that no more bytes follow.
 func (w *Wire) CloseWrite() error {
 	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
@@ -139,14 +146,14 @@ func (w *Wire) CloseWrite() error {
 	return nil
 }
 
-// records makes reads end where TLS records end (RFC 8446 §5.1). A tls.Conn
-// never gives its input buffer back, and when it gets hold of half a record more
-// than it asked for, it makes room for that too: 40 kB instead of 18, for each
-// connection that ever carried a long message.
+// records makes reads end where TLS records end (RFC 8446 §5.1). A tls.Conn never
+// frees its input buffer, and grows it when a read returns half a record more than
+// it asked for: to 40 kB instead of 18, for each connection that ever carried a
+// long message.
 type records struct {
 	rest int // of the record being read
-	// head is the header of the next record: known of it so far, and of that
-	// handed out already.
+	// head is the header of the next record: how much of it is known, and how
+	// much of that Read has returned.
 	head       [5]byte
 	known, out int
 }
@@ -157,7 +164,7 @@ func (r *records) read(w *Wire, p []byte) (n int, err error) {
 		p = p[:min(len(p), r.rest)]
 		var q []byte
 		if len(p) == r.rest {
-			q = r.head[:] // the next header comes along without a call of its own
+			q = r.head[:] // the next header needs no system call of its own
 		}
 		n, err = w.read(p, q)
 		if more := n - len(p); more > 0 {
@@ -179,8 +186,8 @@ func (r *records) read(w *Wire, p []byte) (n int, err error) {
 	return n, err
 }
 
-// idleError says that nothing has arrived yet. It is a net.Error for the sake
-// of crypto/tls, which keeps a connection over temporary ones.
+// idleError means that nothing has arrived yet. It is a net.Error because
+// crypto/tls keeps a connection usable after temporary ones.
 type idleError struct{}
 
 var errIdle error = idleError{}
@@ -189,13 +196,13 @@ func (idleError) Error() string   { return "nothing to read yet" }
 func (idleError) Timeout() bool   { return true }
 func (idleError) Temporary() bool { return true }
 
-// readAhead stands in where a connection cannot be asked whether it has
-// something: wait reads, and read hands out what it got. While idle it owns a
-// small buffer; a big one only after a read that filled the one before.
+// readAhead replaces socket for connections that cannot be read without waiting:
+// wait reads, and read returns what it got. While idle it has a small buffer; it
+// takes a big one only after a read that filled the one before.
 type readAhead struct {
 	small [512]byte
 	big   *[bufferSize]byte
-	buf   []byte // what has been read and not been handed out
+	buf   []byte // read ahead and not yet returned
 	full  bool
 	err   error
 }
@@ -227,7 +234,7 @@ func (a *readAhead) wait(c net.Conn) error {
 	n, err := c.Read(p)
 	a.buf, a.full = p[:n], n == len(p)
 	if e, ok := err.(net.Error); ok && e.Timeout() {
-		return err // a deadline, which may be moved: not the end
+		return err // of a deadline, which may be moved: not the end
 	}
 	a.err = err
 	return nil

@@ -8,15 +8,15 @@ import (
 	"authferry/internal/printable"
 )
 
-// Advice is what to tell people about a failure: what it means, the one thing
-// to do about it, and the page to do it on, if there is one.
+// Advice is what to tell people about a failure: what it means, what to do about it, and
+// the page to do it on, if there is one.
 type Advice struct {
 	Words string
 	Fix   string
 	Page  string
 }
 
-// The pages people are sent to.
+// The pages that advice names.
 const (
 	googleAudience    = "https://console.cloud.google.com/auth/audience"
 	googleClients     = "https://console.cloud.google.com/auth/clients"
@@ -33,17 +33,17 @@ const (
 	microsoftConsent     = "https://account.live.com/consent/Manage" // personal accounts
 )
 
-// brand is whose consoles a provider has.
-type brand string
+// vendor is the company whose consoles a provider uses.
+type vendor string
 
 const (
-	google    brand = "google"
-	microsoft brand = "microsoft"
+	google    vendor = "google"
+	microsoft vendor = "microsoft"
 )
 
-// brand tells it by the addresses, whatever the table is called; by its name
-// where they say nothing.
-func (p *Provider) vendor() brand {
+// vendorOf returns the vendor by the provider's addresses, or else by its name. Like the
+// functions below it accepts nil: a provider that is no longer configured.
+func vendorOf(p *Provider) vendor {
 	if p == nil {
 		return ""
 	}
@@ -62,78 +62,87 @@ func (p *Provider) vendor() brand {
 	return ""
 }
 
-// page picks the page of a provider's brand.
-func (p *Provider) page(ofGoogle, ofMicrosoft string) string {
-	return map[brand]string{google: ofGoogle, microsoft: ofMicrosoft}[p.vendor()]
+// pageOf selects the page of the provider's vendor.
+func pageOf(p *Provider, ofGoogle, ofMicrosoft string) string {
+	return map[vendor]string{google: ofGoogle, microsoft: ofMicrosoft}[vendorOf(p)]
 }
 
-// title is what to call a provider, and table where it is configured.
-func (p *Provider) title() string {
+// connectionsPage is [Provider.ConnectionsPage].
+func connectionsPage(p *Provider) string {
+	if vendorOf(p) == microsoft && strings.Contains(p.AuthURL, "/consumers/") {
+		return microsoftConsent
+	}
+	return pageOf(p, googleConnections, microsoftConnections)
+}
+
+// titleOf returns the provider's name for people.
+func titleOf(p *Provider) string {
 	if p == nil || p.Name == "" {
 		return "the provider"
 	}
 	return p.Name
 }
 
-func (p *Provider) table() string {
+// tableOf returns the table that configures the provider.
+func tableOf(p *Provider) string {
 	if p == nil || p.Name == "" {
 		return "the provider's table"
 	}
 	return "[provider." + p.Name + "]"
 }
 
-func (p *Provider) flow() Flow {
+func flowOf(p *Provider) Flow {
 	if p == nil {
 		return FlowConsent
 	}
 	return p.Flow
 }
 
-// tokenService is what to call the place that gives tokens: people who hear
-// that "the provider" is down look at their mail, which works.
-func (p *Provider) tokenService() string {
+// tokenServiceOf names the token endpoint for people: if a text says that the provider
+// is down, they look at their mail, which works.
+func tokenServiceOf(p *Provider) string {
 	if p != nil {
 		if u, err := url.Parse(p.TokenURL); err == nil && u.Host != "" {
-			return fmt.Sprintf("the token service of %s (%s)", p.title(), u.Host)
+			return fmt.Sprintf("the token service of %s (%s)", titleOf(p), u.Host)
 		}
 	}
-	return "the token service of " + p.title()
+	return "the token service of " + titleOf(p)
 }
 
-// Advice puts a cause in words for the owner of a mailbox. p may be nil, where
-// the provider is not known any more.
+// Advice explains a cause to the owner of a mailbox. p is nil if the provider is no
+// longer configured.
 func (c Cause) Advice(mailbox string, p *Provider) Advice {
 	connect := "run authferry connect " + mailbox
 	switch c {
 	case CauseRevoked:
-		return Advice{Words: p.title() + " has ended the grant: it was withdrawn, the account's password changed, or it was unused for too long", Fix: connect}
+		return Advice{Words: titleOf(p) + " has ended the grant: it was revoked, the account's password changed, or it was unused for too long", Fix: connect}
 	case CauseTesting:
-		if p.vendor() == google {
+		if vendorOf(p) == google {
 			return Advice{
-				Words: "the grant has come to its end: after seven days, while the consent screen is in Testing",
+				Words: "the grant has expired: after seven days, while the consent screen is in Testing",
 				Fix:   "publish it (In production), then " + connect, Page: googleAudience,
 			}
 		}
-		return Advice{Words: "the grant has come to the end that " + p.title() + " gave it", Fix: connect}
+		return Advice{Words: "the grant has expired, as " + titleOf(p) + " limited its life", Fix: connect}
 	case CauseSessionControl:
 		return Advice{
-			Words: "the session control of the mailbox's domain wants its owner to sign in again",
-			Fix:   connect, Page: p.page(googleSession, microsoftEntra),
+			Words: "the session control of the mailbox's domain requires its owner to sign in again",
+			Fix:   connect, Page: pageOf(p, googleSession, microsoftEntra),
 		}
 	case CauseNoGrant:
-		return Advice{Words: "nobody has signed in to this mailbox yet, or it was disconnected", Fix: connect}
+		return Advice{Words: "the mailbox is not connected: its owner has not signed in yet, or it was disconnected", Fix: connect}
 	case CauseInteraction:
-		if !p.flow().NeedsPerson() {
+		if !flowOf(p).NeedsPerson() {
 			return Advice{
-				Words: p.title() + " wants somebody to sign in, which an application cannot",
-				Fix:   "exempt the client from the domain's sign-in rules (conditional access)", Page: p.page(googleApps, microsoftEntra),
+				Words: titleOf(p) + " requires a person to sign in, which an application cannot",
+				Fix:   "exempt the client from the domain's sign-in rules (conditional access)", Page: pageOf(p, googleApps, microsoftEntra),
 			}
 		}
-		return Advice{Words: p.title() + " wants the mailbox's owner to sign in (second factor, rules of the domain, or a new consent)", Fix: connect}
+		return Advice{Words: titleOf(p) + " requires the mailbox's owner to sign in (second factor, rules of the domain, or a new consent)", Fix: connect}
 	case CauseUnknownUser:
 		return Advice{
-			Words: p.title() + " knows no user " + mailbox,
-			Fix:   "check the address and whether the account still exists", Page: p.page(googleUsers, microsoftEntra),
+			Words: titleOf(p) + " knows no user " + mailbox,
+			Fix:   "check the address and whether the account still exists", Page: pageOf(p, googleUsers, microsoftEntra),
 		}
 	case CausePolicy, CauseClientDeleted, CauseClient, CauseDelegation:
 		return c.clientAdvice(p)
@@ -141,7 +150,7 @@ func (c Cause) Advice(mailbox string, p *Provider) Advice {
 	return c.passingAdvice(p)
 }
 
-// clientAdvice is for causes that whoever runs authferry, or the domain, mends.
+// clientAdvice is for causes that the administrator of authferry or of the domain fixes.
 func (c Cause) clientAdvice(p *Provider) Advice {
 	id := ""
 	if p != nil && p.ClientID != "" {
@@ -150,15 +159,15 @@ func (c Cause) clientAdvice(p *Provider) Advice {
 	switch {
 	case c == CausePolicy:
 		return Advice{
-			Words: "the administrator of the mailbox's domain does not let authferry's OAuth client in",
-			Fix:   "ask for the client id" + id + " to be trusted", Page: p.page(googleApps, microsoftEntra),
+			Words: "the administrator of the mailbox's domain does not allow authferry's OAuth client",
+			Fix:   "ask the administrator to trust the client id" + id, Page: pageOf(p, googleApps, microsoftEntra),
 		}
 	case c == CauseClientDeleted:
 		return Advice{
-			Words: "authferry's OAuth client at " + p.title() + " was deleted or disabled",
-			Fix:   "restore it, or make a new one and name it in " + p.table(), Page: p.page(googleClients, microsoftClients),
+			Words: "authferry's OAuth client at " + titleOf(p) + " was deleted or disabled",
+			Fix:   "restore it, or make a new one and name it in " + tableOf(p), Page: pageOf(p, googleClients, microsoftClients),
 		}
-	case c == CauseDelegation && p.flow() == FlowServiceAccount:
+	case c == CauseDelegation && flowOf(p) == FlowServiceAccount:
 		if p.ServiceAccount != nil && p.ServiceAccount.Client != "" {
 			id = " " + printable.Quote(p.ServiceAccount.Client)
 		}
@@ -168,55 +177,35 @@ func (c Cause) clientAdvice(p *Provider) Advice {
 		}
 	case c == CauseDelegation:
 		return Advice{
-			Words: "authferry's OAuth client at " + p.title() + " has no right to this mailbox",
-			Fix:   "grant it the application permissions of " + p.table() + " and full access to the mailbox", Page: p.page(googleDelegation, microsoftClients),
+			Words: "authferry's OAuth client at " + titleOf(p) + " may not access this mailbox",
+			Fix:   "grant it the application permissions of " + tableOf(p) + " and full access to the mailbox", Page: pageOf(p, googleDelegation, microsoftClients),
 		}
-	case p.flow() == FlowServiceAccount:
+	case flowOf(p) == FlowServiceAccount:
 		return Advice{
-			Words: p.title() + " does not accept the service account's key",
-			Fix:   "make a new key and name it in " + p.table(), Page: p.page(googleKeys, ""),
+			Words: titleOf(p) + " does not accept the service account's key",
+			Fix:   "make a new key and name it in " + tableOf(p), Page: pageOf(p, googleKeys, ""),
 		}
 	}
 	return Advice{
-		Words: p.title() + " does not accept authferry's OAuth client",
-		Fix:   "check its id and its secret or certificate in " + p.table(), Page: p.page(googleClients, microsoftClients),
+		Words: titleOf(p) + " does not accept authferry's OAuth client",
+		Fix:   "check its id and its secret or certificate in " + tableOf(p), Page: pageOf(p, googleClients, microsoftClients),
 	}
 }
 
-// passingAdvice is for what is no fault of a grant's.
+// passingAdvice is for causes that do not concern the grant.
 func (c Cause) passingAdvice(p *Provider) Advice {
-	const again = "nothing needs to be done: it is tried again by itself"
+	const again = "nothing needs to be done: authferry tries again"
 	switch c {
 	case CauseClock:
-		return Advice{Words: "the clock of the machine that authferry runs on is wrong", Fix: "set it, and have it kept right: timedatectl set-ntp true"}
+		return Advice{Words: "the clock of the machine that authferry runs on is wrong", Fix: "set it and synchronize it: timedatectl set-ntp true"}
 	case CauseCommand:
-		return Advice{Words: "the token_command of " + p.table() + " failed", Fix: "run it as the user that authferry serves as, and see what it says"}
+		return Advice{Words: "the token_command of " + tableOf(p) + " failed", Fix: "run it as the user that authferry runs as, and read its output"}
 	case CauseThrottled:
-		return Advice{Words: p.tokenService() + " wants fewer calls for a while", Fix: again}
+		return Advice{Words: tokenServiceOf(p) + " limits the rate of calls", Fix: again}
 	case CauseOutage:
-		return Advice{Words: p.tokenService() + " has a fault", Fix: again}
+		return Advice{Words: tokenServiceOf(p) + " has an outage", Fix: again}
 	case CauseUnreachable:
-		return Advice{Words: p.tokenService() + " cannot be reached", Fix: again + "; if it lasts, see whether this machine's network and firewall let it through"}
+		return Advice{Words: tokenServiceOf(p) + " cannot be reached", Fix: again + "; if it lasts, check this machine's network and firewall"}
 	}
 	return Advice{}
-}
-
-// connectionsPage is where the owner of an account takes a grant back by hand.
-func (p *Provider) ConnectionsPage() string {
-	if p.vendor() == microsoft && strings.Contains(p.AuthURL, "/consumers/") {
-		return microsoftConsent
-	}
-	return p.page(googleConnections, microsoftConnections)
-}
-
-// Brand returns whose sign-in page a provider has, as people know it: "Google",
-// "Microsoft", or else the name of its table.
-func (p *Provider) Brand() string {
-	switch p.vendor() {
-	case google:
-		return "Google"
-	case microsoft:
-		return "Microsoft"
-	}
-	return p.Name
 }

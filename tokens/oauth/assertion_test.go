@@ -13,8 +13,8 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestServiceAccountMints: the assertion is one that a judge who only knows the
-// public key takes, and what comes of it is a token without a grant.
+// TestServiceAccountMints: an endpoint that knows the public key alone accepts the
+// assertion, and the result is a token without a grant.
 func TestServiceAccountMints(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	p := googleApp(j)
@@ -25,14 +25,14 @@ func TestServiceAccountMints(t *testing.T) {
 	if token.Access != "ya29.CANARY-1" || !token.Refresh.Empty() || time.Until(token.Expiry) < 59*time.Minute {
 		t.Errorf("%q %q %s", token.Access.Reveal(), token.Refresh.Reveal(), token.Expiry)
 	}
-	// Whose grant it is decides, where that is not the mailbox.
+	// The account that signs in decides, if it is not the mailbox.
 	j.Mailboxes = map[string]bool{"delegate@example.com": true}
 	if _, err := p.Refresh(t.Context(), Token{}, "delegate@example.com", time.Now()); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestClocks: which clocks of ours an endpoint without any patience forgives.
+// TestClocks: how wrong this machine's clock may be for a strict endpoint.
 func TestClocks(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	for _, c := range []struct {
@@ -57,8 +57,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestRefusedAssertions: what Google says, what we make of it, and that none of
-// it ends a grant.
+// TestRefusedAssertions: the kind and the fix of each of Google's errors, none of which
+// ends a grant.
 func TestRefusedAssertions(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	for name, c := range map[string]struct {
@@ -88,14 +88,15 @@ func TestRefusedAssertions(t *testing.T) {
 			}
 			_, err := p.Mint(t.Context(), mailbox)
 			wantFailure(t, err, c.kind, c.says)
-			if strings.Contains(err.Error(), refusedCodes["unauthorized_client"]) {
+			if strings.Contains(err.Error(), codeFixes["unauthorized_client"]) {
 				t.Errorf("two fixes: %v", err)
 			}
 		})
 	}
 }
 
-// wantFailure checks a failure of one kind, in words that hold no secret.
+// wantFailure checks the kind of an error, part of its text, and that it contains no
+// secret.
 func wantFailure(t *testing.T, err, kind error, says string) {
 	t.Helper()
 	if err == nil || !errors.Is(err, kind) || !strings.Contains(err.Error(), says) {
@@ -117,8 +118,8 @@ func wantFailure(t *testing.T, err, kind error, says string) {
 	}
 }
 
-// TestFaultyAnswers: what is temporary at other grants is so here, for every
-// flow that asks an endpoint.
+// TestFaultyAnswers: a failure that is temporary for other grants is temporary for every
+// flow that calls an endpoint.
 func TestFaultyAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
@@ -150,7 +151,7 @@ func TestFaultyAnswers(t *testing.T) {
 	}
 }
 
-// TestNoAnswer: the time limit is the provider's own.
+// TestNoAnswer: the time limit is the provider's.
 func TestNoAnswer(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	gone := make(chan struct{})
@@ -209,7 +210,7 @@ func TestClientCredentials(t *testing.T) {
 	wantFailure(t, err, ErrRefused, "set client_id in [provider.app]")
 }
 
-// TestExpiredCertificate: nobody is asked, and the words say what to do.
+// TestExpiredCertificate: no request is made, and the error says what to do.
 func TestExpiredCertificate(t *testing.T) {
 	j := oauthtest.NewAppEndpoint(t)
 	p := microsoftApp(j)

@@ -7,22 +7,21 @@ import (
 	"time"
 )
 
-// Cause is what kind of failure ended a grant, or keeps one from being used, as
-// far as the provider's answer tells. Its text is stable: it is stored, and a
-// label of metrics.
+// Cause is why a grant ended or cannot be used, as far as the provider's response
+// says. Its text is stable: it is stored, and is a label of metrics.
 type Cause string
 
 const (
 	CauseUnknown        Cause = ""
-	CauseRevoked        Cause = "revoked"         // withdrawn, unused too long, or the password was changed: answers do not tell which
-	CauseTesting        Cause = "testing-ended"   // a consent screen in Testing: seven days
-	CauseSessionControl Cause = "session-control" // the domain wants people to sign in again (invalid_rapt)
-	CausePolicy         Cause = "policy"          // the domain's administrator does not let this client in
-	CauseClientDeleted  Cause = "client-deleted"  // the OAuth client is gone
-	CauseClient         Cause = "client"          // client id, secret, certificate or key are not right
+	CauseRevoked        Cause = "revoked"         // revoked, unused too long, or the password was changed: responses do not say which
+	CauseTesting        Cause = "testing-ended"   // a consent screen in Testing: after seven days
+	CauseSessionControl Cause = "session-control" // the domain requires a new sign-in (invalid_rapt)
+	CausePolicy         Cause = "policy"          // the domain's administrator does not allow this client
+	CauseClientDeleted  Cause = "client-deleted"  // the OAuth client was deleted or disabled
+	CauseClient         Cause = "client"          // client id, secret, certificate or key is wrong
 	CauseDelegation     Cause = "delegation"      // a service account or application without the right to this mailbox
 	CauseUnknownUser    Cause = "unknown-user"    // the provider does not know the mailbox
-	CauseInteraction    Cause = "interaction"     // the provider wants the owner to sign in (MFA, conditional access)
+	CauseInteraction    Cause = "interaction"     // the provider requires the owner to sign in (MFA, conditional access)
 	CauseClock          Cause = "clock"           // this machine's clock is wrong
 	CauseNoGrant        Cause = "no-grant"        // there is nothing to refresh
 	CauseCommand        Cause = "command"         // the token_command failed
@@ -31,7 +30,7 @@ const (
 	CauseUnreachable    Cause = "unreachable"     // DNS, TCP, TLS, no answer in time
 )
 
-// lasts tells whether a cause goes away only when somebody does something.
+// Lasts reports whether a cause persists until a person acts.
 func (c Cause) Lasts() bool {
 	switch c {
 	case CauseUnknown, CauseThrottled, CauseOutage, CauseUnreachable:
@@ -40,32 +39,32 @@ func (c Cause) Lasts() bool {
 	return true
 }
 
-// The ways a provider does not give a token. Errors of this package match one of
-// them with errors.Is; anything else is to be treated as ErrUnavailable. Their
-// text is for the log and for people, and never contains a secret.
+// The kinds of failure. Errors of this package match one of them with errors.Is; treat
+// any other error as ErrUnavailable. Their text is for the log and for people, and
+// never contains a secret.
 var (
-	// ErrNeedsConsent: the grant is dead until a person connects the mailbox again.
+	// ErrNeedsConsent: the grant has ended; a person must connect the mailbox again.
 	ErrNeedsConsent = errors.New("the mailbox must be connected again")
-	// ErrRefused: the provider refuses for a reason other than a dead grant, and
-	// only a person can change it (the OAuth client was deleted, say).
+	// ErrRefused: the provider refuses for another reason that only a person can
+	// change (for example, the OAuth client was deleted).
 	ErrRefused = errors.New("the provider refused")
-	// ErrUnavailable: the token endpoint, or the store, failed, was slow or is
-	// throttling. Trying again later helps.
+	// ErrUnavailable: the token endpoint or the store failed, was slow or is
+	// throttling. Trying again later may help.
 	ErrUnavailable = errors.New("temporarily unavailable")
 )
 
-// tokenError is a login, or another call, that got no token.
+// Error is a login, or another call, that got no token.
 type Error struct {
 	Kind   error // ErrNeedsConsent, ErrRefused or ErrUnavailable
-	Why    Cause
+	Cause  Cause
 	Advice Advice
 	Reason string // for the log; never contains a secret
-	Cause  error  // of the network, if that was it
+	Err    error  // what failed, if that is known
 }
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%v: %s", e.Kind, e.Reason)
-	named := e.Kind == ErrRefused && strings.Contains(e.Reason, "; ") // a fix that is about this very answer
+	named := e.Kind == ErrRefused && strings.Contains(e.Reason, "; ") // a fix for this response
 	if e.Kind == ErrUnavailable || e.Advice.Fix == "" || named {
 		return text
 	}
@@ -73,19 +72,19 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() []error {
-	if e.Cause != nil {
-		return []error{e.Kind, e.Cause}
+	if e.Err != nil {
+		return []error{e.Kind, e.Err}
 	}
 	return []error{e.Kind}
 }
 
-// newTokenError makes what logins hear of a failed attempt at a token.
-func NewError(kind error, mailbox string, p *Provider, why Cause, reason string) *Error {
-	return &Error{Kind: kind, Why: why, Advice: why.Advice(mailbox, p), Reason: reason}
+// NewError returns the error of a failed attempt to get a token, with its advice.
+func NewError(kind error, mailbox string, p *Provider, cause Cause, reason string) *Error {
+	return &Error{Kind: kind, Cause: cause, Advice: cause.Advice(mailbox, p), Reason: reason}
 }
 
-// AdviceOf returns what to tell people about an error of [Vault] or [Provider],
-// if anything is known of it. It is safe to show to whoever knows the local password.
+// AdviceOf returns the advice of an error, if it has one. It is safe to show to anyone
+// who knows the local password.
 func AdviceOf(err error) (Advice, bool) {
 	if e := (*Error)(nil); errors.As(err, &e) && e.Advice.Words != "" {
 		return e.Advice, true
@@ -93,76 +92,46 @@ func AdviceOf(err error) (Advice, bool) {
 	return Advice{}, false
 }
 
-// CauseOf returns the cause of an error of [Vault] or [Provider], as far as it
-// is known.
+// CauseOf returns the cause of an error, as far as it is known.
 func CauseOf(err error) Cause {
 	if e := (*Error)(nil); errors.As(err, &e) {
-		return e.Why
+		return e.Cause
 	}
 	if e := (*EndpointError)(nil); errors.As(err, &e) {
-		return e.Because()
+		return e.Cause()
 	}
 	return CauseUnknown
 }
 
-// because is the cause of a call that failed: what brought no answer has a
-// cause of the network.
-func (e *EndpointError) Because() Cause {
-	if e.why == CauseUnknown && e.Kind == ErrUnavailable && e.cause != nil {
-		return CauseUnreachable
-	}
-	return e.why
-}
-
-// explain makes an error of a call for a mailbox one with advice.
-func (p *Provider) explain(mailbox string, err error) error {
+// explain turns the error of a call for a mailbox into an [Error].
+func explain(p *Provider, mailbox string, err error) error {
 	e := (*EndpointError)(nil)
 	if !errors.As(err, &e) {
-		return fmt.Errorf("a token for %s: %w", mailbox, err)
+		return fmt.Errorf("getting a token for %s: %w", mailbox, err)
 	}
-	why, kind := p.Meaning(Token{}, time.Time{}, e, time.Now())
-	explained := NewError(kind, mailbox, p, why, fmt.Sprintf("a token for %s: %v", mailbox, err))
-	explained.Cause = err
+	cause, kind := diagnose(p, Token{}, time.Time{}, e, time.Now())
+	explained := NewError(kind, mailbox, p, cause, fmt.Sprintf("getting a token for %s: %v", mailbox, err))
+	explained.Err = err
 	return explained
 }
 
-// meaning is what a failed attempt to replace the token t means, whose owner gave
-// consent at connected (zero: not known). The answer does not tell all of it:
-// where no person signs in, nobody can give consent; and a grant that was given
-// for a time does not say that its time is over.
-func (p *Provider) Meaning(t Token, connected time.Time, e *EndpointError, now time.Time) (why Cause, kind error) {
-	why, kind = e.Because(), e.Kind
+// diagnose is [Provider.Diagnose]. It knows more than the response: in a flow without a
+// person there is no consent to end, and the response does not say that a grant with a
+// limited life has reached its end.
+func diagnose(p *Provider, t Token, connected time.Time, e *EndpointError, now time.Time) (cause Cause, kind error) {
+	cause, kind = e.Cause(), e.Kind
 	switch {
 	case p.Flow.NeedsPerson():
 		switch {
 		case kind == ErrNeedsConsent && t.Refresh.Empty():
-			why = CauseNoGrant
-		case why == CauseRevoked && t.timedOut(connected, now):
-			why = CauseTesting
+			cause = CauseNoGrant
+		case cause == CauseRevoked && t.timedOut(connected, now):
+			cause = CauseTesting
 		}
-	case p.Flow == FlowTokenCommand && e.why == CauseUnknown:
-		why = CauseCommand
-	case why == CauseRevoked, e.code == "unauthorized_client" && why == CauseClient, e.code == "access_denied":
-		why = CauseDelegation // there is no consent that could have been withdrawn: see mintAlone
+	case p.Flow == FlowTokenCommand && e.cause == CauseUnknown:
+		cause = CauseCommand
+	case cause == CauseRevoked, e.code == "unauthorized_client" && cause == CauseClient, e.code == "access_denied":
+		cause = CauseDelegation // there is no consent that could be revoked: see mintUnattended
 	}
-	return why, kind
-}
-
-const (
-	// testingLife is how long a grant lasts while Google's consent screen is in
-	// Testing: https://developers.google.com/identity/protocols/oauth2#expiration
-	testingLife = 7 * 24 * time.Hour
-	// endSlack is how far the end of a grant may be from where it was foreseen.
-	endSlack = time.Hour
-)
-
-// timedOut reports whether a grant that the provider gave for a time came to its
-// end: the end has passed, or it lay between the last good refresh and now.
-func (t Token) timedOut(connected, now time.Time) bool {
-	if t.RefreshExpiry.IsZero() {
-		return false
-	}
-	week := connected.Add(testingLife)
-	return now.After(t.RefreshExpiry.Add(-endSlack)) ||
-		!connected.IsZero() && t.Minted.Before(week.Add(endSlack)) && now.After(week.Add(-endSlack))
+	return cause, kind
 }

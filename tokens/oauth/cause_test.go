@@ -6,7 +6,7 @@ import (
 )
 
 // TestAdviceIsWhole: every cause of every kind of provider has words and a fix,
-// fit for one line of a mail protocol, and tells no secret.
+// fit for one line of a mail protocol, and contains no secret.
 func TestAdviceIsWhole(t *testing.T) {
 	builtin := Builtin()
 	gmail, outlook := builtin["gmail"], builtin["microsoft"]
@@ -45,7 +45,7 @@ func TestAdviceIsWhole(t *testing.T) {
 	if a := CauseDelegation.Advice(me, &workspace); a.Page != googleDelegation || !strings.Contains(a.Fix, "42") {
 		t.Errorf("%+v", a)
 	}
-	if own.page("g", "m") != "" || outlook.page("g", "m") != "m" {
+	if pageOf(own, "g", "m") != "" || pageOf(outlook, "g", "m") != "m" {
 		t.Error("a page of another provider")
 	}
 }

@@ -12,19 +12,18 @@ import (
 	"authferry/internal/secret"
 )
 
-// verdict is what an error of a token endpoint means: what it does to logins,
-// why, and what to do about it where the cause does not say that already.
-type verdict struct {
-	kind error
-	why  Cause
-	fix  string
+// meaning is what an error response means: its kind, its cause, and what to do about it
+// unless the cause's advice says so.
+type meaning struct {
+	kind  error
+	cause Cause
+	fix   string
 }
 
-// verdicts are by the OAuth error code. What is in no list is temporary: a
-// provider that has a new word for a bad day must not cost a mailbox. Those of
-// kind ErrRefused are for a person to mend although the grant itself may be
-// well: the client, the domain's policy or the configuration is not.
-var verdicts = map[string]verdict{
+// codeMeanings are by the OAuth error code. A code in no list is temporary: a new code
+// for an outage must not end a grant. With ErrRefused the grant may be valid, and the
+// client, the domain's policy or the configuration needs a person.
+var codeMeanings = map[string]meaning{
 	"invalid_grant":         {ErrNeedsConsent, CauseRevoked, ""},
 	"interaction_required":  {ErrNeedsConsent, CauseInteraction, ""},
 	"login_required":        {ErrNeedsConsent, CauseInteraction, ""},
@@ -34,10 +33,10 @@ var verdicts = map[string]verdict{
 	"deleted_client":        {ErrRefused, CauseClientDeleted, "restore the OAuth client in the provider's console or make a new one"},
 	"disabled_client":       {ErrRefused, CauseClientDeleted, "see in the provider's console why the OAuth client was disabled, or make a new one"},
 	"admin_policy_enforced": {ErrRefused, CausePolicy, "ask the domain's administrator to trust this client id"},
-	"org_internal":          {ErrRefused, CausePolicy, "the consent screen is Internal to another organisation: use a client of the mailbox's own"},
+	"org_internal":          {ErrRefused, CausePolicy, "the consent screen is Internal to another organisation: use a client of the mailbox's organisation"},
 	"access_denied":         {ErrRefused, CausePolicy, ""},
 	"invalid_scope":         {ErrRefused, CauseUnknown, "check scopes"},
-	// Of the configuration, not of the grant.
+	// These concern the configuration, not the grant.
 	"unsupported_grant_type": {ErrRefused, CauseUnknown, "check token_url"},
 	"redirect_uri_mismatch":  {ErrRefused, CauseUnknown, "use a client of the kind \"Desktop app\", or register the redirect address"},
 
@@ -46,43 +45,42 @@ var verdicts = map[string]verdict{
 	"server_error":            {ErrUnavailable, CauseOutage, ""},
 }
 
-// refusedCodes are what to do about each code, where that can be said in general.
-var refusedCodes = func() map[string]string {
+// codeFixes are what to do about each code, if that is the same for every flow.
+var codeFixes = func() map[string]string {
 	fixes := map[string]string{}
-	for code, v := range verdicts {
-		fixes[code] = v.fix
+	for code, m := range codeMeanings {
+		fixes[code] = m.fix
 	}
 	return fixes
 }()
 
-// googleWords are in the error_description of Google's invalid_grant and
-// unauthorized_client where it tells more than the code: the code is the same
-// for a key that was deleted, a user who never was, and a clock that is wrong.
+// googleDescriptions are parts of the error_description of Google's invalid_grant and
+// unauthorized_client: the code is the same for a deleted key, an unknown user and a
+// wrong clock.
 // https://developers.google.com/identity/protocols/oauth2/service-account#error-codes
-var googleWords = []struct {
-	words string
-	verdict
+var googleDescriptions = []struct {
+	words   string
+	meaning meaning
 }{
-	{"invalid email or user id", verdict{ErrRefused, CauseUnknownUser, ""}},
-	{"short-lived token", verdict{ErrRefused, CauseClock, ""}},
-	{"invalid jwt", verdict{ErrRefused, CauseClient, ""}}, // "... Signature."
-	{"account not found", verdict{ErrRefused, CauseClient, ""}},
-	{"client is unauthorized to retrieve access tokens", verdict{ErrRefused, CauseDelegation, ""}},
-	{"requested client not authorized", verdict{ErrRefused, CauseDelegation, ""}},
-	{"client not authorized for any of the scopes", verdict{ErrRefused, CauseDelegation, ""}},
-	{"(invalid_rapt)", verdict{ErrNeedsConsent, CauseSessionControl, ""}},
-	{"(rapt_required)", verdict{ErrNeedsConsent, CauseSessionControl, ""}},
+	{"invalid email or user id", meaning{ErrRefused, CauseUnknownUser, ""}},
+	{"short-lived token", meaning{ErrRefused, CauseClock, ""}},
+	{"invalid jwt", meaning{ErrRefused, CauseClient, ""}}, // "... Signature."
+	{"account not found", meaning{ErrRefused, CauseClient, ""}},
+	{"client is unauthorized to retrieve access tokens", meaning{ErrRefused, CauseDelegation, ""}},
+	{"requested client not authorized", meaning{ErrRefused, CauseDelegation, ""}},
+	{"client not authorized for any of the scopes", meaning{ErrRefused, CauseDelegation, ""}},
+	{"(invalid_rapt)", meaning{ErrNeedsConsent, CauseSessionControl, ""}},
+	{"(rapt_required)", meaning{ErrNeedsConsent, CauseSessionControl, ""}},
 }
 
-// microsoftNumbers are the AADSTS numbers that say more than the code they come
-// with. Microsoft promises nothing about them, so one that is not here leaves
-// the meaning to the code.
+// microsoftNumbers are the AADSTS numbers that say more than the code. Microsoft
+// guarantees none of them; for any other number the code decides.
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes
-var microsoftNumbers = numbers(map[verdict][]int{
+var microsoftNumbers = byNumber(map[meaning][]int{
 	{ErrNeedsConsent, CauseRevoked, ""}:        {50173, 700082, 70008, 700084, 50133, 50132, 70000},
 	{ErrNeedsConsent, CauseSessionControl, ""}: {70043, 70044},
-	// MFA to be set up, done or renewed; a password to be changed; conditional
-	// access; consent that is missing; a code that has been redeemed already.
+	// MFA to set up, do or renew; a password to change; conditional access; missing
+	// consent; a code that was redeemed already.
 	{ErrNeedsConsent, CauseInteraction, ""}: {
 		50072, 50074, 50076, 50078, 50079, 50158, 50055, 50058, 50097, 50125, 50144,
 		53000, 53001, 53002, 53003, 53004, 65001, 65004, 54005,
@@ -96,17 +94,17 @@ var microsoftNumbers = numbers(map[verdict][]int{
 	{ErrRefused, CauseClient, "the client_secret has expired: make a new one"}:                            {7000222},
 	{ErrRefused, CauseClient, "the directory has no such client: check client_id and tenant"}:             {700016, 90002, 900023},
 	{ErrRefused, CauseClient, "the client is confidential: it needs client_secret or a certificate"}:      {7000218},
-	{ErrRefused, CauseClient, "the client is public: take client_secret out"}:                             {700025},
+	{ErrRefused, CauseClient, "the client is public: remove client_secret"}:                               {700025},
 	{ErrRefused, CauseClient, "the certificate is not the one registered for the client, or has expired"}: {700027},
-	{ErrUnavailable, CauseThrottled, ""}:                                                                  {50053, 50196, 90055}, // 50053: locked for a while, by somebody's guesses
+	{ErrUnavailable, CauseThrottled, ""}:                                                                  {50053, 50196, 90055}, // 50053: locked for some time after wrong passwords
 	{ErrUnavailable, CauseOutage, ""}:                                                                     {50000, 90006, 90012, 90024, 90033},
 })
 
-func numbers(by map[verdict][]int) map[int]verdict {
-	all := map[int]verdict{}
-	for v, list := range by {
+func byNumber(lists map[meaning][]int) map[int]meaning {
+	all := map[int]meaning{}
+	for m, list := range lists {
 		for _, n := range list {
-			all[n] = v
+			all[n] = m
 		}
 	}
 	return all
@@ -114,13 +112,14 @@ func numbers(by map[verdict][]int) map[int]verdict {
 
 var microsoftNumber = regexp.MustCompile(`\bAADSTS([0-9]{4,9})\b`)
 
-// numbersOf are Microsoft's numbers in an answer: a list of its own, or in the text.
-func numbersOf(a answer) []int {
+// numbersOf returns Microsoft's numbers in a response: its list, or those in the
+// description.
+func numbersOf(f fields) []int {
 	var list []int
-	if json.Unmarshal(a["error_codes"], &list) == nil && len(list) > 0 {
+	if json.Unmarshal(f["error_codes"], &list) == nil && len(list) > 0 {
 		return list
 	}
-	for _, m := range microsoftNumber.FindAllStringSubmatch(a.text("error_description"), 4) {
+	for _, m := range microsoftNumber.FindAllStringSubmatch(f.text("error_description"), 4) {
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			list = append(list, n)
 		}
@@ -128,64 +127,63 @@ func numbersOf(a answer) []int {
 	return list
 }
 
-// verdictOf finds what an answer that names an error means. Only a definite answer
-// ends a grant: one with the status that RFC 6749 §5.2 gives to refusals.
-func verdictOf(status int, a answer, code string) verdict {
-	v, known := verdicts[code]
+// meaningOf returns what a response that names an error means. Only a definite response
+// ends a grant: one with a status that RFC 6749 §5.2 gives to errors.
+func meaningOf(status int, f fields, code string) meaning {
+	m, known := codeMeanings[code]
 	switch {
 	case status >= 500 || status == http.StatusTooManyRequests:
-		return verdict{ErrUnavailable, causeOf(status), ""}
+		return meaning{ErrUnavailable, causeOfStatus(status), ""}
 	case !known:
-		return verdict{ErrUnavailable, CauseUnknown, ""}
+		return meaning{ErrUnavailable, CauseUnknown, ""}
 	}
-	words := strings.ToLower(a.text("error_description"))
-	for _, w := range googleWords {
-		if strings.Contains(words, w.words) {
-			v = w.verdict
+	description := strings.ToLower(f.text("error_description"))
+	for _, d := range googleDescriptions {
+		if strings.Contains(description, d.words) {
+			m = d.meaning
 			break
 		}
 	}
-	for _, n := range numbersOf(a) {
-		if m, ok := microsoftNumbers[n]; ok {
-			v = m
+	for _, n := range numbersOf(f) {
+		if of, ok := microsoftNumbers[n]; ok {
+			m = of
 			break
 		}
 	}
-	switch subtype := a.text("error_subtype"); {
-	case v.kind == ErrNeedsConsent && (subtype == "invalid_rapt" || subtype == "rapt_required"):
-		v.why = CauseSessionControl
-	case v.why == CauseRevoked && strings.Contains(words, "service abuse mode"):
-		v.why = CauseInteraction // Microsoft wants the owner to unlock the account
+	switch subtype := f.text("error_subtype"); {
+	case m.kind == ErrNeedsConsent && (subtype == "invalid_rapt" || subtype == "rapt_required"):
+		m.cause = CauseSessionControl
+	case m.cause == CauseRevoked && strings.Contains(description, "service abuse mode"):
+		m.cause = CauseInteraction // Microsoft requires the owner to unlock the account
 	}
-	if base := verdicts[code]; v.kind == ErrNeedsConsent && base.kind != ErrNeedsConsent {
-		v = base // words and numbers tell more of a definite answer, but do not make one
+	if base := codeMeanings[code]; m.kind == ErrNeedsConsent && base.kind != ErrNeedsConsent {
+		m = base // descriptions and numbers refine a definite response, but do not make one
 	}
-	if v.kind == ErrNeedsConsent && status != http.StatusBadRequest && status != http.StatusUnauthorized {
-		return verdict{ErrUnavailable, CauseUnknown, ""}
+	if m.kind == ErrNeedsConsent && status != http.StatusBadRequest && status != http.StatusUnauthorized {
+		return meaning{ErrUnavailable, CauseUnknown, ""}
 	}
-	return v
+	return m
 }
 
-// refusedAnswer is the error of an answer that names one.
-func refusedAnswer(status int, a answer, code string, told []secret.String) *EndpointError {
-	v := verdictOf(status, a, code)
-	e := &EndpointError{Kind: v.kind, code: code, why: v.why}
+// errorResponse is the error of a response that names one.
+func errorResponse(status int, f fields, code string, told []secret.String) *EndpointError {
+	m := meaningOf(status, f, code)
+	e := &EndpointError{Kind: m.kind, code: code, cause: m.cause}
 	e.reason = fmt.Sprintf("answered %d %s", status, printable.Quote(secret.Scrub(code, told...)))
-	if words := a.text("error_description"); words != "" {
-		e.reason += " " + printable.Quote(secret.Scrub(words, told...))
+	if description := f.text("error_description"); description != "" {
+		e.reason += " " + printable.Quote(secret.Scrub(description, told...))
 	}
-	// invalid_rapt: the domain's session control ended the grant, not its owner.
-	if subtype := a.text("error_subtype"); subtype != "" {
+	if subtype := f.text("error_subtype"); subtype != "" {
 		e.reason += fmt.Sprintf(" (%s)", printable.Quote(secret.Scrub(subtype, told...)))
 	}
-	if v.fix != "" {
-		e.reason += "; " + v.fix
+	if m.fix != "" {
+		e.reason += "; " + m.fix
 	}
 	return e
 }
 
-// causeOf is why an answer without a readable error failed.
-func causeOf(status int) Cause {
+// causeOfStatus returns the cause of a response without a readable error.
+func causeOfStatus(status int) Cause {
 	if status == http.StatusTooManyRequests {
 		return CauseThrottled
 	}

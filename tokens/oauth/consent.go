@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/oauth2"
 
@@ -14,8 +16,8 @@ import (
 	"authferry/internal/secret"
 )
 
-// Consent is one visit of a mailbox's owner to a provider's consent page:
-// authorization code with PKCE (RFC 7636, S256) and a checked state.
+// Consent is one request for the owner's consent on a provider's page: the
+// authorization code flow with PKCE (RFC 7636, S256) and a checked state.
 type Consent struct {
 	URL string // the page to open
 
@@ -25,10 +27,10 @@ type Consent struct {
 	verifier secret.String
 }
 
-// NewConsent prepares a visit. redirect is where the provider sends the browser
-// afterwards: a loopback address (RFC 8252 §7.3), which nobody need listen on
-// if the owner pastes the address back.
-func (p *Provider) NewConsent(redirect, mailbox string) (*Consent, error) {
+func (c Consent) Format(f fmt.State, _ rune) { io.WriteString(f, "consent "+secret.Redacted) }
+
+// newConsent is [Provider.NewConsent].
+func newConsent(p *Provider, redirect, mailbox string) (*Consent, error) {
 	switch {
 	case p.ClientID == "":
 		return nil, fmt.Errorf("the provider %s has no OAuth client: make one in the provider's console and set client_id (or client_file) in [provider.%s]", p.Name, p.Name)
@@ -54,8 +56,8 @@ func (p *Provider) NewConsent(redirect, mailbox string) (*Consent, error) {
 	return c, nil
 }
 
-// Finish takes the address the browser was sent to, however it came back
-// (loopback listener or paste), checks its state, and exchanges its code.
+// Finish takes the address that the browser was redirected to (received on loopback,
+// or pasted), checks its state, and exchanges its code.
 func (c *Consent) Finish(ctx context.Context, redirected string) (*Token, error) {
 	answer, err := readRedirect(redirected)
 	if err != nil {
@@ -64,14 +66,14 @@ func (c *Consent) Finish(ctx context.Context, redirected string) (*Token, error)
 	if err := c.check(answer); err != nil {
 		return nil, err
 	}
-	t, err := c.provider.ask(ctx, url.Values{
+	t, err := requestToken(ctx, c.provider, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {answer.Get("code")},
 		"redirect_uri":  {c.redirect},
 		"code_verifier": {c.verifier.Reveal()},
 	}, time.Now())
 	if e := (*EndpointError)(nil); errors.As(err, &e) && e.code == "invalid_grant" {
-		return nil, fmt.Errorf("exchanging the code: %w; codes are good once and for minutes: open the consent page again", err)
+		return nil, fmt.Errorf("exchanging the code: %w; a code is valid once and for some minutes: open the consent page again", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("exchanging the code: %w", err)
@@ -79,36 +81,50 @@ func (c *Consent) Finish(ctx context.Context, redirected string) (*Token, error)
 	return t, nil
 }
 
-// check tells whether an answer belongs to this visit and brings a code. The
-// state comes first: until it is right nothing else in the address is believed.
+// Validate reports whether an address belongs to this consent and has a code or an
+// error of the consent page. Unlike [Consent.Finish] it makes no call and uses nothing
+// up: a person who pastes a wrong address may paste another.
+func (c *Consent) Validate(redirected string) error {
+	answer, err := readRedirect(redirected)
+	if err != nil {
+		return err
+	}
+	if answer.Get("error") != "" && secret.Equal(secret.String(answer.Get("state")), c.state) {
+		return nil // Finish explains it
+	}
+	return c.check(answer)
+}
+
+// check reports whether a redirect belongs to this consent and has a code. The state
+// comes first: nothing else in the address is trusted before.
 func (c *Consent) check(answer url.Values) error {
 	if !secret.Equal(secret.String(answer.Get("state")), c.state) {
-		return errors.New("the address does not belong to this visit of the consent page (its state differs): open the address printed last and use what comes of it")
+		return errors.New("the address belongs to another sign-in (its state differs): open the consent page again and use the address that the browser ends up at")
 	}
 	if iss := answer.Get("iss"); iss != "" && c.provider.Issuer != "" && iss != c.provider.Issuer {
-		return fmt.Errorf("the answer comes from %s and not from %s (RFC 9207): somebody may be passing one provider's answer off as another's", printable.Quote(iss), c.provider.Issuer)
+		return fmt.Errorf("the response comes from %s and not from %s (RFC 9207): this may be an attack that mixes up providers; start again", printable.Quote(iss), c.provider.Issuer)
 	}
 	if code := answer.Get("error"); code != "" {
 		return consentError(code, answer.Get("error_description"))
 	}
 	if answer.Get("code") == "" {
-		return errors.New("the address has no code in it: paste the whole address that the browser was sent to, from http to the end")
+		return errors.New("the address has no code in it: paste the whole address that the browser was redirected to, from http to the end")
 	}
 	return nil
 }
 
-// consentFixes are the errors of consent pages (RFC 6749 §4.1.2.1, and the
-// words of Google and Microsoft) and what to do about them.
+// consentFixes are what to do about the errors of consent pages (RFC 6749 §4.1.2.1,
+// and those of Google and Microsoft).
 var consentFixes = map[string]string{
-	"access_denied":             "the owner did not agree, or is not among the test users of a project in Testing: open the page again, or add the address under Audience, Test users in Google's console",
-	"admin_policy_enforced":     refusedCodes["admin_policy_enforced"],
-	"org_internal":              refusedCodes["org_internal"],
-	"redirect_uri_mismatch":     refusedCodes["redirect_uri_mismatch"],
-	"invalid_scope":             refusedCodes["invalid_scope"],
-	"unauthorized_client":       refusedCodes["unauthorized_client"],
-	"deleted_client":            refusedCodes["deleted_client"],
-	"invalid_client":            refusedCodes["invalid_client"],
-	"disallowed_useragent":      "open the page in a proper browser, not inside another program",
+	"access_denied":             "the owner did not consent, or is not among the test users of a project in Testing: open the page again, or add the address under Audience, Test users in Google's console",
+	"admin_policy_enforced":     codeFixes["admin_policy_enforced"],
+	"org_internal":              codeFixes["org_internal"],
+	"redirect_uri_mismatch":     codeFixes["redirect_uri_mismatch"],
+	"invalid_scope":             codeFixes["invalid_scope"],
+	"unauthorized_client":       codeFixes["unauthorized_client"],
+	"deleted_client":            codeFixes["deleted_client"],
+	"invalid_client":            codeFixes["invalid_client"],
+	"disallowed_useragent":      "open the page in a browser, not inside another program",
 	"consent_required":          "an administrator must allow the client for the organisation first",
 	"interaction_required":      "open the page again and sign in",
 	"login_required":            "open the page again and sign in",
@@ -130,4 +146,38 @@ func consentError(code, description string) error {
 	return fmt.Errorf("the consent page answered %s; %s", words, fix)
 }
 
-func (c Consent) Format(f fmt.State, _ rune) { io.WriteString(f, "consent "+secret.Redacted) }
+// maxRedirect bounds the address of a redirect.
+const maxRedirect = 16 << 10
+
+// readRedirect reads the parameters of an address as people paste it: in quotes,
+// broken into lines by a terminal, without http://, or the query alone. Its errors do
+// not repeat the address, which may contain a valid code.
+func readRedirect(address string) (url.Values, error) {
+	notOne := errors.New("this is not the address that the browser was redirected to: that starts with http and contains state= and code=; copy it from the address bar, even if the page does not load")
+	if len(address) > maxRedirect {
+		return nil, notOne
+	}
+	address = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, address)
+	address = strings.Trim(address, "\"'`<>")
+	address = strings.ReplaceAll(address, "&amp;", "&")
+	query := address
+	if before, after, ok := strings.Cut(address, "?"); ok {
+		query = after
+	} else if i := strings.Index(before, "#"); i >= 0 {
+		query = before[i:]
+	}
+	query, fragment, _ := strings.Cut(query, "#")
+	if query == "" {
+		query = fragment // response_mode=fragment
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil || !values.Has("state") && !values.Has("code") && !values.Has("error") {
+		return nil, notOne
+	}
+	return values, nil
+}

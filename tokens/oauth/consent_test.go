@@ -54,8 +54,8 @@ func TestConsentURL(t *testing.T) {
 	}
 }
 
-// TestFinishAsPasted: the address comes back in every shape that people and
-// terminals give it.
+// TestFinishAsPasted: the address is read in every form in which people and terminals
+// paste it.
 func TestFinishAsPasted(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	f.Scope = "https://mail.google.com/"
@@ -98,9 +98,9 @@ func TestFinishRefuses(t *testing.T) {
 		"the code alone":     {func(_, _ string) string { return "4/code-CANARY" }, "is not the address"},
 		"bad escapes":        {func(s, _ string) string { return "?state=" + s + "&code=%zz" }, "is not the address"},
 		"a flood":            {func(s, _ string) string { return "?state=" + s + strings.Repeat("x", maxRedirect) }, "is not the address"},
-		"another state":      {func(_, w string) string { return strings.Replace(w, "state=", "state=x", 1) }, "this visit"},
-		"no state":           {func(_, w string) string { return strings.Replace(w, "state=", "stat=", 1) }, "this visit"},
-		"an error, no state": {func(_, _ string) string { return "?error=access_denied" }, "this visit"},
+		"another state":      {func(_, w string) string { return strings.Replace(w, "state=", "state=x", 1) }, "another sign-in"},
+		"no state":           {func(_, w string) string { return strings.Replace(w, "state=", "stat=", 1) }, "another sign-in"},
+		"an error, no state": {func(_, _ string) string { return "?error=access_denied" }, "another sign-in"},
 		"no code":            {func(s, _ string) string { return "?state=" + s }, "no code"},
 		"another issuer":     {func(_, w string) string { return w + "&iss=https://evil.example" }, "RFC 9207"},
 		"no":                 {func(s, _ string) string { return "?error=access_denied&state=" + s }, "test users"},
@@ -108,7 +108,7 @@ func TestFinishRefuses(t *testing.T) {
 		"internal":           {func(s, _ string) string { return "?error=org_internal&state=" + s }, "Internal"},
 		"redirect":           {func(s, _ string) string { return "?error=redirect_uri_mismatch&state=" + s }, "Desktop app"},
 		"a new error":        {func(s, _ string) string { return "?error=new%0Aerror&error_description=oh%1B&state=" + s }, `"new\nerror" "oh\x1b"`},
-		"a code not given":   {func(s, _ string) string { return "?code=4/CANARY&state=" + s }, "codes are good once"},
+		"a code not given":   {func(s, _ string) string { return "?code=4/CANARY&state=" + s }, "valid once"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			visit := newVisit(t, p)
@@ -149,7 +149,7 @@ func FuzzFinish(f *testing.F) {
 	}
 	p := &Provider{Name: "x", AuthURL: "http://127.0.0.1:1/", TokenURL: "http://127.0.0.1:1/", ClientID: "c"}
 	c := newVisit(f, p)
-	// A context that has ended: whatever passes for an answer asks nobody.
+	// A context that has ended: an accepted address makes no call.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.Fuzz(func(t *testing.T, pasted string) {

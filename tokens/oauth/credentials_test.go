@@ -14,7 +14,7 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestLoadClientCertificate: what it takes, and the words for what it does not.
+// TestLoadClientCertificate: the accepted files, and the errors for others.
 func TestLoadClientCertificate(t *testing.T) {
 	key, later := oauthtest.PemOf(t, oauthtest.TestKey()), time.Now().Add(time.Hour)
 	certificate, strange := oauthtest.CertificateOf(t, oauthtest.TestKey(), later), oauthtest.CertificateOf(t, oauthtest.StrangeKey(), later)
@@ -59,7 +59,7 @@ func TestLoadClientCertificate(t *testing.T) {
 	}
 }
 
-// TestLoadServiceAccount: what it takes, and the words for what it does not.
+// TestLoadServiceAccount: the accepted files, and the errors for others.
 func TestLoadServiceAccount(t *testing.T) {
 	good := oauthtest.Downloaded(t, oauthtest.TestKey())
 	for name, c := range map[string]struct{ file, says string }{

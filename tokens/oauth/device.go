@@ -1,9 +1,7 @@
 package oauth
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,24 +13,24 @@ import (
 )
 
 const (
-	// deviceInterval is how often to ask where the provider names no interval,
-	// and what slow_down adds to it: RFC 8628 §3.2, §3.5.
+	// deviceInterval is the default polling interval, and what slow_down adds to it:
+	// RFC 8628 §3.2, §3.5.
 	deviceInterval = 5 * time.Second
-	// maxDeviceInterval is the longest pause between two questions, whatever
-	// goes wrong: a person is waiting.
+	// maxDeviceInterval is the longest pause between two requests, whatever fails: a
+	// person is waiting.
 	maxDeviceInterval = time.Minute
-	// deviceLife of a code whose answer names none: what Microsoft gives.
+	// deviceLife of a code whose response has no expires_in: what Microsoft gives.
 	deviceLife = 15 * time.Minute
-	// maxDeviceLife is more than anybody gives.
+	// maxDeviceLife is longer than any provider's.
 	maxDeviceLife = 24 * time.Hour
 )
 
-// Device is a sign-in on another device (RFC 8628): its owner opens URL there
-// and types UserCode, while [Device.Wait] asks for the token.
+// Device is a sign-in on another device (RFC 8628): the owner opens URL there and
+// types UserCode, while [Device.Wait] polls for the token.
 type Device struct {
 	UserCode    string
 	URL         string    // the page to open
-	CompleteURL string    // the same with the code in it; empty: the provider has none
+	CompleteURL string    // URL with the code in it; empty: the provider has none
 	Expires     time.Time // of the code
 
 	provider *Provider
@@ -40,95 +38,90 @@ type Device struct {
 	interval time.Duration
 
 	now   func() time.Time
-	Pause func(context.Context, time.Duration) error
+	pause func(context.Context, time.Duration) error
 }
 
-// noDevice is what to do where there are no device codes for mail. Google's
-// list of scopes for them has none of Gmail's:
+// noDevice is what to do if the provider has no device codes for mail. Google's list
+// of scopes for them has none of Gmail's:
 // https://developers.google.com/identity/protocols/oauth2/limited-input-device
-const noDevice = "connect without --device (a browser on any other machine will do: --no-browser); Google gives no device codes for mail"
+const noDevice = "connect without --device (a browser on any other machine will do: --no-browser); Google issues no device codes for mail"
 
-// StartDevice asks for a device code.
-func (p *Provider) StartDevice(ctx context.Context) (*Device, error) {
+// requestDevice is [Provider.StartDevice].
+func requestDevice(ctx context.Context, p *Provider) (*Device, error) {
 	switch {
 	case p.ClientID == "":
-		return nil, p.lacks("OAuth client", "client_id (or client_file)")
+		return nil, missingSetting(p, "OAuth client", "client_id (or client_file)")
 	case p.DeviceURL == "":
-		return nil, fmt.Errorf("the provider %s has no address for device codes: %s, elsewhere set device_url in [provider.%s]", p.Name, noDevice, p.Name)
+		return nil, fmt.Errorf("the provider %s has no device authorization endpoint: %s; for other providers set device_url in [provider.%s]", p.Name, noDevice, p.Name)
 	}
 	form, now := url.Values{"scope": {strings.Join(p.Scopes, " ")}}, time.Now()
-	if err := p.authenticate(form, now); err != nil {
+	if err := authenticateClient(form, p, now); err != nil {
 		return nil, err
 	}
-	c := call{what: "the device endpoint", key: "device_url", address: p.DeviceURL, form: form}
-	r, err := p.send(ctx, c)
+	c := call{provider: p, endpoint: "the device endpoint", key: "device_url", url: p.DeviceURL, form: form}
+	r, err := c.send(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking for a device code: %w", err)
+		return nil, fmt.Errorf("requesting a device code: %w", err)
 	}
-	d, err := readDevice(r.status, r.body, now, p.told(c))
+	d, err := readDevice(r.Status, r.Body, now, c.told())
 	if e := (*EndpointError)(nil); errors.As(err, &e) {
 		if e.code == "invalid_scope" {
-			e.reason = strings.TrimSuffix(e.reason, "; "+refusedCodes[e.code]) + "; check scopes, or " + noDevice
+			e.reason = strings.TrimSuffix(e.reason, "; "+codeFixes[e.code]) + "; check scopes, or " + noDevice
 		}
-		return nil, fmt.Errorf("asking for a device code: %w", e.at(c, r))
+		return nil, fmt.Errorf("requesting a device code: %w", e.at(c, r))
 	}
-	d.provider, d.now, d.Pause = p, time.Now, pause
+	d.provider, d.now, d.pause = p, time.Now, pause
 	return d, nil
 }
 
-// readDevice makes a Device, or an *endpointError, of an answer: RFC 8628 §3.2.
+// readDevice reads a Device from a response (RFC 8628 §3.2), or returns an
+// [EndpointError] whose reason continues the name of the endpoint.
 func readDevice(status int, body []byte, now time.Time, told []secret.String) (*Device, error) {
-	var a answer
-	if len(body) > maxAnswer || json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &a) != nil || a == nil {
-		return nil, &EndpointError{Kind: ErrUnavailable, reason: fmt.Sprintf("answered %s without JSON: a proxy, a captive portal or an outage", statusText(status))}
-	}
-	if code := a.text("error"); code != "" && code != "null" {
-		return nil, refusedAnswer(status, a, code, told)
-	}
-	if status < 200 || status > 299 {
-		return nil, &EndpointError{Kind: ErrUnavailable, reason: "answered " + statusText(status)}
+	f, err := readFields(status, body, told)
+	if err != nil {
+		return nil, err
 	}
 	d := &Device{
-		UserCode: a.text("user_code"), URL: a.text("verification_uri"), CompleteURL: a.text("verification_uri_complete"),
-		code:     secret.String(a.text("device_code")),
-		Expires:  now.Add(a.seconds("expires_in", deviceLife, maxDeviceLife)),
-		interval: max(time.Second, a.seconds("interval", deviceInterval, maxDeviceInterval)),
+		UserCode: f.text("user_code"), URL: f.text("verification_uri"), CompleteURL: f.text("verification_uri_complete"),
+		code:     secret.String(f.text("device_code")),
+		Expires:  now.Add(f.seconds("expires_in", deviceLife, maxDeviceLife)),
+		interval: max(time.Second, f.seconds("interval", deviceInterval, maxDeviceInterval)),
 	}
 	if d.URL == "" {
-		d.URL = a.text("verification_url") // as Google had it before the RFC
+		d.URL = f.text("verification_url") // Google's name, from before the RFC
 	}
 	if !isPage(d.CompleteURL) {
 		d.CompleteURL = ""
 	}
-	// They are shown to a person, on a terminal.
+	// These are printed on a terminal.
 	if !isToken(d.code) || !isPage(d.URL) || !isUserCode(d.UserCode) {
 		return nil, &EndpointError{Kind: ErrUnavailable, reason: fmt.Sprintf("answered %s with something that is not a device code", statusText(status))}
 	}
 	return d, nil
 }
 
-// isUserCode tells whether a person could type it.
+// isUserCode reports whether a person could type s.
 func isUserCode(s string) bool {
 	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// isPage tells whether s is the address of a page.
+// isPage reports whether s is the address of a page.
 func isPage(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && isToken(secret.String(s))
 }
 
-// Wait asks, as often as the provider likes, until the owner has signed in or
-// declined, or the code has expired. A network that fails meanwhile is given
-// time: the owner may be half through.
+// Wait polls at the provider's interval until the owner has signed in or declined, or
+// the code has expired. It survives failures of the network: the owner may be in the
+// middle of the sign-in.
 func (d *Device) Wait(ctx context.Context) (*Token, error) {
 	interval, wait := d.interval, d.interval
-	var last error // the last failure that may pass
+	var last error // the last temporary failure
 	for d.now().Add(wait).Before(d.Expires) {
-		if err := d.Pause(ctx, wait); err != nil {
+		if err := d.pause(ctx, wait); err != nil {
 			return nil, err
 		}
-		t, err := d.provider.ask(ctx, url.Values{
+		t, err := requestToken(ctx, d.provider, url.Values{
 			"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},
 			"device_code": {d.code.Reveal()},
 		}, d.now())
@@ -151,26 +144,26 @@ func (d *Device) Wait(ctx context.Context) (*Token, error) {
 		case e.code == "expired_token":
 			return nil, deviceExpired(nil)
 		case e.code == "access_denied" || e.code == "authorization_declined": // the latter is Microsoft's
-			return nil, errors.New("the owner did not agree: run the command again if that was a mistake")
+			return nil, errors.New("the owner did not consent: run the command again if that was a mistake")
 		case e.Kind != ErrUnavailable || e.code == "bad_verification_code" || e.code == "invalid_request":
 			return nil, fmt.Errorf("waiting for the sign-in: %w", err)
-		default: // RFC 8628 §3.5: less and less often
+		default: // RFC 8628 §3.5: exponential backoff
 			wait, last = max(min(2*wait, maxDeviceInterval), min(e.RetryAfter, maxDeviceInterval)), err
 		}
 	}
 	return nil, deviceExpired(last)
 }
 
-// deviceExpired is a code that nobody used in time, or whose use could not be
-// heard of.
+// deviceExpired is the error of a code that expired unused, or while the provider
+// could not be reached (last).
 func deviceExpired(last error) error {
 	if last != nil {
-		return fmt.Errorf("the code has expired, and lately there was no word from the provider: %w; run the command again", last)
+		return fmt.Errorf("the code has expired, and the last call to the provider failed: %w; run the command again", last)
 	}
-	return errors.New("the code has expired before anybody signed in with it: run the command again, and type the new code")
+	return errors.New("the code expired before anyone signed in with it: run the command again, and type the new code")
 }
 
-// pause waits, unless there is nobody left to wait for.
+// pause waits, or returns early if the context ends.
 func pause(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

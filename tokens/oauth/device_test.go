@@ -14,8 +14,8 @@ import (
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// deviceAnswers has an endpoint hand out a device code, and then one answer
-// after the other, the last one for ever.
+// deviceAnswers makes an endpoint issue a device code and then send the answers in
+// order, repeating the last one.
 func deviceAnswers(t *testing.T, f *oauthtest.Endpoint, start string, answers ...string) {
 	t.Helper()
 	f.Does(func(w http.ResponseWriter, r *http.Request) bool {
@@ -57,7 +57,7 @@ func deviceAnswers(t *testing.T, f *oauthtest.Endpoint, start string, answers ..
 
 const deviceStart = `{"device_code":"device-CANARY","user_code":"ABCD-EFGH","verification_uri":"https://example.com/device","verification_uri_complete":"https://example.com/device?c=ABCD-EFGH","expires_in":900,"interval":5}`
 
-// startDevice begins a sign-in whose pauses pass at once, and are written down.
+// startDevice starts a sign-in whose pauses take no time and are recorded.
 func startDevice(t *testing.T, f *oauthtest.Endpoint) (d *Device, pauses *[]time.Duration) {
 	t.Helper()
 	p := fakeProvider(f)
@@ -68,7 +68,7 @@ func startDevice(t *testing.T, f *oauthtest.Endpoint) (d *Device, pauses *[]time
 	}
 	c, pauses := &oauthtest.Clock{}, &[]time.Duration{}
 	d.now = c.Now
-	d.Pause = func(ctx context.Context, wait time.Duration) error {
+	d.pause = func(ctx context.Context, wait time.Duration) error {
 		*pauses = append(*pauses, wait)
 		c.Advance(wait)
 		return ctx.Err()
@@ -89,7 +89,7 @@ func TestDeviceWait(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []string
 		pauses  []time.Duration // the first ones
-		says    string          // empty: a token comes of it
+		says    string          // empty: it returns a token
 	}{
 		"signed in":         {[]string{"authorization_pending", "authorization_pending", granted}, seconds(5, 5, 5), ""},
 		"slow down":         {[]string{"slow_down", "authorization_pending", "slow_down", granted}, seconds(5, 10, 10, 15), ""},
@@ -97,11 +97,11 @@ func TestDeviceWait(t *testing.T) {
 		"outage":            {[]string{"<html>", "<html>", "<html>", "<html>", "<html>", granted}, seconds(5, 10, 20, 40, 60, 60), ""},
 		"throttled":         {[]string{"429", granted}, seconds(5, 40), ""},
 		"a new word":        {[]string{"bad_day", granted}, seconds(5, 10), ""},
-		"declined":          {[]string{"authorization_pending", "access_denied"}, seconds(5, 5), "did not agree"},
-		"declined, there":   {[]string{"authorization_declined"}, seconds(5), "did not agree"},
-		"expired, they say": {[]string{"expired_token"}, seconds(5), "expired before anybody"},
-		"expired":           {[]string{"authorization_pending"}, seconds(5, 5), "expired before anybody"},
-		"expired, cut off":  {[]string{"<html>"}, seconds(5, 10, 20, 40, 60, 60), "no word from the provider"},
+		"declined":          {[]string{"authorization_pending", "access_denied"}, seconds(5, 5), "did not consent"},
+		"declined, there":   {[]string{"authorization_declined"}, seconds(5), "did not consent"},
+		"expired, they say": {[]string{"expired_token"}, seconds(5), "expired before anyone"},
+		"expired":           {[]string{"authorization_pending"}, seconds(5, 5), "expired before anyone"},
+		"expired, cut off":  {[]string{"<html>"}, seconds(5, 10, 20, 40, 60, 60), "the last call to the provider failed"},
 		"wrong client":      {[]string{"invalid_client"}, seconds(5), "check client_id"},
 		"wrong code":        {[]string{"bad_verification_code"}, seconds(5), "bad_verification_code"},
 		"used code":         {[]string{"invalid_grant"}, seconds(5), "invalid_grant"},
@@ -134,31 +134,31 @@ func TestDeviceWait(t *testing.T) {
 	}
 }
 
-// TestDeviceInterrupted: whoever waits may stop, in a pause or in a call.
+// TestDeviceInterrupted: the end of the context ends a pause and a call.
 func TestDeviceInterrupted(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	deviceAnswers(t, f, deviceStart, "authorization_pending")
 	d, _ := startDevice(t, f)
 	ctx, cancel := context.WithCancel(t.Context())
-	d.Pause = func(context.Context, time.Duration) error { cancel(); return nil } // ends in the call
+	d.pause = func(context.Context, time.Duration) error { cancel(); return nil } // ends in the call
 	if _, err := d.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("in a call: %v", err)
 	}
-	d.Pause = pause
+	d.pause = pause
 	if _, err := d.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("in a pause: %v", err)
 	}
 }
 
-// TestStartDeviceRefuses: the words for providers without device codes, and for
-// answers that are none.
+// TestStartDeviceRefuses: the errors for providers without device codes, and for invalid
+// responses.
 func TestStartDeviceRefuses(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	for name, c := range map[string]struct{ start, says string }{
 		"Gmail":          {`{"error":"invalid_scope","error_description":"Invalid device flow scope: https://mail.google.com/"}`, "--no-browser"},
 		"wrong client":   {`{"error":"invalid_client"}`, "check client_id"},
 		"outage":         {`<html>`, "without JSON"},
-		"a flood":        {`{"device_code":"` + strings.Repeat("x", maxAnswer) + `"}`, "without JSON"},
+		"a flood":        {`{"device_code":"` + strings.Repeat("x", maxResponse) + `"}`, "without JSON"},
 		"no code":        {`{"verification_uri":"https://example.com/"}`, "not a device code"},
 		"no page":        {strings.Replace(deviceStart, "https://example.com/device\"", "javascript:alert(1)\"", 1), "not a device code"},
 		"a page of ours": {strings.Replace(deviceStart, "https://example.com/device\"", "https://you@example.com/\"", 1), "not a device code"},

@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -16,107 +15,156 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/internal/secret"
+	"authferry/internal/tlserror"
 )
 
-// The call to the token endpoint is ours and not golang.org/x/oauth2's, which
-// builds the consent URL: there, "expires_in": 3599.0 fails to parse, a missing
-// one means for ever, JSON sent as text/plain is read as a form, up to a
-// megabyte is read, and an error's text is the whole body of the answer, and
-// a body may repeat the token it was asked about.
+// Calls to the token endpoint do not use golang.org/x/oauth2, which builds the
+// consent URL. There "expires_in": 3599.0 fails to parse, a missing expires_in means
+// for ever, JSON sent as text/plain is read as a form, a response may have a
+// megabyte, and the text of an error is the whole body, which may repeat the token.
 
-// maxAnswer bounds what is read of an endpoint's answer.
-const maxAnswer = 64 << 10
+// maxResponse bounds what is read of a response.
+const maxResponse = 64 << 10
 
-// maxRetryAfter bounds how long an endpoint may send us away.
+// maxRetryAfter bounds the wait that an endpoint may ask for.
 const maxRetryAfter = time.Hour
 
-// endpointError is a token endpoint that did not give a token.
+// EndpointError is an OAuth endpoint, or a token_command, that failed.
 type EndpointError struct {
 	Kind       error  // ErrNeedsConsent, ErrRefused or ErrUnavailable
-	code       string // the OAuth error code, if there was one
-	why        Cause  // as far as the answer tells
+	code       string // the OAuth error code, if there is one
+	cause      Cause  // as far as the response says
 	reason     string // for people; never contains a token
 	RetryAfter time.Duration
-	cause      error // of the network, if that was it
+	err        error // of the network or the context, if that failed
 }
 
 func (e *EndpointError) Error() string { return e.reason }
 func (e *EndpointError) Unwrap() []error {
-	if e.cause != nil {
-		return []error{e.Kind, e.cause}
+	if e.err != nil {
+		return []error{e.Kind, e.err}
 	}
 	return []error{e.Kind}
 }
 
-// httpClient returns a client for one call. Calls are rare (a few an hour and
-// mailbox), so it keeps no connection, which would be a goroutine to look after.
-func (p *Provider) httpClient() *http.Client {
-	through := http.ProxyFromEnvironment
-	if p.Proxy != nil {
-		through = http.ProxyURL(p.Proxy)
+// Cause returns the cause of a failed call. Without a response it is the network.
+func (e *EndpointError) Cause() Cause {
+	if e.cause == CauseUnknown && e.Kind == ErrUnavailable && e.err != nil {
+		return CauseUnreachable
 	}
+	return e.cause
+}
+
+// at completes the error of a response, whose reason continues the name of the
+// endpoint.
+func (e *EndpointError) at(c call, r *Response) *EndpointError {
+	e.reason = fmt.Sprintf("%s at %s %s", c.endpoint, r.host, e.reason)
+	e.RetryAfter = retryAfter(r.Header.Get("Retry-After"), time.Now())
+	return e
+}
+
+// newHTTPClient returns a client for one call. Calls are rare (a few an hour and
+// mailbox), so it keeps no connection, which would need a goroutine.
+func newHTTPClient(p *Provider) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:             through,
+			Proxy:             func(r *http.Request) (*url.URL, error) { return p.ProxyFor(r.URL) },
 			TLSClientConfig:   &tls.Config{RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives: true,
 			// The headers count too.
-			MaxResponseHeaderBytes: maxAnswer,
+			MaxResponseHeaderBytes: maxResponse,
 		},
-		// A redirect would carry the secrets elsewhere; token endpoints have
-		// none, captive portals do.
+		// A redirect would send the secrets elsewhere. Token endpoints have none;
+		// captive portals do.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// call is one request to a provider's OAuth service. Every one there is goes
-// through [Provider.send], which has the limits.
+// call is a request to one of a provider's OAuth endpoints. Every request is sent by
+// [call.send] or [call.roundTrip], which apply the limits.
 type call struct {
-	what    string // in errors: "the token endpoint"
-	key     string // of the configuration, where address comes from
-	address string
-	form    url.Values    // posted; nil: a GET
-	bearer  secret.String // the access token it is made with, if any
+	provider *Provider
+	endpoint string // its name in errors: "the token endpoint"
+	key      string // of the configuration, where url comes from
+	url      string
+	form     url.Values    // posted; nil: a GET
+	bearer   secret.String // the access token to send, if any
 }
 
-// reply is what came of a call.
-type reply struct {
+// tokenCall is a call to the token endpoint.
+func tokenCall(p *Provider, form url.Values) call {
+	return call{provider: p, endpoint: "the token endpoint", key: "token_url", url: p.TokenURL, form: form}
+}
+
+// Response is the whole response to a call, whatever its status.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte               // at most one byte more than the limit
+	TLS    *tls.ConnectionState // nil: without TLS
 	host   string
-	status int
-	header http.Header
-	body   []byte
 }
 
-// secretParameters are the fields of forms that errors must not repeat, though
-// the peer may.
+// Format keeps the body out of logs: it may contain a token.
+func (r Response) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "response %d", r.Status) }
+
+// secretParameters are the form fields that errors must not repeat, although the
+// peer may.
 var secretParameters = []string{
 	"client_secret", "client_assertion", "assertion", "refresh_token", "code", "code_verifier", "device_code", "token",
 }
 
-// told is what the peer of a call knows and may repeat.
-func (p *Provider) told(c call) []secret.String {
-	told := []secret.String{c.bearer, p.ClientSecret}
+// told returns the secrets that the peer knows and may repeat.
+func (c call) told() []secret.String {
+	told := []secret.String{c.bearer, c.provider.ClientSecret}
 	for _, name := range secretParameters {
 		told = append(told, secret.String(c.form.Get(name)))
 	}
-	if p.Proxy != nil {
-		password, _ := p.Proxy.User.Password()
+	if c.provider.Proxy != nil {
+		password, _ := c.provider.Proxy.User.Password()
 		told = append(told, secret.String(password))
 	}
 	return told
 }
 
-// send makes a call and reads the whole answer, whatever it is.
-func (p *Provider) send(ctx context.Context, c call) (*reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.CallTimeout())
+// send makes the call and reads the whole response. Its errors are for people.
+func (c call) send(ctx context.Context) (*Response, error) {
+	r, err := c.roundTrip(ctx)
+	if e := (*EndpointError)(nil); err == nil || errors.As(err, &e) {
+		return r, err
+	}
+	host := c.url
+	if u, err := url.Parse(c.url); err == nil {
+		host = u.Host
+	}
+	words, hint := secret.Scrub(err.Error(), c.told()...), ""
+	if _, fix, ok := tlserror.Explain(err, tlserror.Server{Host: host, Address: host, Table: tableOf(c.provider)}); ok {
+		hint = "; " + fix
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		words = fmt.Sprintf("no answer within %s", c.provider.CallTimeout())
+	}
+	if c.provider.Proxy != nil {
+		hint += "; it is reached through the proxy " + printable.Quote(c.provider.Proxy.Host)
+	}
+	return nil, &EndpointError{
+		Kind: ErrUnavailable, err: err,
+		reason: fmt.Sprintf("%s at %s cannot be reached: %s%s", c.endpoint, host, words, hint),
+	}
+}
+
+// roundTrip makes the call and reads the whole response. Its errors are those of the
+// network, or an [EndpointError] for a URL that must not receive secrets.
+func (c call) roundTrip(ctx context.Context) (*Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.provider.CallTimeout())
 	defer cancel()
 	method := http.MethodGet
 	if c.form != nil {
 		method = http.MethodPost
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.address, strings.NewReader(c.form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, method, c.url, strings.NewReader(c.form.Encode()))
 	if err != nil || !confidential(req.URL) {
-		return nil, &EndpointError{Kind: ErrRefused, reason: fmt.Sprintf("the %s %s is not an https:// address", c.key, printable.Quote(c.address))}
+		return nil, &EndpointError{Kind: ErrRefused, reason: fmt.Sprintf("the %s %s is not an https:// address", c.key, printable.Quote(c.url))}
 	}
 	if c.form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -126,28 +174,33 @@ func (p *Provider) send(ctx context.Context, c call) (*reply, error) {
 	}
 	req.Header.Set("Accept", "application/json")
 
-	resp, err := p.httpClient().Do(req)
+	resp, err := newHTTPClient(c.provider).Do(req)
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err // it repeats method and URL, which the sentence has already
+	}
 	if err != nil {
-		return nil, p.unreachable(c, req.URL, err)
+		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
-		return nil, p.unreachable(c, req.URL, err)
+		return nil, err
 	}
-	return &reply{host: req.URL.Host, status: resp.StatusCode, header: resp.Header, body: body}, nil
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: body, TLS: resp.TLS, host: req.URL.Host}, nil
 }
 
-// authenticate adds who the client is to a form, and the proof (RFC 6749
-// §2.3.1): in the body, since Google takes no other way, and trying both would
-// send each failing refresh twice. A certificate goes before a secret.
-func (p *Provider) authenticate(form url.Values, now time.Time) error {
+func (c call) Format(f fmt.State, _ rune) { io.WriteString(f, "call to "+c.endpoint) }
+
+// authenticateClient adds the client and its proof to a form (RFC 6749 §2.3.1): in
+// the body, since Google accepts no other way, and trying both would send each
+// failing refresh twice. A certificate takes precedence over a secret.
+func authenticateClient(form url.Values, p *Provider, now time.Time) error {
 	if p.ClientID != "" {
 		form.Set("client_id", p.ClientID)
 	}
 	switch {
 	case p.Certificate != nil:
-		assertion, err := p.Certificate.assertion(p, now)
+		assertion, err := clientAssertion(p, now)
 		if err != nil {
 			return err
 		}
@@ -159,48 +212,40 @@ func (p *Provider) authenticate(form url.Values, now time.Time) error {
 	return nil
 }
 
-// ask makes one call to the token endpoint, as the client. form holds the
-// grant. The token's life is counted from now, before the call: it may be slow.
-func (p *Provider) ask(ctx context.Context, form url.Values, now time.Time) (*Token, error) {
-	if err := p.authenticate(form, now); err != nil {
+// requestToken calls the token endpoint as the client. form holds the grant. The
+// token's life is counted from now, before the call, which may be slow.
+func requestToken(ctx context.Context, p *Provider, form url.Values, now time.Time) (*Token, error) {
+	if err := authenticateClient(form, p, now); err != nil {
 		return nil, err
 	}
-	return p.askAs(ctx, form, now)
+	return requestTokenAs(ctx, p, form, now)
 }
 
-// askAs is ask with a form that says itself who asks.
-func (p *Provider) askAs(ctx context.Context, form url.Values, now time.Time) (*Token, error) {
-	c := call{what: "the token endpoint", key: "token_url", address: p.TokenURL, form: form}
-	r, err := p.send(ctx, c)
+// requestTokenAs is requestToken with a form that identifies the caller by itself.
+func requestTokenAs(ctx context.Context, p *Provider, form url.Values, now time.Time) (*Token, error) {
+	c := tokenCall(p, form)
+	r, err := c.send(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t, err := readAnswer(r.status, r.body, now.UTC().Round(0), p.told(c))
+	t, err := readToken(r.Status, r.Body, now.UTC().Round(0), c.told())
 	if e := (*EndpointError)(nil); errors.As(err, &e) {
 		e.at(c, r)
 		if form.Has("assertion") || form.Has("client_assertion") {
-			e.reason += clockWords(r.header.Get("Date"), now)
+			e.reason += clockWords(r.Header.Get("Date"), now)
 		}
 		return nil, err
 	}
 	if err != nil {
 		return nil, err
 	}
-	t.Owner = idTokenOwner(r.body)
+	t.Owner = idTokenOwner(r.Body)
 	return t, nil
 }
 
-// at completes the error of an answer, whose reason continues the name of the
-// endpoint.
-func (e *EndpointError) at(c call, r *reply) *EndpointError {
-	e.reason = fmt.Sprintf("%s at %s %s", c.what, r.host, e.reason)
-	e.RetryAfter = retryAfter(r.header.Get("Retry-After"), time.Now())
-	return e
-}
-
-// clockWords say that this machine's clock is wrong, if it is, by the Date
-// (RFC 9110 §6.6.1) of the answer to an assertion: those are good for a time
-// that the two clocks must agree about.
+// clockWords says how far this machine's clock differs from the Date (RFC 9110
+// §6.6.1) of the response to an assertion, if that is too much: an assertion is
+// valid for a time that both clocks must agree about.
 func clockWords(date string, now time.Time) string {
 	theirs, err := http.ParseTime(date)
 	if err != nil {
@@ -216,33 +261,11 @@ func clockWords(date string, now time.Time) string {
 	return ""
 }
 
-// confidential tells whether secrets may be sent to a URL: over TLS, or to
-// this machine.
+// confidential reports whether secrets may be sent to a URL: over TLS, or to this
+// machine.
 func confidential(u *url.URL) bool {
 	host := u.Hostname()
 	return u.Scheme == "https" || u.Scheme == "http" && (host == "localhost" || net.ParseIP(host).IsLoopback())
-}
-
-// unreachable is a call that brought no answer.
-func (p *Provider) unreachable(c call, u *url.URL, err error) error {
-	// *url.Error repeats method and URL, which the sentence has already.
-	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	words, hint := secret.Scrub(err.Error(), p.told(c)...), ""
-	if errors.Is(err, context.DeadlineExceeded) {
-		words = fmt.Sprintf("no answer within %s", p.CallTimeout())
-	}
-	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
-		hint = "; if its certificate is from an authority of your own, name it in ca_file"
-	}
-	if p.Proxy != nil {
-		hint += "; the way there is the proxy " + printable.Quote(p.Proxy.Host)
-	}
-	return &EndpointError{
-		Kind: ErrUnavailable, cause: err,
-		reason: fmt.Sprintf("%s at %s cannot be reached: %s%s", c.what, u.Host, words, hint),
-	}
 }
 
 // retryAfter reads the header of RFC 9110 §10.2.3, in seconds or as a date.
@@ -255,5 +278,3 @@ func retryAfter(header string, now time.Time) time.Duration {
 	}
 	return min(max(wait, 0), maxRetryAfter)
 }
-
-func (c call) Format(f fmt.State, _ rune) { io.WriteString(f, "call to "+c.what) }

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"authferry/internal/printable"
+	"authferry/internal/testport"
 	"authferry/tokens/oauth/oauthtest"
 )
 
-// TestProxy: with a proxy in the provider's table the call goes through it,
-// although it is to this machine, and failures say so without its password.
+// TestProxy: a call uses the proxy in the provider's table, even to this machine, and
+// failures name it without its password.
 func TestProxy(t *testing.T) {
 	var seen []string
 	through := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +42,7 @@ func TestProxy(t *testing.T) {
 	}
 	p.TokenURL = "https://login.example.com/token"
 	_, err = p.Mint(t.Context(), me)
-	wantFailure(t, err, ErrUnavailable, "the way there is the proxy "+printable.Quote(address.Host))
+	wantFailure(t, err, ErrUnavailable, "reached through the proxy "+printable.Quote(address.Host))
 	if len(seen) != 2 || !strings.HasPrefix(seen[1], "CONNECT login.example.com:443 Basic ") {
 		t.Errorf("the proxy saw %q", seen)
 	}
@@ -80,8 +81,31 @@ func TestProxySOCKS(t *testing.T) {
 	}
 }
 
-// TestRepeatedSecrets: an endpoint that says back all it was told, in every
-// flow and place, does not bring it into an error.
+// TestProbeTokenEndpoint: any response is returned, a form is sent as the client, and an
+// error is that of the network.
+func TestProbeTokenEndpoint(t *testing.T) {
+	f := oauthtest.NewEndpoint(t)
+	p := fakeProvider(f)
+	r, err := p.ProbeTokenEndpoint(t.Context(), nil)
+	if err != nil || r.Status != http.StatusUnauthorized || r.TLS != nil || r.Header.Get("Date") == "" {
+		t.Errorf("%v, %v", r, err)
+	}
+	r, err = p.ProbeTokenEndpoint(t.Context(), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"none"}})
+	if err != nil || r.Status != http.StatusBadRequest || !strings.Contains(string(r.Body), "invalid_grant") {
+		t.Errorf("%v, %v", r, err)
+	}
+	p.TokenURL = "http://" + testport.Refused(t) + "/token"
+	if _, err := p.ProbeTokenEndpoint(t.Context(), nil); !errors.As(err, new(*net.OpError)) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("%T %v", err, err)
+	}
+	p.TokenURL = "http://mail.example.com/token"
+	if _, err := p.ProbeTokenEndpoint(t.Context(), url.Values{}); !errors.Is(err, ErrRefused) {
+		t.Errorf("secrets are sent in the clear: %v", err)
+	}
+}
+
+// TestRepeatedSecrets: an endpoint that repeats all it was told, in every flow, does not
+// bring a secret into an error.
 func TestRepeatedSecrets(t *testing.T) {
 	f := oauthtest.NewEndpoint(t)
 	f.Does(func(w http.ResponseWriter, r *http.Request) bool {

@@ -7,7 +7,7 @@ import (
 
 const me = oauthtest.Mailbox
 
-// fakeProvider is a Provider that asks this endpoint.
+// fakeProvider returns a Provider that uses this endpoint.
 func fakeProvider(f *oauthtest.Endpoint) *Provider {
 	return &Provider{
 		Name: "fake", AuthURL: f.URL + "/auth", TokenURL: f.URL + "/token", ClientID: "client", ClientSecret: "secret-CANARY-client",
@@ -15,7 +15,7 @@ func fakeProvider(f *oauthtest.Endpoint) *Provider {
 	}
 }
 
-// googleApp is a Provider whose service account this endpoint knows.
+// googleApp returns a Provider whose service account this endpoint knows.
 func googleApp(j *oauthtest.AppEndpoint) *Provider {
 	return &Provider{
 		Name: "workspace", Flow: FlowServiceAccount, TokenURL: j.URL + "/token", Scopes: []string{oauthtest.MailIs},
@@ -23,7 +23,7 @@ func googleApp(j *oauthtest.AppEndpoint) *Provider {
 	}
 }
 
-// microsoftApp is a Provider whose client this endpoint knows by a secret.
+// microsoftApp returns a Provider whose client and secret this endpoint knows.
 func microsoftApp(j *oauthtest.AppEndpoint) *Provider {
 	return &Provider{
 		Name: "app", Flow: FlowClientCredentials, TokenURL: j.URL + "/token", Scopes: []string{"https://outlook.office365.com/.default"},

@@ -4,7 +4,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,16 +13,16 @@ import (
 	"testing"
 	"time"
 
-	"authferry/internal/printable"
 	"authferry/internal/secret"
+	"authferry/tokens/oauth/tokencommand"
 )
 
-// shell is a Provider whose token_command is a script.
+// shell returns a Provider whose token_command is a script.
 func shell(script string, args ...string) *Provider {
 	return &Provider{Name: "command", Flow: FlowTokenCommand, TokenCommand: append([]string{"/bin/sh", "-c", script, "sh"}, args...)}
 }
 
-// TestTokenCommand: the command is run as it is written, and knows whom for.
+// TestTokenCommand: the command is run without a shell, and knows the mailbox.
 func TestTokenCommand(t *testing.T) {
 	t.Setenv("AUTHFERRY_SEAL", "seal-CANARY")
 	t.Setenv("NOTIFY_SOCKET", "/run/systemd/notify")
@@ -41,13 +40,13 @@ func TestTokenCommand(t *testing.T) {
 	}
 }
 
-// TestTokenCommandKnowsNoSecrets: where our own secrets are is not for programs of
-// others.
+// TestTokenCommandKnowsNoSecrets: a command does not inherit the places of authferry's
+// secrets.
 func TestTokenCommandKnowsNoSecrets(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/CANARY")
 	t.Setenv("TEST_HIDDEN_DATABASE", "postgres://u:CANARY@db.example/d")
 	t.Setenv("TEST_HIDDEN", "shown")
-	HideFromCommands("TEST_HIDDEN_DATABASE", "TEST_HIDDEN_KEY")
+	tokencommand.HideVariables("TEST_HIDDEN_DATABASE", "TEST_HIDDEN_KEY")
 	p := shell(`printf '%s' "$CREDENTIALS_DIRECTORY$TEST_HIDDEN_DATABASE|$TEST_HIDDEN"`)
 	token, err := p.Mint(t.Context(), me)
 	if err != nil {
@@ -67,7 +66,7 @@ func TestTokenCommandFails(t *testing.T) {
 	}{
 		"exit status":    {[]string{"/bin/sh", "-c", "echo; echo 'no such account' >&2; echo more >&2; exit 3"}, ErrUnavailable, `failed with exit status 3: it said "no such account"`},
 		"signal":         {[]string{"/bin/sh", "-c", "kill -9 $$"}, ErrUnavailable, "signal: killed"},
-		"not there":      {[]string{"/nowhere/token", "CANARY"}, ErrRefused, "whole path"},
+		"not there":      {[]string{"/nowhere/token", "CANARY"}, ErrRefused, "absolute path"},
 		"not found":      {[]string{"authferry-test-nowhere"}, ErrRefused, "cannot be started"},
 		"not a program":  {[]string{"/dev/null"}, ErrRefused, "cannot be started"},
 		"none":           {nil, ErrRefused, "token_command in [provider.command]"},
@@ -92,8 +91,8 @@ func TestTokenCommandFails(t *testing.T) {
 	}
 }
 
-// TestTokenCommandStalls: a command that takes too long is ended, though it be
-// deaf to kinder signals.
+// TestTokenCommandStalls: a command that takes too long is killed, even if it ignores
+// other signals.
 func TestTokenCommandStalls(t *testing.T) {
 	p := shell(`trap '' TERM INT HUP; echo CANARY; while :; do sleep 1000; done`)
 	p.Timeout = 300 * time.Millisecond // enough to start it on a busy machine
@@ -101,7 +100,7 @@ func TestTokenCommandStalls(t *testing.T) {
 	wantFailure(t, err, ErrUnavailable, "did not end within 300ms and was stopped")
 }
 
-// TestTokenCommandEndsWhole: whatever a command has started ends with it.
+// TestTokenCommandEndsWhole: a killed command's children are killed too.
 func TestTokenCommandEndsWhole(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "held")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -128,14 +127,14 @@ func TestTokenCommandEndsWhole(t *testing.T) {
 	wantFailure(t, <-failed, ErrUnavailable, "was stopped")
 }
 
-// TestTokenCommandLeavesADaemon: what a command that ends well leaves behind,
-// such as an agent with its passphrases, lives on, and its token is good.
+// TestTokenCommandLeavesADaemon: a daemon that a successful command has started, such
+// as a passphrase agent, is not killed, and the token is used.
 func TestTokenCommandLeavesADaemon(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "held")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// It ends when somebody reads what it writes.
+	// It ends when its output is read.
 	token, err := shell(`(echo alive >"$1") & echo CANARY`, pipe).Mint(t.Context(), me)
 	if err != nil || token.Access != "CANARY" {
 		t.Fatal(err)
@@ -145,32 +144,8 @@ func TestTokenCommandLeavesADaemon(t *testing.T) {
 	}
 }
 
-// TestTokenCommandTurns: no more than so many at a time, and whoever gives up
-// waiting has run nothing.
-func TestTokenCommandTurns(t *testing.T) {
-	for range cap(commandSlots) {
-		commandSlots <- struct{}{}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := shell("echo CANARY").Mint(ctx, me)
-	wantFailure(t, err, ErrUnavailable, "had no turn")
-	if !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	for range cap(commandSlots) {
-		<-commandSlots
-	}
-	if _, err := shell("echo CANARY").Mint(t.Context(), me); err != nil {
-		t.Error(err)
-	}
-	if len(commandSlots) != 0 {
-		t.Errorf("%d turns are never given back", len(commandSlots))
-	}
-}
-
-// TestReadCommand: every form of output, and how long its token lives.
-func TestReadCommand(t *testing.T) {
+// TestReadCommandOutput: every form of output, and the life of its token.
+func TestReadCommandOutput(t *testing.T) {
 	now := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
 	for printed, want := range map[string]time.Duration{
 		"tok\n":                  time.Hour,
@@ -186,34 +161,20 @@ func TestReadCommand(t *testing.T) {
 		jwtOf(`{"exp":1795249800}`):                                                                                   90 * time.Minute,
 		jwtOf(`{"exp":"x"}`):                                                                                          time.Hour,
 	} {
-		got, err := readCommand([]byte(printed), now)
+		got, err := readCommandOutput([]byte(printed), now)
 		if err != nil || got.Expiry.Sub(now) != want || !got.Minted.Equal(now) || got.Access != "tok" && !strings.HasPrefix(got.Access.Reveal(), "eyJ") {
 			t.Errorf("%s: %v %v; want %s", printed, got, err, want)
 		}
 	}
 }
 
-// TestComplaintKeepsWords: what is no secret stays readable.
-func TestComplaintKeepsWords(t *testing.T) {
-	for _, line := range []string{
-		"ERROR: (gcloud.auth.print-access-token) There was a problem refreshing auth tokens",
-		"/usr/local/lib/python3.11/site-packages/azure/cli/core/auth/identity.py:120: please run az login",
-	} {
-		stderr := &bounded{most: maxComplaint}
-		stderr.Write([]byte("\n  " + line + "\nmore"))
-		if got := complaint(stderr, &bounded{}); got != ": it said "+printable.Quote(line) {
-			t.Errorf("%s", got)
-		}
-	}
-}
-
-func FuzzReadCommand(f *testing.F) {
+func FuzzReadCommandOutput(f *testing.F) {
 	for _, s := range []string{"tok", `{"access_token":"tok","expires_in":3599}`, `{"accessToken":"tok","expires_on":1795248000}`, jwtOf(`{"exp":1795248000}`), "a b", "", "\xff", `{"access_token":{}}`} {
 		f.Add([]byte(s))
 	}
 	now := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, printed []byte) {
-		got, err := readCommand(slices.Clone(printed), now)
+		got, err := readCommandOutput(slices.Clone(printed), now)
 		if err == nil && (!isToken(got.Access) || !got.Expiry.After(now) || got.Expiry.After(now.Add(maxLife)) || !got.Refresh.Empty()) {
 			t.Errorf("%q %s from %q", got.Access.Reveal(), got.Expiry, printed)
 		}

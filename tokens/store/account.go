@@ -10,32 +10,37 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// Account is all that is kept of one mailbox: the provider it lives at, the
-// grant its owner gave, and the local passwords that may use it.
+// Account is what a store keeps about one mailbox: its provider, the grant of its
+// owner, and its local passwords.
 //
-// Accounts handed out by a [Store] are shared between callers: read them, and
-// change them only inside [Store.Update].
+// Callers share the accounts that a [Store] returns: change an account only inside
+// [Store].Update.
 type Account struct {
 	Mailbox  string // the address in lower case; the key of the store
 	Provider string // a key of the configuration's [provider.NAME] tables; empty: removed, with its passwords kept
 
-	// SignIn is whose grant it is, where that is not the mailbox itself: the
-	// delegate of a shared mailbox. The provider is still told Mailbox as the user.
+	// SignIn is the owner of the grant if that is not the mailbox itself, such as the
+	// delegate of a shared mailbox. The user name for the provider is still Mailbox.
 	SignIn string
 
 	Token oauth.Token
 
 	// Dead is set when the provider answered that a person must sign in or give
-	// consent again (invalid_grant, interaction_required). The refresh token is kept all the same, since providers
-	// have been known to take such an answer back.
+	// consent again (invalid_grant, interaction_required). The refresh token is kept,
+	// since providers have been known to accept it again later.
 	Dead *Failure
-	// Trouble is the last transient failure since the last good refresh.
+	// Trouble is the last transient failure since the last successful refresh.
 	Trouble *Failure
 
 	Passwords []Password
 
 	Created   time.Time
 	Connected time.Time // when consent was last given
+
+	// Unconfirmed is set on a copy that [Postgres.Get] returns while the database
+	// cannot be reached: another process may have changed the account since. It is
+	// not stored.
+	Unconfirmed bool
 }
 
 // Failure is a refresh that did not succeed.
@@ -43,11 +48,11 @@ type Failure struct {
 	At     time.Time   // of the last one
 	Since  time.Time   // of the first one in a row
 	Reason string      // for people; never contains a token
-	Cause  oauth.Cause // what kind of failure it is, as far as the answer tells
+	Cause  oauth.Cause // the kind of failure, as far as the answer shows it
 	Count  int         // consecutive failures so far
 }
 
-// State names what a mailbox's grant can do now.
+// State is the state of a mailbox's grant.
 type State string
 
 const (
@@ -56,18 +61,18 @@ const (
 	StateRefreshing   State = "refreshing"    // a refresh is under way in this process
 	StateNeedsConsent State = "needs-consent" // a person must run `authferry connect`
 	StateDisconnected State = "disconnected"  // removed, with its passwords kept for when it is connected again
-	StateUnreachable  State = "unreachable"   // the token endpoint failed lately; it is tried again by itself
+	StateUnreachable  State = "unreachable"   // the last refresh failed; it is retried automatically
 )
 
-// Password is one local password of a mailbox: a name for people, a verifier,
-// and what it is good for.
+// Password is one local password of a mailbox: a name for people, a verifier, and
+// the restrictions on its use.
 type Password struct {
-	ID   string // random, never reused: a live session remembers it
+	ID   string // random, never reused: live sessions refer to it
 	Name string
 
-	// Generated passwords have the entropy to be kept as a keyed hash (Key,
-	// Hash: 32 bytes each); chosen ones are kept as argon2id in PHC string form
-	// (Argon2). Secret keeps them out of print: a hash can be guessed against.
+	// Generated passwords have enough entropy for a keyed hash (Key, Hash: 32 bytes
+	// each); chosen ones are kept as argon2id in PHC string form (Argon2). They are
+	// secrets, since a hash allows guesses offline.
 	Key    secret.String
 	Hash   secret.String
 	Argon2 secret.String
@@ -78,10 +83,9 @@ type Password struct {
 	Created   time.Time
 	LastUsed  Use
 
-	// ReadOnly passwords look at everything and change nothing.
+	// ReadOnly passwords may read everything and change nothing.
 	ReadOnly bool
-	// MessagesPerHour and Recipients (of one message) bound what may be sent
-	// with it; 0: no bound.
+	// MessagesPerHour and Recipients (of one message) limit sending; 0: no limit.
 	MessagesPerHour int
 	Recipients      int
 }
@@ -98,11 +102,11 @@ func (a Account) Format(f fmt.State, _ rune) { io.WriteString(f, "account "+a.Ma
 
 func (p Password) Format(f fmt.State, _ rune) { io.WriteString(f, "password "+p.Name) }
 
-// held tells a mailbox that the store has from one that an edit begins.
+// Held reports whether the store has the mailbox, as opposed to one that an edit adds.
 func (a *Account) Held() bool { return a.Provider != "" || !a.Created.IsZero() || len(a.Passwords) > 0 }
 
-// Failure is what keeps an account's grant from being used, nil if nothing
-// does: the provider's word on it where there is one, else the last failure.
+// Failure returns the reason that the account's grant cannot be used, nil if it can:
+// the provider's answer if there is one, else the last failure.
 func (a *Account) Failure() *Failure {
 	if a.Dead != nil {
 		return a.Dead
@@ -110,15 +114,15 @@ func (a *Account) Failure() *Failure {
 	return a.Trouble
 }
 
-// first is when a failure began.
+// First returns the time of the first failure in a row.
 func (f *Failure) First() time.Time {
-	if f.Since.IsZero() { // written by a version that did not note it
+	if f.Since.IsZero() { // written by a version without Since
 		return f.At
 	}
 	return f.Since
 }
 
-// next is a failure after f, the first if f is nil.
+// Next returns the failure that follows f, the first in a row if f is nil.
 func (f *Failure) Next(now time.Time, err error, why oauth.Cause) *Failure {
 	n := &Failure{At: now.UTC().Round(0), Since: now.UTC().Round(0), Reason: err.Error(), Cause: why, Count: 1}
 	if f != nil {

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Contents are all that a store keeps, in memory, on the way to another store.
+// Contents is everything in a store, read into memory to be written to another store.
 type Contents struct {
 	accounts  []*Account
 	documents map[string][]byte
 }
 
-// ReadContents reads a store whole. One thing that cannot be read is an error:
-// a copy without it would pass for the store.
+// ReadContents reads a whole store. Anything that cannot be read is an error, so that
+// an incomplete copy is not taken for the store.
 func ReadContents(ctx context.Context, from Store) (*Contents, error) {
 	mailboxes, err := from.Mailboxes(ctx)
 	if err != nil {
@@ -46,15 +46,14 @@ func ReadContents(ctx context.Context, from Store) (*Contents, error) {
 	return c, errors.Join(errs...)
 }
 
-// Count tells how many mailboxes and documents there are.
+// Count returns the numbers of mailboxes and documents.
 func (c *Contents) Count() (mailboxes, documents int) { return len(c.accounts), len(c.documents) }
 
-// ErrOccupied says that a store has what would be overwritten.
-var ErrOccupied = errors.New("there is something else in it already")
+// ErrOccupied is returned for a store with content that would be overwritten.
+var ErrOccupied = errors.New("it already has different content")
 
-// Write puts the contents into another store. What is there under the same names
-// with other content is overwritten if force says so, and otherwise nothing is
-// written at all.
+// Write writes the contents to another store. If that has different content under the
+// same names, Write overwrites it if force is set, and otherwise writes nothing.
 func (c *Contents) Write(ctx context.Context, to Store, force bool) error {
 	differing, err := c.compare(ctx, to, false)
 	if err != nil && !force {
@@ -89,16 +88,16 @@ func (c *Contents) Write(ctx context.Context, to Store, force bool) error {
 	return nil
 }
 
-// Verify reads another store and compares.
+// Verify reads another store and compares it with the contents.
 func (c *Contents) Verify(ctx context.Context, in Store) error {
 	differing, err := c.compare(ctx, in, true)
 	if err == nil && len(differing) > 0 {
-		err = fmt.Errorf("read back, this is not as it was written: %s", someOf(differing))
+		err = fmt.Errorf("read back, these differ from what was written: %s", someOf(differing))
 	}
 	return err
 }
 
-// compare names what a store has otherwise, or does not have where missing counts.
+// compare returns the names of what differs in a store, or is missing if missing is set.
 func (c *Contents) compare(ctx context.Context, s Store, missing bool) (differing []string, err error) {
 	for _, a := range c.accounts {
 		b, err := s.Get(ctx, a.Mailbox)
@@ -129,7 +128,7 @@ func sameRecord(a, b *Account) bool {
 	return xerr == nil && yerr == nil && bytes.Equal(x, y)
 }
 
-// someOf names the first few.
+// someOf lists the first few names.
 func someOf(names []string) string {
 	const most = 5
 	if len(names) <= most {

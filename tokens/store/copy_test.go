@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestCopy: from one store to another under another key and back, whole, and
-// over nothing that is there unless it must be.
+// TestCopy: a store is copied whole to a store with another key and back. It overwrites
+// different content only by force.
 func TestCopy(t *testing.T) {
 	stores := map[string]func(*testing.T) Store{
 		"files":      func(t *testing.T) Store { return openStore(t, t.TempDir()) },
@@ -65,7 +65,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyDamage: a store with something unreadable in it is not half copied.
+// TestCopyDamage: a store that cannot be read as a whole is not copied in part.
 func TestCopyDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)

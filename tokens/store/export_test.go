@@ -2,8 +2,8 @@ package store
 
 import "time"
 
-// The fixtures of the tests that need a vault over this store, which live in
-// package store_test since the vault imports this package.
+// Fixtures for the tests that need a vault. They are in package store_test, since the
+// vault imports this package.
 type Wire = wire
 
 var (
@@ -11,14 +11,13 @@ var (
 	NewSeal       = newSeal
 	NewWire       = newWire
 	OpenTestStore = openPostgres
-	ReadRow       = readRow
 )
 
-// SetDown takes the database away or gives it back.
+// SetDown makes the database unreachable, or reachable again.
 func (w *wire) SetDown(down bool) { w.setDown(down) }
 
-// URL is where the wire takes connections.
+// URL returns the URL of the database behind the wire.
 func (w *wire) URL() string { return w.url }
 
-// SetWriteTime bounds one write.
+// SetWriteTime sets how long a write is retried.
 func (s *Postgres) SetWriteTime(d time.Duration) { s.writeTime = d }

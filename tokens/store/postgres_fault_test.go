@@ -3,17 +3,22 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
-// wire is a network between a store and its database that can be cut.
+// wire is a network between a store and its database whose connections can be cut.
 type wire struct {
 	net.Listener
 	server string
@@ -22,8 +27,8 @@ type wire struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	down  bool
-	// cutAt cuts a connection when the client says it: before the server hears
-	// it, or after its answer, which the client does not get.
+	// cutAt cuts a connection when the client sends it: before the server receives it,
+	// or after the server handled it, so that the client does not get the answer.
 	cutAt     []byte
 	cutBefore bool
 	all       sync.WaitGroup
@@ -74,7 +79,7 @@ func (w *wire) serve() {
 	}
 }
 
-// carry takes what the client says to the server.
+// carry forwards what the client sends to the server.
 func (w *wire) carry(client, server net.Conn) {
 	defer client.Close()
 	defer server.Close()
@@ -95,14 +100,13 @@ func (w *wire) carry(client, server net.Conn) {
 			return
 		}
 		if cut {
-			client.Close() // and the answer goes nowhere
+			client.Close() // it does not get the answer
 		}
 		if _, err := server.Write(b[:n]); err != nil {
 			return
 		}
 		if cut {
-			// The server closes after the client's goodbye, when it has done what
-			// it was told.
+			// The server closes when it has handled everything.
 			server.(*net.TCPConn).CloseWrite()
 			io.Copy(io.Discard, server)
 			return
@@ -110,7 +114,7 @@ func (w *wire) carry(client, server net.Conn) {
 	}
 }
 
-// cut ends all connections, as a server does that is restarted.
+// cut ends all connections, like a server that restarts.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,13 +139,20 @@ func (w *wire) cutWhen(says string, before bool) {
 	w.cutAt, w.cutBefore = []byte(says), before
 }
 
-// TestPostgresCutWrites: a connection that is lost in an edit, at whatever
-// moment, costs neither the edit nor another's.
+// wasCut reports whether the client said what a connection was to be cut at.
+func (w *wire) wasCut() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cutAt == nil
+}
+
+// TestPostgresCutWrites: a connection that is lost during an edit, at any moment, loses
+// neither this edit nor another one.
 func TestPostgresCutWrites(t *testing.T) {
 	ctx := context.Background()
 	for name, during := range map[string]func(*wire, Store){
 		"in the edit":                 func(w *wire, _ Store) { w.cut() },
-		"at the write":                func(w *wire, _ Store) { w.cutWhen("INSERT", true) },
+		"at the write":                func(w *wire, _ Store) { w.cutWhen("UPDATE authferry", true) },
 		"before the commit":           func(w *wire, _ Store) { w.cutWhen("commit", true) },
 		"at the answer to the commit": func(w *wire, _ Store) { w.cutWhen("commit", false) },
 		"and another edits meanwhile": func(w *wire, direct Store) {
@@ -176,8 +187,8 @@ func TestPostgresCutWrites(t *testing.T) {
 			if !lost && (err != nil || got.Token.Refresh != "the only copy") {
 				t.Errorf("the edit is lost: %v", err)
 			}
-			if edits != 1 {
-				t.Errorf("edited %d times", edits)
+			if edits != 1 || !w.wasCut() {
+				t.Errorf("edited %d times, cut: %v", edits, w.wasCut())
 			}
 			put(t, s, wholeAccount(me)) // the lock is free
 			if err := s.Delete(ctx, me); err != nil {
@@ -187,7 +198,7 @@ func TestPostgresCutWrites(t *testing.T) {
 	}
 }
 
-// TestPostgresCutDelete: a removal whose answer is lost has been one.
+// TestPostgresCutDelete: a deletion is complete even if its answer is lost.
 func TestPostgresCutDelete(t *testing.T) {
 	url, seal := freshPostgres(t), newSeal(t)
 	w := newWire(t, url)
@@ -195,7 +206,7 @@ func TestPostgresCutDelete(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		put(t, s, wholeAccount(me))
 		w.cutWhen("commit", before)
-		if err := s.Delete(context.Background(), me); err != nil {
+		if err := s.Delete(context.Background(), me); err != nil || !w.wasCut() {
 			t.Errorf("before the server hears of it %v: %v", before, err)
 		}
 		if _, err := s.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox) {
@@ -204,7 +215,7 @@ func TestPostgresCutDelete(t *testing.T) {
 	}
 }
 
-// TestPostgresDeadHolder: the lock of a process that is gone is free.
+// TestPostgresDeadHolder: the lock of a process that has ended is free.
 func TestPostgresDeadHolder(t *testing.T) {
 	url, seal := freshPostgres(t), newSeal(t)
 	w := newWire(t, url)
@@ -220,8 +231,8 @@ func TestPostgresDeadHolder(t *testing.T) {
 	}
 }
 
-// TestPostgresAway: while the database is away accounts are answered for from
-// memory, for a bounded time, and at its return they are as last written.
+// TestPostgresAway: while the database is away, Get answers from memory for a bounded
+// time; when it is back, accounts are as last written.
 func TestPostgresAway(t *testing.T) {
 	ctx := context.Background()
 	url, seal := freshPostgres(t), newSeal(t)
@@ -238,35 +249,31 @@ func TestPostgresAway(t *testing.T) {
 	}
 	w.setDown(true)
 	for range 3 {
-		if _, err := s.Get(ctx, me); err != nil {
+		if a, err := s.Get(ctx, me); err != nil || !a.Unconfirmed {
 			t.Errorf("not from memory: %v", err)
 		}
 	}
 	for _, stranger := range []string{"nobody@x", "a\x00b"} {
 		_, err := s.Get(ctx, stranger)
 		if errors.Is(err, ErrNoMailbox) != (stranger != "nobody@x") {
-			t.Errorf("%q, while nobody can tell: %v", stranger, err)
+			t.Errorf("%q, without a database: %v", stranger, err)
 		}
 	}
 	if err := s.Update(ctx, me, func(*Account) error { return nil }); err == nil {
 		t.Error("edited without a database")
 	}
-	s.cache.mu.Lock()
-	s.cache.outage = -1
-	s.cache.mu.Unlock()
+	setOutage(s, -1)
 	if _, err := s.Get(ctx, me); err == nil || errors.Is(err, ErrNoMailbox) {
 		t.Errorf("for ever: %v", err)
 	}
-	s.cache.mu.Lock()
-	s.cache.outage = time.Hour
-	s.cache.mu.Unlock()
+	setOutage(s, time.Hour)
 	put(t, direct, &Account{Mailbox: me, Provider: "after"})
 	if err := direct.Delete(ctx, "gone@x"); err != nil {
 		t.Fatal(err)
 	}
 	w.setDown(false)
 	<-changes
-	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" || a.Unconfirmed {
 		t.Errorf("a change while it was away is not seen: %v", err)
 	}
 	if _, err := s.Get(ctx, "gone@x"); !errors.Is(err, ErrNoMailbox) {
@@ -274,29 +281,65 @@ func TestPostgresAway(t *testing.T) {
 	}
 }
 
-// TestPostgresBeats: a link that is quiet is tried.
-func TestPostgresBeats(t *testing.T) {
-	url, seal := freshPostgres(t), newSeal(t)
-	s := openPostgres(t, url, seal)
+func setOutage(s *Postgres, outage time.Duration) {
+	s.known.mu.Lock()
+	defer s.known.mu.Unlock()
+	s.known.outage = outage
+}
+
+// TestPostgresCannotListen: a server that has no connection left for Follow is not away,
+// and Get queries it.
+func TestPostgresCannotListen(t *testing.T) {
+	ctx := context.Background()
+	text, seal := freshPostgres(t), newSeal(t)
+	direct := openPostgres(t, text, seal)
+	put(t, direct, wholeAccount(me))
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := strings.ToLower("r" + rand.Text())
+	ask(t, text, `CREATE ROLE `+role+` LOGIN CONNECTION LIMIT 1 IN ROLE `+u.User.Username())
+	t.Cleanup(func() { ask(t, text, `DROP ROLE `+role) })
+	u.User = url.User(role)
+	s := openPostgres(t, u.String(), seal)
+	core, logs := observer.New(zap.ErrorLevel)
+	s.log = zap.New(core)
+	if _, err := s.Get(ctx, me); err != nil { // takes the connection
+		t.Fatal(err)
+	}
+	following, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); s.Follow(following, func() {}, func() {}) }()
+	for logs.Len() == 0 { // it could not connect
+		runtime.Gosched()
+	}
+	put(t, direct, &Account{Mailbox: me, Provider: "after"})
+	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" || a.Unconfirmed {
+		t.Errorf("%v, %v", a, err)
+	}
+	stop()
+	<-done
+	s.Close()
+}
+
+// TestPostgresHeartbeat: a quiet connection confirms the copies.
+func TestPostgresHeartbeat(t *testing.T) {
+	s := openPostgres(t, freshPostgres(t), newSeal(t))
 	s.heartbeat = time.Millisecond
-	put(t, s, wholeAccount(me))
 	follow(t, s)
-	before := s.attendedAt()
-	for !s.attendedAt().After(before) { // beats are what a quiet link lives by
-		if _, err := s.Get(context.Background(), me); err != nil {
-			t.Fatal(err)
-		}
+	confirmed := func() time.Time {
+		s.known.mu.Lock()
+		defer s.known.mu.Unlock()
+		return s.known.confirmed
+	}
+	for before := confirmed(); !confirmed().After(before); {
+		runtime.Gosched()
 	}
 }
 
-func (s *Postgres) attendedAt() time.Time {
-	s.cache.mu.Lock()
-	defer s.cache.mu.Unlock()
-	return s.cache.attended
-}
-
-// TestPostgresAwayAfterChange: what another machine changed is served from
-// memory as it is now, though nobody asked for it before the database went away.
+// TestPostgresAwayAfterChange: after a change by another machine, the copy is up to date
+// even if no login read the account before the database went away.
 func TestPostgresAwayAfterChange(t *testing.T) {
 	ctx := context.Background()
 	url, seal := freshPostgres(t), newSeal(t)
@@ -310,16 +353,11 @@ func TestPostgresAwayAfterChange(t *testing.T) {
 	}
 	put(t, direct, &Account{Mailbox: me, Provider: "after"})
 	<-changes
-	for len(s.cache.outdated()) > 0 { // without anybody's Get
+	for a := s.known.account(me); a == nil || a.Provider != "after"; a = s.known.account(me) { // without a Get
 		runtime.Gosched()
 	}
 	w.setDown(true)
 	if a, err := s.Get(ctx, me); err != nil || a.Provider != "after" {
 		t.Errorf("%v, %v", a, err)
 	}
-}
-
-// readRow reads an account from the database, whatever the store remembers.
-func readRow(ctx context.Context, s *Postgres, mailbox string) (*Account, error) {
-	return s.read(ctx, mailbox)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 const postgresEnv = "TEST_POSTGRES"
 
-// freshPostgres is the URL of an empty place in the database of the tests.
+// freshPostgres returns the URL of an empty schema in the database of the tests.
 func freshPostgres(t testing.TB) string {
 	t.Helper()
 	url := os.Getenv(postgresEnv)
@@ -35,7 +36,7 @@ func freshPostgres(t testing.TB) string {
 	return url + separator + "search_path=" + schema
 }
 
-// ask runs a statement on a connection of its own.
+// ask runs a statement on its own connection.
 func ask(t testing.TB, url, sql string, args ...any) {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
@@ -67,7 +68,7 @@ func openPostgres(t testing.TB, url string, seal *Seal) *Postgres {
 	return s
 }
 
-// follow lets a store follow until the test ends, and returns when it does.
+// follow runs Follow until the test ends, and returns once it listens.
 func follow(t testing.TB, s *Postgres) (changes <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -77,7 +78,7 @@ func follow(t testing.TB, s *Postgres) (changes <-chan struct{}) {
 		s.Follow(ctx, func() {}, func() { news <- struct{}{} })
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	<-news // that of the beginning
+	<-news // the first call, after LISTEN
 	return news
 }
 
@@ -88,72 +89,102 @@ func TestPostgresStore(t *testing.T) {
 	})
 }
 
-// TestPostgresStoreFollowed: the same contract where accounts come from memory.
+// TestPostgresStoreFollowed: the same contract while the stores keep copies up to date.
 func TestPostgresStoreFollowed(t *testing.T) {
 	testStore(t, func(t *testing.T) (Store, Store) {
 		url, seal := freshPostgres(t), newSeal(t)
 		a, b := openPostgres(t, url, seal), openPostgres(t, url, seal)
 		follow(t, a)
 		follow(t, b)
-		return &upToDate{a}, &upToDate{b}
+		return a, b
 	})
 }
 
-// upToDate reads a store that hears of changes a moment later: it waits until
-// what memory answers with is what is kept.
-type upToDate struct{ *Postgres }
-
-func (s *upToDate) Get(ctx context.Context, mailbox string) (*Account, error) {
-	for end := time.Now().Add(20 * time.Second); ; {
-		a, err := s.Postgres.Get(ctx, mailbox)
-		if err != nil {
-			return a, err
-		}
-		latest, lerr := s.Latest(ctx, a)
-		if lerr == nil && latest == nil {
-			return a, nil
-		}
-		if time.Now().After(end) {
-			return nil, errors.New("a change is not told of")
-		}
-	}
-}
-
-// TestPostgresMemory: an account is answered for from memory, a change by
-// another machine or by hand is heard of, and one that this process made too.
-func TestPostgresMemory(t *testing.T) {
+// TestPostgresChanges: Get returns an account as last written by another process, by
+// hand or by this process, before the change is announced; and each change is
+// announced once.
+func TestPostgresChanges(t *testing.T) {
+	ctx := context.Background()
 	url, seal := freshPostgres(t), newSeal(t)
 	a, b := openPostgres(t, url, seal), openPostgres(t, url, seal)
 	put(t, a, wholeAccount(me))
 	changes := follow(t, b)
-	get := func() *Account {
+	want := func(provider string) {
 		t.Helper()
-		got, err := b.Get(context.Background(), me)
-		if err != nil {
-			t.Fatal(err)
+		for range 2 {
+			if got, err := b.Get(ctx, me); err != nil || got.Provider != provider || got.Unconfirmed {
+				t.Errorf("%v, %v; want %s", got, err, provider)
+			}
 		}
-		return got
 	}
-	if first := get(); get() != first {
-		t.Error("read twice")
+	want("gmail")
+	for _, provider := range []string{"other", "third"} {
+		put(t, a, &Account{Mailbox: me, Provider: provider})
+		want(provider)
+		<-changes
 	}
-	put(t, a, &Account{Mailbox: me, Provider: "other"})
+	put(t, b, &Account{Mailbox: me, Provider: "own"})
+	want("own")
+	put(t, a, wholeAccount("later@x"))
 	<-changes
-	if got := get().Provider; got != "other" {
-		t.Errorf("a change was not heard of: %q", got)
-	}
-	mine := &Account{Mailbox: me, Provider: "mine"}
-	put(t, b, mine)
-	if first := get(); first.Provider != "mine" || get() != first {
-		t.Error("what was written is read again")
-	}
+	<-changes
 	ask(t, url, `DELETE FROM authferry_mailboxes`)
-	for _, err := b.Get(context.Background(), me); !errors.Is(err, ErrNoMailbox); _, err = b.Get(context.Background(), me) {
-		<-changes // that of the edit before may be one
+	if got, err := b.Get(ctx, me); !errors.Is(err, ErrNoMailbox) {
+		t.Errorf("deleted: %v, %v", got, err)
+	}
+	<-changes // of the first row
+	<-changes
+	if len(changes) > 0 {
+		t.Errorf("%d more changes announced than made", len(changes))
 	}
 }
 
-// TestPostgresRefusals: what must not be opened, in words that keep the password.
+// TestPostgresCopiesBounded: the copies for an outage do not fill the memory.
+func TestPostgresCopiesBounded(t *testing.T) {
+	k := lastKnown{outage: time.Hour}
+	for i := range 2 * maxKnown {
+		mailbox := strconv.Itoa(i)
+		k.keep(mailbox, &Account{Mailbox: mailbox}, row{[]byte(mailbox), 1}, k.changesOf(mailbox))
+	}
+	if n := len(k.copies); n != maxKnown {
+		t.Errorf("%d copies, at most %d", n, maxKnown)
+	}
+	last := strconv.Itoa(2*maxKnown - 1)
+	if a := k.account(last); a == nil || a.Mailbox != last || !a.Unconfirmed {
+		t.Errorf("the latest: %v", a)
+	}
+}
+
+// TestPostgresOverlappingRead: a read that overlaps with a change may return the account
+// before it, which is not kept as a copy; one that returns the account after it is.
+func TestPostgresOverlappingRead(t *testing.T) {
+	old, changed := row{[]byte("old"), 1}, row{[]byte("changed"), 2}
+	for name, change := range map[string]func(*lastKnown){
+		"announced":  func(k *lastKnown) { k.announced(me, 2) },
+		"written":    func(k *lastKnown) { k.keep(me, &Account{SignIn: "changed"}, changed, k.changesOf(me)) },
+		"deleted":    func(k *lastKnown) { k.drop(me) },
+		"reconnects": func(k *lastKnown) { k.reset(map[string]int64{me: 2}) },
+	} {
+		for _, known := range []bool{false, true} {
+			k := lastKnown{outage: time.Hour}
+			if known {
+				k.keep(me, &Account{SignIn: "old"}, old, k.changesOf(me))
+			}
+			changes := k.changesOf(me)
+			change(&k)
+			k.keep(me, &Account{SignIn: "old"}, old, changes)
+			if a := k.account(me); a != nil && a.SignIn == "old" {
+				t.Errorf("%s, known %v: the account before the change is kept", name, known)
+			}
+			k.keep(me, &Account{SignIn: "changed"}, changed, k.changesOf(me))
+			if a := k.account(me); a == nil || a.SignIn != "changed" {
+				t.Errorf("%s, known %v: the account after the change is not kept", name, known)
+			}
+		}
+	}
+}
+
+// TestPostgresRefusals: URLs that are refused, in one line without the password.
 func TestPostgresRefusals(t *testing.T) {
 	for name, url := range map[string]string{
 		"another scheme": "mysql://u:CANARY@h/d", "no host": "postgres://u:CANARY@:x/d", "%": "postgres://u:%zzCANARY@h/d",
@@ -174,7 +205,7 @@ func TestDescribePostgres(t *testing.T) {
 		"postgres://u:CANARY@db.example/mail":                     {"postgres://u@db.example:5432/mail", ""},
 		"postgres://u:CANARY@db.example/mail?connect_timeout=9":   {"postgres://u@db.example:5432/mail", ""},
 		"postgres://u:CANARY@db.example/mail?sslmode=verify-full": {"postgres://u@db.example:5432/mail", ""},
-		"postgres://u:CANARY@db.example/mail?sslmode=require":     {"postgres://u@db.example:5432/mail", "not made to prove"},
+		"postgres://u:CANARY@db.example/mail?sslmode=require":     {"postgres://u@db.example:5432/mail", "not verified"},
 		"postgres://u:CANARY@db.example/mail?sslmode=prefer":      {"postgres://u@db.example:5432/mail", "without TLS"},
 		"postgres://u:CANARY@db.example/mail?sslmode=disable":     {"postgres://u@db.example:5432/mail", "without TLS"},
 		"postgres://u:CANARY@[::1]/mail":                          {"postgres://u@::1:5432/mail", ""},
@@ -191,8 +222,8 @@ func TestDescribePostgres(t *testing.T) {
 	}
 }
 
-// TestPostgresSchema: tables of a newer program and another seal are refused,
-// and a new key in front of the old one is not.
+// TestPostgresSchema: tables of a newer program and another seal are refused; a new key
+// in front of the old one is accepted.
 func TestPostgresSchema(t *testing.T) {
 	url, seal := freshPostgres(t), newSeal(t)
 	open := func(seal *Seal) error {
@@ -222,7 +253,7 @@ func TestPostgresSchema(t *testing.T) {
 		}
 	}
 	if err := open(seal); err == nil {
-		t.Error("the old key is still taken")
+		t.Error("the old key is still accepted")
 	}
 	ask(t, url, `UPDATE authferry_schema SET version = version + 1`)
 	if err := open(other); err == nil || !strings.Contains(err.Error(), "newer") {
@@ -230,8 +261,8 @@ func TestPostgresSchema(t *testing.T) {
 	}
 }
 
-// TestPostgresDamage: a row that cannot be read is an error of its mailbox, not
-// overwritten, and can be removed.
+// TestPostgresDamage: a row that cannot be read is an error of its mailbox alone, is not
+// overwritten, and can be deleted.
 func TestPostgresDamage(t *testing.T) {
 	url := freshPostgres(t)
 	s := openPostgres(t, url, newSeal(t))
@@ -254,8 +285,8 @@ func TestPostgresDamage(t *testing.T) {
 	}
 }
 
-// TestPostgresManyEdits: more edits at a time than there are connections wait
-// for each other, and for no longer than they want to.
+// TestPostgresManyEdits: more edits at a time than connections wait for each other, as
+// long as their contexts allow.
 func TestPostgresManyEdits(t *testing.T) {
 	s := openPostgres(t, freshPostgres(t)+"&pool_max_conns=2", newSeal(t))
 	holding, release, done := make(chan struct{}), make(chan struct{}), make(chan error)
@@ -286,8 +317,7 @@ func TestPostgresManyEdits(t *testing.T) {
 	}
 }
 
-// TestPostgresFullDisk: an error of the server is told as it is, and changes
-// nothing.
+// TestPostgresFullDisk: an error of the server is returned as it is, and changes nothing.
 func TestPostgresFullDisk(t *testing.T) {
 	url := freshPostgres(t)
 	s := openPostgres(t, url, newSeal(t))

@@ -18,8 +18,8 @@ import (
 	"authferry/tokens/store"
 )
 
-// postgresRig is a vault over a database behind a wire, with a fake token
-// endpoint, and a second one as another machine has it.
+// postgresRig returns a vault over a database behind a wire, with a fake token endpoint,
+// and a second vault like that of another machine.
 func postgresRig(t *testing.T) (here, there *tokens.Vault, stores [2]*store.Postgres, endpoint *oauthtest.Endpoint, password secret.String, w *store.Wire) {
 	url, seal := store.FreshPostgres(t), store.NewSeal(t)
 	w = store.NewWire(t, url)
@@ -54,9 +54,9 @@ func postgresRig(t *testing.T) (here, there *tokens.Vault, stores [2]*store.Post
 	return here, there, stores, endpoint, password, w
 }
 
-// TestPostgresVaults: machines refresh once between them; a password that was
-// just made elsewhere is right, one that was revoked is wrong; logins go on
-// while the database is away, and nobody is told that a password is wrong.
+// TestPostgresVaults: two machines refresh once between them; a password that another
+// machine just added is right, one that it revoked is wrong; logins continue while the
+// database is away, and no password is called wrong then.
 func TestPostgresVaults(t *testing.T) {
 	here, there, _, endpoint, password, w := postgresRig(t)
 	ctx := context.Background()
@@ -79,7 +79,7 @@ func TestPostgresVaults(t *testing.T) {
 	if n := endpoint.Asked(); n != 1 {
 		t.Errorf("%d refreshes for simultaneous logins on two machines", n)
 	}
-	for range 20 { // each may come before its notification
+	for range 20 { // each login may come before the announcement
 		added, err := there.AddPassword(ctx, oauthtest.Mailbox, tokens.PasswordSpec{Name: "new"})
 		if err != nil {
 			t.Fatal(err)
@@ -104,8 +104,8 @@ func TestPostgresVaults(t *testing.T) {
 	w.SetDown(false)
 }
 
-// TestPostgresUnwritten: a token that was refreshed while the database went away
-// is written when it is back, without anybody logging in.
+// TestPostgresUnwritten: a token that was refreshed while the database went away is
+// written when it is back, without a login.
 func TestPostgresUnwritten(t *testing.T) {
 	here, there, stores, endpoint, password, w := postgresRig(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -119,13 +119,13 @@ func TestPostgresUnwritten(t *testing.T) {
 	if _, err := here.Authorize(ctx, tokens.Login{User: oauthtest.Mailbox, Password: password, Protocol: "imap", From: netip.MustParseAddr("192.0.2.1")}); !errors.Is(err, oauth.ErrUnavailable) {
 		t.Fatalf("a token was used that is not written: %v", err)
 	}
-	old, err := store.ReadRow(ctx, stores[1], oauthtest.Mailbox)
+	old, err := stores[1].Get(ctx, oauthtest.Mailbox)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.SetDown(false)
 	for {
-		a, err := store.ReadRow(ctx, stores[1], oauthtest.Mailbox)
+		a, err := stores[1].Get(ctx, oauthtest.Mailbox)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestPostgresUnwritten(t *testing.T) {
 	}
 }
 
-// fakeProvider is a Provider that asks this endpoint.
+// fakeProvider returns a Provider with this endpoint.
 func fakeProvider(f *oauthtest.Endpoint) *oauth.Provider {
 	return &oauth.Provider{
 		Name: "fake", AuthURL: f.URL + "/auth", TokenURL: f.URL + "/token", ClientID: "client", ClientSecret: "secret-CANARY-client",

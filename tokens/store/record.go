@@ -12,12 +12,13 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// recordVersion is the format written. A reader refuses what it does not know
-// rather than writing back less than it read.
+// recordVersion is the format that is written. A reader refuses an unknown format, since
+// it would write fewer fields than it read.
 const recordVersion = 1
 
-// record is an Account as it is kept: its own type, because a Secret refuses to
-// be marshalled and because renaming a field of Account must not change files.
+// record is the stored form of an Account. It is a type of its own because a
+// [secret.String] refuses to be marshalled, and because a renamed field of Account must
+// not change files.
 type record struct {
 	Version   int              `json:"version"`
 	Mailbox   string           `json:"mailbox"`
@@ -60,7 +61,7 @@ type passwordRecord struct {
 	Created   time.Time      `json:"created,omitzero"`
 	LastUsed  *useRecord     `json:"last_used,omitempty"`
 	ReadOnly  bool           `json:"read_only,omitempty"`
-	// MessagesPerHour and Recipients bound what is sent.
+	// MessagesPerHour and Recipients limit sending.
 	MessagesPerHour int `json:"messages_per_hour,omitempty"`
 	Recipients      int `json:"recipients,omitempty"`
 }
@@ -72,7 +73,7 @@ type useRecord struct {
 	Client   string     `json:"client,omitempty"`
 }
 
-// encodeRecord writes an account for a store to seal.
+// encodeRecord returns the form of an account that a store seals.
 func encodeRecord(a *Account) ([]byte, error) {
 	r := record{
 		Version: recordVersion, Mailbox: a.Mailbox, Provider: a.Provider, SignIn: a.SignIn,
@@ -99,8 +100,8 @@ func encodeRecord(a *Account) ([]byte, error) {
 	return json.Marshal(r)
 }
 
-// decodeRecord reads what encodeRecord wrote. Its errors say nothing of the
-// content: the decoder's own would quote it.
+// decodeRecord is the inverse of encodeRecord. It hides the errors of the JSON decoder,
+// which would quote the content.
 func decodeRecord(data []byte) (*Account, error) {
 	var v struct {
 		Version int `json:"version"`

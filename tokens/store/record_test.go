@@ -56,7 +56,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	})
 }
 
-// TestRecordLeavesOutTheOwner: who signed in is only for the words of an error.
+// TestRecordLeavesOutTheOwner: the person who signed in is not stored.
 func TestRecordLeavesOutTheOwner(t *testing.T) {
 	stored, err := encodeRecord(&Account{Mailbox: me, Token: oauth.Token{Access: "ya29.CANARY", Owner: "you@example.com"}})
 	if err != nil || strings.Contains(string(stored), "you@example.com") {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -20,26 +21,26 @@ import (
 	"authferry/internal/secret"
 )
 
-// Seal encrypts accounts at rest, in the age format (age-encryption.org/v1), so
-// that a file can be rescued without this program:
+// Seal encrypts accounts at rest in the age format (https://age-encryption.org/v1), so
+// that a file can be recovered without this program:
 //
 //	age --decrypt -i seal.key mailboxes/you@example.com.age
 type Seal struct {
 	recipient  age.Recipient
 	identities []age.Identity // the first is the recipient's; others open what older keys sealed
-	source     string         // where the key came from, for people
+	source     string         // where the key was read from, for messages
 }
 
-// errOtherKey says that a file is whole but this seal's key does not open it.
+// errOtherKey is the error for an intact file that the keys of this seal do not open.
 var errOtherKey = errors.New("sealed with another key")
 
 // keyFile is the name of the key kept in the state directory.
 const keyFile = "seal.key"
 
-// LoadSeal reads the key named by spec: "file:PATH", "env:NAME",
-// "credential:NAME" (systemd), or "" for a key kept in stateDir, which is made
-// there on first use. A key is an age identity, AGE-SECRET-KEY-1..., as
-// age-keygen makes it; with several, the first seals and all of them open.
+// LoadSeal reads the key named by spec: "file:PATH", "env:NAME", "credential:NAME"
+// (systemd), or "" for a key in stateDir, which is created on first use. A key is an
+// age identity, AGE-SECRET-KEY-1..., as age-keygen makes it. Of several, the first
+// seals and all of them open.
 func LoadSeal(spec, stateDir string) (*Seal, error) {
 	kind, name, _ := strings.Cut(spec, ":")
 	switch {
@@ -86,7 +87,24 @@ func readKeyFile(path string) (*Seal, error) {
 	return parseKey(string(text), path)
 }
 
-// parseKey never quotes the text: the parser's own errors would.
+// checkKeyMode refuses a key that other users could read or replace. A group may read
+// it: a service manager may hand it to a service that way. On Windows, access is not in
+// the mode of a file.
+func checkKeyMode(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("reading the seal key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o026 != 0 {
+		return fmt.Errorf("the seal key %s has mode %04o, so others can read or change it: chmod 600 %s (for a container's secret, set its mode to 0400)", path, mode, path)
+	}
+	return nil
+}
+
+// parseKey hides the errors of the parser, which would quote the key.
 func parseKey(text, source string) (*Seal, error) {
 	identities, err := age.ParseIdentities(strings.NewReader(strings.TrimSpace(text)))
 	if err != nil {
@@ -99,9 +117,9 @@ func parseKey(text, source string) (*Seal, error) {
 	return &Seal{recipient: first.Recipient(), identities: identities, source: source}, nil
 }
 
-// loadOrMakeKey reads the key in the state directory, making it the first time.
-// The lock makes two processes that start at once end with one key; writing it
-// aside first makes a crash leave none rather than half.
+// loadOrMakeKey reads the key in the state directory, and creates it the first time. The
+// lock gives two processes that start at once the same key. The atomic write keeps a
+// crash from leaving half of one.
 func loadOrMakeKey(path string) (*Seal, error) {
 	s, err := readKeyFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -121,10 +139,9 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
-	// A key made now would open none of them, and would be in the way of the
-	// one that does.
-	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+SealedSuffix)); len(sealed) > 0 {
-		return nil, fmt.Errorf("the seal key %s is gone, and what is beside it is sealed with it: put it back, or name its place in seal", path)
+	// A new key would open none of them, and would take the place of the one that does.
+	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+sealedSuffix)); len(sealed) > 0 {
+		return nil, fmt.Errorf("the seal key %s is gone, and the files beside it are sealed with it: put it back, or name its place in seal", path)
 	}
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -138,7 +155,7 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	return readKeyFile(path)
 }
 
-// close seals plain.
+// close encrypts plain.
 func (s *Seal) close(plain []byte) ([]byte, error) {
 	var sealed bytes.Buffer
 	w, err := age.Encrypt(&sealed, s.recipient)
@@ -154,7 +171,7 @@ func (s *Seal) close(plain []byte) ([]byte, error) {
 	return sealed.Bytes(), nil
 }
 
-// open undoes close.
+// open decrypts what close encrypted.
 func (s *Seal) open(sealed []byte) ([]byte, error) {
 	r, err := age.Decrypt(bytes.NewReader(sealed), s.identities...)
 	if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
@@ -168,6 +185,36 @@ func (s *Seal) open(sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("damaged: %w", err)
 	}
 	return plain, nil
+}
+
+// documentHeader begins the plain text of a document, so that one document copied over
+// another is refused. The rest is the document, readable after decryption with age.
+func documentHeader(name string) []byte { return []byte("authferry document 1 " + name + "\n") }
+
+// closeDocument seals a document.
+func (s *Seal) closeDocument(name string, data []byte) ([]byte, error) {
+	sealed, err := s.close(append(documentHeader(name), data...))
+	if err != nil {
+		return nil, fmt.Errorf("sealing the document %s: %w", name, err)
+	}
+	return sealed, nil
+}
+
+// openDocument opens what closeDocument sealed. The result is never nil without an
+// error.
+func (s *Seal) openDocument(name string, sealed []byte) ([]byte, error) {
+	plain, err := s.open(sealed)
+	if errors.Is(err, errOtherKey) {
+		return nil, fmt.Errorf("the document %s is %w: the key in %s does not open it; put back the key it was sealed with", name, err, s.source)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the document %s is %w", name, err)
+	}
+	data, ok := bytes.CutPrefix(plain, documentHeader(name))
+	if !ok {
+		return nil, fmt.Errorf("the document %s has the content of another one, or a newer format: restore it", name)
+	}
+	return data, nil
 }
 
 func (s Seal) Format(f fmt.State, _ rune) { io.WriteString(f, secret.Redacted) }

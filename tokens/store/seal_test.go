@@ -87,7 +87,7 @@ func TestLoadSeal(t *testing.T) {
 	}
 }
 
-// TestLoadSealAtOnce: whoever starts at the same time ends with the same key.
+// TestLoadSealAtOnce: processes that start at the same time get the same key.
 func TestLoadSealAtOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	seals := make([]*Seal, 20)

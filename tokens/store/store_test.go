@@ -18,8 +18,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// testStore is what every store must do. open returns two handles of one empty
-// store, as two processes have them.
+// testStore is the contract of every store. open returns two handles of one empty store,
+// like those of two processes.
 func testStore(t *testing.T, open func(*testing.T) (Store, Store)) {
 	for name, test := range map[string]func(*testing.T, Store, Store){
 		"keeps an account whole":              storeKeepsAll,
@@ -139,8 +139,8 @@ func storeLists(t *testing.T, a, b Store) {
 	}
 }
 
-// storeEditDeletes: whoever waits for the lock meanwhile begins anew, and what it
-// writes stays.
+// storeEditDeletes: an edit that waits for the lock meanwhile starts from an empty
+// account, and its result stays.
 func storeEditDeletes(t *testing.T, a, b Store) {
 	ctx := t.Context()
 	remove := func(*Account) error { return ErrDelete }
@@ -200,8 +200,8 @@ func storeEditErrs(t *testing.T, a, _ Store) {
 	sameAccount(t, got, want)
 }
 
-// storeSeesOther changes an account so fast, to records of one size, that
-// times and sizes alone would not show it.
+// storeSeesOther changes an account so fast, to records of one size, that times and
+// sizes of files do not show it.
 func storeSeesOther(t *testing.T, a, b Store) {
 	ctx := context.Background()
 	for i := range 50 {

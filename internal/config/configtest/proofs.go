@@ -1,5 +1,6 @@
 // Package configtest creates the files that test configurations refer to: the
-// keys, certificates and programs by which an application authenticates.
+// keys, certificates and programs by which an application authenticates. It also
+// keeps the machine's own settings from tests.
 package configtest
 
 import (
@@ -12,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,8 +22,8 @@ import (
 // proofKey is made once: RSA keys take a while.
 var proofKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-// WriteProofs writes the credentials of an application into a directory:
-// account.json, client.pem, client.key, and a program called print.
+// writeProofs puts what proves an application into a directory: account.json,
+// client.pem, client.key, and a program called print.
 func WriteProofs(t *testing.T, dir string) {
 	t.Helper()
 	key, err := proofKey()
@@ -57,6 +59,16 @@ func WriteProofs(t *testing.T, dir string) {
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o700); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// ClearEnvironment removes the settings of an authferry of this machine, which
+// would be those of every configuration that a test loads.
+func ClearEnvironment() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AUTHFERRY_") {
+			os.Unsetenv(name)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// Mailbox is the one that the tokens of these endpoints are for.
+	// Mailbox is the one that the endpoints issue tokens for.
 	Mailbox = "me@gmail.com"
 
 	Robot    = "robot@project.iam.gserviceaccount.com"
@@ -31,7 +31,7 @@ const (
 	RobotKey = "key-one"
 )
 
-// testKey is one RSA key for all tests: making one takes a while.
+// TestKey is one RSA key for all tests: generating one is slow.
 var TestKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -40,7 +40,7 @@ var TestKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// strangeKey is another.
+// StrangeKey is a key that no endpoint knows.
 var StrangeKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -49,7 +49,7 @@ var StrangeKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// pemOf is a key in PKCS #8, as Google's console writes it.
+// PemOf returns a key in PKCS #8, as Google's console writes it.
 func PemOf(t testing.TB, key any) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -73,7 +73,7 @@ func CertificateOf(t testing.TB, key crypto.Signer, expires time.Time) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// downloaded is a service account's key file.
+// Downloaded returns a service account's key file.
 func Downloaded(t testing.TB, key any) string {
 	t.Helper()
 	file, err := json.Marshal(map[string]string{
@@ -86,14 +86,14 @@ func Downloaded(t testing.TB, key any) string {
 	return string(file)
 }
 
-// appEndpoint is a token endpoint for assertions. It takes them apart and verifies
-// them itself, words its refusals as Google and Microsoft do, and repeats what
-// it was told where a description has room for it.
+// AppEndpoint is a token endpoint for flows without a person. It verifies assertions,
+// words its errors as Google and Microsoft do, and repeats the secrets it was told in
+// their descriptions.
 type AppEndpoint struct {
 	URL string
 
 	mu          sync.Mutex
-	Ahead       time.Duration   // of its clock before ours
+	Ahead       time.Duration   // how far its clock is ahead
 	Mailboxes   map[string]bool // delegated ones
 	scope       string
 	Certificate string // PEM
@@ -138,7 +138,7 @@ func (j *AppEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": words + " " + told})
 		return
 	}
-	// A refresh token that nobody asked for, as providers have been seen to send.
+	// A refresh token that was not requested: some providers send one.
 	fmt.Fprintf(w, `{"access_token":"ya29.CANARY-%d","refresh_token":"1//CANARY","expires_in":3599,"token_type":"Bearer"}`, len(j.Forms))
 }
 

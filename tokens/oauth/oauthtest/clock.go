@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// clock is a time that moves when it is told to.
+// Clock is a clock that a test advances or sets.
 type Clock struct{ Ahead, set atomic.Int64 }
 
 func (c *Clock) Now() time.Time {
 	t := time.Now().Add(time.Duration(c.Ahead.Load()))
-	if set := c.set.Load(); set != 0 { // as if another program had set the wall clock
+	if set := c.set.Load(); set != 0 { // as if another program set the wall clock
 		t = t.Round(0).Add(time.Duration(set))
 	}
 	return t

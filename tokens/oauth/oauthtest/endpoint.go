@@ -1,5 +1,5 @@
-// Package oauthtest is a provider's OAuth service for tests: a token endpoint
-// that really checks what it is told, and lies where a test says so.
+// Package oauthtest is a provider's OAuth service for tests: token endpoints that verify
+// every request, unless a test sets another response.
 package oauthtest
 
 import (
@@ -18,9 +18,8 @@ import (
 	"authferry/internal/secret"
 )
 
-// fakeEndpoint is a token endpoint that really checks what it is told, and
-// lies where a test says so. Its tokens all hold the word CANARY, which must
-// turn up in no error and no log.
+// Endpoint is a token endpoint for the consent flow. Its tokens all contain the word
+// CANARY, which no error and no log may contain.
 type Endpoint struct {
 	URL string
 
@@ -39,8 +38,8 @@ type Endpoint struct {
 	closed *sync.Cond // on mu
 }
 
-// family is one grant: RFC 9700 §4.14.2. The previous refresh token stays good
-// until its successor, or the access token that came with that, is used.
+// family is one grant: RFC 9700 §4.14.2. The previous refresh token stays valid until
+// its successor, or the access token issued with that, is used.
 type family struct {
 	current, previous, fresh string
 	dead                     bool
@@ -57,7 +56,7 @@ func NewEndpoint(t testing.TB) *Endpoint {
 	return f
 }
 
-// grant makes a refresh token that is good.
+// Grant issues a valid refresh token.
 func (f *Endpoint) Grant() secret.String {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,14 +66,14 @@ func (f *Endpoint) Grant() secret.String {
 	return secret.String(token)
 }
 
-// does sets what happens instead of an answer, nil for the truth.
+// Does sets a function that may respond instead of the endpoint; nil: none.
 func (f *Endpoint) Does(intercept func(http.ResponseWriter, *http.Request) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.intercept = intercept
 }
 
-// answers sets a fixed answer.
+// Answers sets a fixed response.
 func (f *Endpoint) Answers(status int, body string, headers ...string) {
 	f.Does(func(w http.ResponseWriter, _ *http.Request) bool {
 		for i := 0; i+1 < len(headers); i += 2 {
@@ -86,7 +85,7 @@ func (f *Endpoint) Answers(status int, body string, headers ...string) {
 	})
 }
 
-// asked is how many calls there were.
+// Asked returns the number of calls.
 func (f *Endpoint) Asked() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,13 +104,12 @@ func (f *Endpoint) track(c net.Conn, state http.ConnState) {
 	}
 }
 
-// settle waits until every call made so far has been dealt with. What a killed
-// process asked for is still under way when it is dead, and were it dealt with
-// after its successor's token is in use, that would be the reuse of an old
-// refresh token: no client could help it.
+// Settle waits until every call made so far is finished. The call of a killed process
+// may still be in progress; finished after its successor's token is in use, it would
+// be the reuse of an old refresh token, which no client can prevent.
 func (f *Endpoint) Settle(t *testing.T) {
-	// Connections are accepted in the order they came, so that those before
-	// this one are all known once it has been answered.
+	// Connections are accepted in order, so all earlier ones are known once this one
+	// has its response.
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := c.Get(f.URL + "/use")
 	if err != nil {
@@ -125,7 +123,7 @@ func (f *Endpoint) Settle(t *testing.T) {
 	}
 }
 
-// use is a login at the provider: it tells whether an access token is good.
+// Use is a login at the provider: it reports whether an access token is valid.
 func (f *Endpoint) Use(access secret.String) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -229,8 +227,8 @@ func (f *Endpoint) fail(w http.ResponseWriter, status int, code, description str
 	json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": description})
 }
 
-// Visit does what an owner does who agrees: it returns the address the browser
-// is sent to.
+// Visit gives the owner's consent and returns the address that the browser is
+// redirected to.
 func (f *Endpoint) Visit(t testing.TB, consent string) string {
 	t.Helper()
 	u, err := url.Parse(consent)

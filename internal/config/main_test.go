@@ -1,0 +1,12 @@
+package config
+
+import (
+	"testing"
+
+	"authferry/internal/config/configtest"
+)
+
+func TestMain(m *testing.M) {
+	configtest.ClearEnvironment()
+	m.Run()
+}
