@@ -157,7 +157,7 @@ func TestKeysInFiles(t *testing.T) {
 }
 
 // environmentTest writes files, sets variables with $DIR in them standing for
-// where these are, and loads what comes of it.
+// where these are, and loads what results from it.
 func environmentTest(t *testing.T, files, variables map[string]string) (*Config, error) {
 	t.Helper()
 	dir := t.TempDir()

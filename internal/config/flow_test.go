@@ -149,7 +149,7 @@ provider = "workspace"
 	}
 }
 
-// FuzzClientFile: a file that somebody downloaded is an OAuth client, or an
+// FuzzClientFile: a file that a person downloaded is an OAuth client, or an
 // error that repeats nothing of it.
 func FuzzClientFile(f *testing.F) {
 	const canary = "CANARY-of-a-secret"
