@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -83,8 +84,62 @@ acme_alpn = %q
 	}
 }
 
+// TestACMEReplicas: three servers over one PostgreSQL hold one certificate, from one
+// order.
+func TestACMEReplicas(t *testing.T) {
+	url := os.Getenv(postgresEnv)
+	if url == "" {
+		t.Skip(postgresEnv + " does not name a PostgreSQL server; .ci/acme starts one")
+	}
+	schema := strings.ToLower("a" + rand.Text())
+	sql(t, url, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { sql(t, url, "DROP SCHEMA "+schema+" CASCADE") })
+	t.Setenv(replicasURL, url+"?search_path="+schema)
+	p := startPebble(t)
+	r := &replicas{show: &show{dir: t.TempDir()}}
+	settings := fmt.Sprintf(`listen = ["imaps://127.0.0.1:0"]
+[tls]
+acme = true
+acme_hosts = ["imap.example.org", "smtp.example.org"]
+acme_directory = "https://%s/dir"
+acme_ca_file = %q
+acme_http = %q
+acme_alpn = ""
+`, p.directory, p.ca, p.http)
+	write := func(path, store string) {
+		if err := os.WriteFile(path, []byte(store+"\n"+settings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(r.configPath(), `store = "file:state"`)
+	r.makeSeal(t)
+	for i := range 3 {
+		config := filepath.Join(r.dir, fmt.Sprintf("config%d.toml", i))
+		write(config, fmt.Sprintf("store = \"postgres:env:%s\"\nseal = \"file:seal.key\"\nstate = \"state%d\"", replicasURL, i))
+		r.servers = append(r.servers, startServe(t, r.dir, "--config", config))
+	}
+	roots, serials := p.roots(t), map[string]bool{}
+	for _, s := range r.servers {
+		if _, err := s.stderr.find(`certificate obtained`); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.Dial("tcp", s.address("imap"), &tls.Config{RootCAs: roots, ServerName: "smtp.example.org"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		serials[conn.ConnectionState().PeerCertificates[0].SerialNumber.String()] = true
+		conn.Close()
+	}
+	if orders := strings.Count(p.said.String(), "Added order"); orders != 1 || len(serials) != 1 {
+		t.Errorf("%d orders, %d certificates", orders, len(serials))
+	}
+}
+
 // pebble is a running Pebble.
-type pebble struct{ directory, management, ca, http, alpn string }
+type pebble struct {
+	directory, management, ca, http, alpn string
+	said                                  *transcript
+}
 
 func startPebble(t *testing.T) *pebble {
 	t.Helper()
@@ -93,7 +148,8 @@ func startPebble(t *testing.T) *pebble {
 		t.Fatal(err)
 	}
 	pem := filepath.Join(dir, certs.CertificateFile)
-	p := &pebble{testport.Free(t), testport.Free(t), filepath.Join(dir, certs.AuthorityFile), testport.Free(t), testport.Free(t)}
+	p := &pebble{directory: testport.Free(t), management: testport.Free(t), ca: filepath.Join(dir, certs.AuthorityFile),
+		http: testport.Free(t), alpn: testport.Free(t)}
 	port := func(address string) int {
 		a, err := net.ResolveTCPAddr("tcp", address)
 		if err != nil {
@@ -116,8 +172,8 @@ func startPebble(t *testing.T) *pebble {
 	background(t, nil, "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns,
 		"-http01", "", "-https01", "", "-tlsalpn01", "", "-management", testport.Free(t))
 	// It may refuse a nonce now and then, as it likes to.
-	said := background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", file, "-strict", "-dnsserver", dns)
-	if _, err := said.find("ACME directory available"); err != nil {
+	p.said = background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", file, "-strict", "-dnsserver", dns)
+	if _, err := p.said.find("ACME directory available"); err != nil {
 		t.Fatal(err)
 	}
 	return p

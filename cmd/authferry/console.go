@@ -63,7 +63,7 @@ func printLink(ctx context.Context, cmd *cobra.Command, c *config.Config, vault 
 		}
 		l.Owner[i] = a.Mailbox
 	}
-	l.URL = c.Console.Url(c.Console.Address, c.Hostname)
+	l.URL = c.Console.URL(c.Console.Address, c.Hostname)
 	link, expires, err := people.NewLink(ctx, vault, l)
 	if err != nil {
 		return err

@@ -101,12 +101,12 @@ func TestConsoleOverTLS(t *testing.T) {
 	}
 	defer second.Shutdown(t.Context())
 	roots := x509.NewCertPool()
-	authority, err := os.ReadFile(filepath.Join(c.Store, "ca.pem"))
+	authority, err := os.ReadFile(filepath.Join(c.StateDir, "ca.pem"))
 	if err != nil || !roots.AppendCertsFromPEM(authority) {
 		t.Fatal("no authority", err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	answer, err := client.Get("https://" + second.ConsoleAt + "/signin")
+	answer, err := client.Get(second.Access().URL + "/signin")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -184,7 +184,7 @@ func withoutPath(err error) error {
 func runImport(ctx context.Context, cmd *cobra.Command, c *config.Config, vault *tokens.Vault, s *importer.Source, found *importer.Found, f importFlags) error {
 	m := &importer.Import{
 		Found: found, Format: s.Format,
-		Vault: vault, Providers: c.Settings.Providers, ConfigFile: c.File, Dir: c.Store, Path: c.StoreDir,
+		Vault: vault, Providers: c.Settings.Providers, ConfigFile: c.File, Dir: c.StateDir, Path: c.StatePath,
 		NoCheck: f.noCheck, PrintConfig: f.printConfig,
 		Out: cmd.OutOrStdout(), Messages: cmd.ErrOrStderr(),
 		Connected: func(done *onboard.Result) { printConnected(cmd, done) },

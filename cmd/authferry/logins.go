@@ -64,7 +64,7 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 	if err != nil {
 		return err
 	}
-	entries, err := audit.Read(audit.DirIn(c.Store), q)
+	entries, err := audit.Read(audit.DirIn(c.StateDir), q)
 	if errors.Is(err, fs.ErrPermission) {
 		return hint.New(err, "run this as root, or as the user that runs authferry")
 	}
@@ -79,7 +79,7 @@ func listLogins(cmd *cobra.Command, q audit.Query, lines int) error {
 		return printJSON(cmd.OutOrStdout(), append([]audit.Entry{}, entries...))
 	}
 	if len(entries) == 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is recorded in %s.\n", audit.DirIn(c.Store))
+		fmt.Fprintf(cmd.ErrOrStderr(), "No such login is recorded in %s.\n", audit.DirIn(c.StateDir))
 		return nil
 	}
 	if older {

@@ -37,7 +37,7 @@ func TestOwnersAreRecalled(t *testing.T) {
 	}
 	g := s.service.Gate
 	g.Configure(gate.Limits{Failures: 1, Delay: -1})
-	s.service.RecallOwners(ctx)
+	s.service.SeedGate(ctx)
 	for n := range 5 {
 		guess := tokens.Login{User: demoMailbox, Password: secret.String(fmt.Sprint(n)), From: netip.AddrFrom4([4]byte{203, 0, 113, byte(n)})}
 		if err := g.Failed(ctx, guess, func() {}); err != nil {

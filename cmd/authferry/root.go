@@ -172,7 +172,7 @@ func completeMailboxes(cmd *cobra.Command, args []string, _ string) ([]string, c
 	if err != nil {
 		return nil, nothing
 	}
-	if _, err := os.Stat(c.Store); err != nil && c.FileStore() != "" { // opening the store would create it
+	if _, err := os.Stat(c.StateDir); err != nil && c.FileStore() != "" { // opening the store would create it
 		return nil, nothing
 	}
 	vault, err := server.OpenVaultAsOwner(c)

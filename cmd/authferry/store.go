@@ -81,7 +81,7 @@ func placeFor(spec, seal, flag string) (*config.Config, error) {
 		if kind != "file" || path == "" {
 			return nil, hint.Usage(fmt.Errorf("%q does not name a store", spec), "write file:DIRECTORY or postgres:env:NAME")
 		}
-		c.Store = resolve(path)
+		c.StateDir = resolve(path)
 		return c, nil
 	}
 	if seal == "" {
@@ -91,7 +91,7 @@ func placeFor(spec, seal, flag string) (*config.Config, error) {
 	if c.Postgres, err = config.PostgresURL(spec, resolve); err != nil {
 		return nil, hint.Usage(err, "see `authferry store copy --help`")
 	}
-	if c.Place, _, err = store.DescribePostgres(c.Postgres); err != nil {
+	if c.PostgresPlace, _, err = store.DescribePostgres(c.Postgres); err != nil {
 		return nil, hint.Usage(err, "see `authferry store copy --help`")
 	}
 	return c, nil
@@ -149,12 +149,12 @@ func sealOf(to *config.Config) (seal *store.Seal, err error) {
 		}
 	}
 	if dir := to.FileStore(); dir != "" {
-		if to.Store, err = server.ActAsOwner(dir); err != nil {
+		if to.StateDir, err = server.ActAsOwner(dir); err != nil {
 			return nil, err
 		}
 	}
 	if to.Seal == "" {
-		if seal, err = store.LoadSeal("", to.Store); err != nil {
+		if seal, err = store.LoadSeal("", to.StateDir); err != nil {
 			return nil, hint.New(err, advice)
 		}
 	}
@@ -188,7 +188,7 @@ func readPlace(ctx context.Context, c *config.Config) (whole *store.Contents, er
 	}
 	key := c.Seal
 	if key == "" { // by its name, so that a missing key is not created
-		key = "file:" + filepath.Join(c.Store, "seal.key")
+		key = "file:" + filepath.Join(c.StateDir, "seal.key")
 	}
 	seal, err := store.LoadSeal(key, "")
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 // TestUnusedSeesTheLock: a server without a socket, or before it has one, is found by
 // its lock; the search leaves no file behind.
 func TestUnusedSeesTheLock(t *testing.T) {
-	c := &config.Config{Store: t.TempDir()}
+	c := &config.Config{StateDir: t.TempDir()}
 	if err := unused(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(c.Store, server.ServeLock)); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(c.StateDir, server.ServeLock)); !os.IsNotExist(err) {
 		t.Errorf("looking made a lock: %v", err)
 	}
-	release, err := server.HoldStore(c.Store)
+	release, err := server.HoldStore(c.StateDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestUnusedSeesTheLock(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	release, err = server.HoldStore(c.Store)
+	release, err = server.HoldStore(c.StateDir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func configForAdmin(cmd *cobra.Command) (*config.Config, error) {
 	}
 	c := &config.Config{File: doc.File, Monitor: config.ReadMonitor(root)}
 	c.ReadStore(root)
-	c.Admin = config.ReadAdmin(root, c.Store)
+	c.Admin = config.ReadAdmin(root, c.StateDir)
 	return c, nil
 }
 

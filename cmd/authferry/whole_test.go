@@ -71,11 +71,11 @@ func amend(t *testing.T, path, more string) {
 func (s *show) store(t *testing.T) *store.Files {
 	t.Helper()
 	c := s.service.InForce()
-	seal, err := store.LoadSeal(c.Seal, c.Store)
+	seal, err := store.LoadSeal(c.Seal, c.StateDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := store.OpenFiles(c.Store, seal)
+	store, err := store.OpenFiles(c.StateDir, seal)
 	if err != nil {
 		t.Fatal(err)
 	}

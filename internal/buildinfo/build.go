@@ -1,4 +1,4 @@
-// Package buildinfo says which authferry this is: its version, the revision it was
+// Package buildinfo identifies the program: its version, the revision it was
 // built from, and the Go release that built it.
 package buildinfo
 
@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 )
 
-// build says which authferry this is.
+// Build identifies the program.
 type Info struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`

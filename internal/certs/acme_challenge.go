@@ -16,9 +16,9 @@ import (
 	"golang.org/x/crypto/acme"
 )
 
-// The authority sees that a name is ours by what this machine answers on port 80
-// (HTTP-01, RFC 8555 §8.3) or port 443 (TLS-ALPN-01, RFC 8737). Both are open
-// only while an order is under way, and answer nothing else.
+// The authority checks the names by connecting to port 80 (HTTP-01, RFC 8555
+// §8.3) or port 443 (TLS-ALPN-01, RFC 8737) of each. Both are open only while
+// an order runs, and answer nothing else.
 
 // challengeTime bounds one connection to a challenge.
 const challengeTime = 10 * time.Second
@@ -35,7 +35,7 @@ type challenges struct {
 	certs map[string]*tls.Certificate // by name
 }
 
-// openChallenges opens what can be had: one way to answer is enough.
+// openChallenges opens the listeners for challenges. One of the two is enough.
 func (a *acmeCertificates) openChallenges() (*challenges, error) {
 	c := &challenges{files: map[string]string{}, certs: map[string]*tls.Certificate{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -75,7 +75,7 @@ func (c *challenges) close() {
 func (c *challenges) serveHTTP(ln net.Listener) {
 	server := &http.Server{
 		Handler: http.HandlerFunc(c.file), ReadTimeout: challengeTime, WriteTimeout: challengeTime,
-		ErrorLog: log.New(io.Discard, "", 0), // the whole internet knocks at port 80
+		ErrorLog: log.New(io.Discard, "", 0), // port scans would fill the log
 	}
 	stop := context.AfterFunc(c.ctx, func() { server.Close() })
 	defer stop()
@@ -95,7 +95,7 @@ func (c *challenges) file(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, content)
 }
 
-// serveTLS answers TLS-ALPN-01: the handshake is all there is to it.
+// serveTLS answers TLS-ALPN-01, for which the handshake is enough.
 func (c *challenges) serveTLS(ln net.Listener) {
 	config := &tls.Config{
 		NextProtos: []string{acme.ALPNProto},
@@ -149,7 +149,7 @@ func (a *acmeCertificates) prove(ctx context.Context, client *acme.Client, c *ch
 	return nil
 }
 
-// choose picks a challenge. After a failure it is the other one's turn.
+// choose picks a challenge. After a failure it picks the other type.
 func (c *challenges) choose(offered []*acme.Challenge, failures int) *acme.Challenge {
 	for i := range c.types {
 		wanted := c.types[(failures+i)%len(c.types)]
@@ -160,7 +160,7 @@ func (c *challenges) choose(offered []*acme.Challenge, failures int) *acme.Chall
 	return nil
 }
 
-// prepare makes the answer to a challenge.
+// prepare stores the answer to a challenge.
 func (c *challenges) prepare(client *acme.Client, challenge *acme.Challenge, host string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,9 +26,9 @@ import (
 	"authferry/internal/atomicfile"
 )
 
-// An authority of our own signs the certificate that mail programs see when the
-// configuration names none: they trust ca.pem once, and renewals go unnoticed.
-// The certificate is kept too, since programs that make exceptions (Thunderbird)
+// authferry's own authority signs the certificate if the configuration names
+// none: mail programs trust ca.pem once, and do not notice renewals. The
+// certificate is kept too, since programs that make exceptions (Thunderbird)
 // remember the certificate itself.
 const (
 	AuthorityFile   = "ca.pem" // to be installed in mail programs
@@ -37,8 +37,7 @@ const (
 )
 
 // keyKind is a kind of key. Programs too old for elliptic curves need a chain
-// that is RSA up to its authority, so there is one of each kind, in files of
-// their own.
+// that is RSA up to its authority, so each kind has a chain, in its own files.
 type keyKind struct {
 	suffix   string // in file names: ca-rsa.pem
 	usage    x509.KeyUsage
@@ -54,7 +53,7 @@ var (
 	}}
 )
 
-// file is the name of a file for this kind of key.
+// file returns the name of a file for this kind of key.
 func (k keyKind) file(name string) string {
 	ext := filepath.Ext(name)
 	return strings.TrimSuffix(name, ext) + k.suffix + ext
@@ -81,7 +80,8 @@ type selfMade struct {
 	loaded *tls.Certificate
 }
 
-// openSelfMade makes what is missing and brings up to date what is there.
+// OpenSelfMade opens the authority and the certificate, and creates or renews
+// what is missing or out of date.
 func OpenSelfMade(dir string, kind keyKind, names []string, now func() time.Time, log *zap.Logger) (*selfMade, error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	s := &selfMade{dir: dir, kind: kind, names: names, now: now, log: log}
@@ -107,7 +107,7 @@ func (s *selfMade) current() (*tls.Certificate, error) {
 		return s.loaded, nil
 	}
 	pair, err := s.renew()
-	if err != nil && s.loaded != nil { // better an old certificate than none
+	if err != nil && s.loaded != nil { // an old certificate is better than none
 		s.log.Error("certificate not renewed", zap.Error(err))
 		return s.loaded, nil
 	}
@@ -120,7 +120,8 @@ func (s *selfMade) current() (*tls.Certificate, error) {
 	return pair, nil
 }
 
-// good tells whether the loaded certificate has the right names and time left.
+// good reports whether the loaded certificate has the right names and enough
+// time left.
 func (s *selfMade) good() bool {
 	if s.loaded == nil {
 		return false
@@ -138,7 +139,7 @@ func (s *selfMade) good() bool {
 	return slices.Equal(names, s.names)
 }
 
-// renew signs a certificate, with an authority made now if there is none.
+// renew signs a certificate, and creates the authority first if there is none.
 func (s *selfMade) renew() (*tls.Certificate, error) {
 	ca, err := s.authority()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && s.now().Add(certificateLife).After(ca.Leaf.NotAfter) {
@@ -186,8 +187,8 @@ func (s *selfMade) authority() (*tls.Certificate, error) {
 	return LoadPair(s.path(AuthorityFile), s.path(authorityKey))
 }
 
-// makeAuthority writes the key first: an authority without its key would stay
-// for ever, a key without its authority is replaced.
+// makeAuthority writes the key first: an authority without its key would remain
+// useless, but a key without its authority is replaced.
 func (s *selfMade) makeAuthority() (*tls.Certificate, error) {
 	key, err := s.kind.generate()
 	if err != nil {

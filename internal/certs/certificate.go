@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// loadPair loads a certificate and its key from files.
+// LoadPair loads a certificate and its key from files.
 func LoadPair(cert, key string) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
@@ -25,14 +25,14 @@ func LoadPair(cert, key string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// certificateFiles serve a certificate from files, and follow their changes: a
-// renewal by certbot or lego needs no reload.
+// certificateFiles serves a certificate from files, and loads them again when
+// they change: a renewal by certbot or lego needs no reload.
 type certificateFiles struct {
 	cert, key string
 	log       *zap.Logger
 
 	mu     sync.Mutex
-	seen   string // what the files looked like when they were last tried
+	seen   string // the state of the files when they were last loaded
 	loaded *tls.Certificate
 }
 
@@ -63,10 +63,10 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return pair, nil
 }
 
-// expiryCheck is how often the end of a certificate is looked at.
+// expiryCheck is how often the end of a certificate is checked.
 const expiryCheck = 24 * time.Hour
 
-// tend has changed files loaded, and warns of a certificate that nobody renews.
+// tend loads changed files, and warns of a certificate that is not renewed.
 func (f *certificateFiles) tend(context.Context) time.Duration {
 	pair, err := f.get(nil)
 	if err == nil {
@@ -75,9 +75,9 @@ func (f *certificateFiles) tend(context.Context) time.Duration {
 	return expiryCheck
 }
 
-// warnOfExpiry logs that a certificate has ended or is about to. What renews
-// certificates does so when a third of their life is left, ACME programs among
-// them, so with a sixth left something is wrong.
+// warnOfExpiry logs that a certificate has expired or is about to. Programs
+// that renew certificates, ACME clients among them, do so with a third of the
+// life left, so with a sixth left something is wrong.
 func warnOfExpiry(log *zap.Logger, leaf *x509.Certificate, file string, now time.Time) {
 	fields := []zap.Field{zap.String("file", file), zap.Time("until", leaf.NotAfter)}
 	switch left := leaf.NotAfter.Sub(now); {
@@ -88,7 +88,7 @@ func warnOfExpiry(log *zap.Logger, leaf *x509.Certificate, file string, now time
 	}
 }
 
-// stamp tells versions of a file apart.
+// stamp returns a text that changes with a file.
 func stamp(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -97,15 +97,16 @@ func stamp(path string) string {
 	return fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
 }
 
-// certificateSource is where the certificate for mail programs comes from.
+// Source provides the certificate for mail programs.
 type Source struct {
 	Get func(*tls.ClientHelloInfo) (*tls.Certificate, error) // for [tls.Config.GetCertificate]
-	// tend does what is due, such as a renewal, and tells when to call it again.
+	// Tend does what is due, such as a renewal, and returns when to call it
+	// again.
 	Tend func(context.Context) (again time.Duration)
 }
 
-// certificateFor is the certificate of a configuration: from its files, from an
-// authority that speaks ACME, or one made here.
+// Open returns the source of a configuration's certificate: its files, an
+// authority that speaks ACME, or authferry's own authority.
 func Open(c Config, o Options, log *zap.Logger) (*Source, error) {
 	kinds := []keyKind{CurveKey}
 	if o.RSA {
@@ -113,19 +114,19 @@ func Open(c Config, o Options, log *zap.Logger) (*Source, error) {
 	}
 	switch {
 	case c.ACME.On:
-		return openACME(c.ACME, o.Dir, kinds, log)
+		return openACME(c.ACME, o, kinds, log)
 	case c.Cert != "":
 		return filesSource(c, o.RSA, log)
 	}
 	return selfMadeSource(o, kinds, log)
 }
 
-// certificateOptions are what a certificate needs to know about the server that
-// shows it.
+// Options describe the server that shows the certificate.
 type Options struct {
-	Dir   string   // the state directory, where certificates and keys are kept
-	Names []string // the names and addresses a certificate made here is valid for
-	RSA   bool     // some programs are too old for elliptic curves
+	Dir       string    // the state directory, for the keys of authferry's own authority
+	Documents Documents // the store, for certificates from an authority that speaks ACME
+	Names     []string  // the names and addresses that a certificate of its own is valid for
+	RSA       bool      // some programs are too old for elliptic curves
 }
 
 func filesSource(c Config, old bool, log *zap.Logger) (*Source, error) {
@@ -146,7 +147,7 @@ func selfMadeSource(o Options, kinds []keyKind, log *zap.Logger) (*Source, error
 		if err != nil {
 			return nil, err
 		}
-		log.Info("certificate of our own: mail programs must trust its authority", zap.String("authority", s.path(AuthorityFile)))
+		log.Info("certificate of authferry's own authority: mail programs must trust the authority", zap.String("authority", s.path(AuthorityFile)))
 		made = append(made, s)
 	}
 	return &Source{
@@ -177,15 +178,14 @@ func fitting(hello *tls.ClientHelloInfo, pairs []*tls.Certificate) *tls.Certific
 	return pairs[0]
 }
 
-// tlsConfig says where the certificate shown to mail programs comes from: files,
-// an authority that speaks ACME, or, without either, an authority made here and
-// kept in the store directory.
+// Config names the source of the certificate: files, an authority that speaks
+// ACME, or, without either, authferry's own authority in the state directory.
 type Config struct {
 	Cert, Key string
 	ACME      ACME
 }
 
-// acmeConfig is how to get certificates by ACME (RFC 8555).
+// ACME says how to get certificates by ACME (RFC 8555).
 type ACME struct {
 	On        bool
 	Hosts     []string
@@ -196,5 +196,5 @@ type ACME struct {
 	ALPN      string         // where TLS-ALPN-01 is answered; "": nowhere
 }
 
-// letsEncrypt is the directory used unless another is named.
+// LetsEncrypt is the default directory.
 const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"

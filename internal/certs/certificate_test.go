@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// TestExpiryIsSaid: a certificate that nobody renews is in the log before mail
+// TestExpiryIsSaid: a certificate that is not renewed is in the log before mail
 // programs refuse it, and after.
 func TestExpiryIsSaid(t *testing.T) {
 	dir := t.TempDir()

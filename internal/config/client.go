@@ -65,7 +65,7 @@ func readClientFile(path string, p *oauth.Provider) error {
 	return nil
 }
 
-// parseClientFile is readClientFile of what is in the file. Its errors repeat
+// ParseClientFile is readClientFile of what is in the file. Its errors repeat
 // nothing of it.
 func ParseClientFile(content []byte, p *oauth.Provider) error {
 	type client struct {

@@ -32,38 +32,38 @@ import (
 	"authferry/tokens/oauth/tokencommand"
 )
 
-// config is a configuration file that has passed every check.
+// Config is a configuration that has passed every check.
 type Config struct {
-	File     string
-	Listen   []Listener
-	Store    string        // the directory: of the mailboxes, or of this server's own state
-	StoreDir string        // the same as a whole path, for people, where root has gone there; see openVaultAsOwner
-	Postgres secret.String // where the mailboxes are instead, a URL
-	Place    string        // the same without the password
-	Outage   time.Duration // how long logins go on without it
-	Seal     string        // for tokens.LoadSeal
-	Admin    string        // the socket; empty: none
-	Monitor  string        // where monitors ask, host:port; empty: nowhere
-	Hostname string
-	Drain    time.Duration
-	TLS      certs.Config
-	Settings tokens.Settings
-	Gate     gate.Limits
-	Limits   proxy.Limits
-	Log      logging.Config
-	Alert    alert.Config
-	Audit    int64 // how big the record of logins may grow; 0: none
-	Console  consoleConfig
-	Keys     []document.Setting // all of it, for people
-	Warnings []string
+	File          string
+	Listen        []Listener
+	StateDir      string        // the directory of the mailboxes, or of this server's own state
+	StatePath     string        // StateDir as an absolute path for messages, after root has changed into it; see server.OpenVaultAsOwner
+	Postgres      secret.String // the URL of the mailboxes' database; empty: they are in StateDir
+	PostgresPlace string        // the URL without the password, for messages
+	Outage        time.Duration // how long logins work without the database
+	Seal          string        // for tokens.LoadSeal
+	Admin         string        // the socket; empty: none
+	Monitor       string        // host:port of the monitor; empty: none
+	Hostname      string
+	Drain         time.Duration
+	TLS           certs.Config
+	Settings      tokens.Settings
+	Gate          gate.Limits
+	Limits        proxy.Limits
+	Log           logging.Config
+	Alert         alert.Config
+	Audit         int64 // the limit of the record of logins, in bytes; 0: none
+	Console       consoleConfig
+	Keys          []document.Setting // every key with its value, for people
+	Warnings      []string
 
 	NameMailboxes bool // in metrics
 }
 
 const SystemConfig = "/etc/authferry/config.toml"
 
-// configPath is where the configuration is: what --config said, or the first
-// of the usual places where there is one.
+// Path returns the configuration file: the value of --config, or else the first
+// of the usual files that exists.
 func Path(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
@@ -88,11 +88,11 @@ func Path(flag string) (string, error) {
 		return document.InEnvironment, nil
 	}
 	return "", hint.Usage(fmt.Errorf("no configuration: there is no %s", strings.Join(places, ", and no ")),
-		"try the whole thing without one by `authferry demo`; to begin for real, write your OAuth client into a copy of config.example.toml and name it with --config")
+		"try `authferry demo`, which needs none; to set up authferry, copy config.example.toml, add your OAuth client and name the file with --config")
 }
 
-// userConfigDir is $XDG_CONFIG_HOME on every system, unlike os.UserConfigDir:
-// the documentation names one place.
+// userConfigDir returns $XDG_CONFIG_HOME on every system, unlike
+// os.UserConfigDir: the documentation names one directory.
 func userConfigDir() string {
 	if dir := os.Getenv("XDG_CONFIG_HOME"); dir != "" {
 		return dir
@@ -104,9 +104,9 @@ func userConfigDir() string {
 	return filepath.Join(home, ".config")
 }
 
-// loadConfig reads and checks a configuration file, or the environment alone
-// where the file is called [inEnvironment]. The error, if the file can
-// be read at all, holds every complaint about it.
+// Load reads and checks a configuration file, or the environment alone if the
+// file is called [document.InEnvironment]. If the file can be read at all, the
+// error holds every complaint about it.
 func Load(file string) (*Config, error) {
 	doc, root, err := OpenDocument(file)
 	if err != nil {
@@ -125,8 +125,8 @@ func Load(file string) (*Config, error) {
 	return c, nil
 }
 
-// openDocument reads a configuration file as far as it can be read at all, with
-// the environment laid over it.
+// OpenDocument reads a configuration file without checking its values, with the
+// environment laid over it.
 func OpenDocument(file string) (*document.Document, *document.Table, error) {
 	environment := document.ReadEnvironment(os.Environ())
 	if file == document.InEnvironment {
@@ -141,7 +141,7 @@ func OpenDocument(file string) (*document.Document, *document.Table, error) {
 	source, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, hint.Usage(fmt.Errorf("there is no configuration file %s", file),
-			"try without one by `authferry demo`, or begin with a copy of config.example.toml")
+			"try `authferry demo`, which needs none, or start with a copy of config.example.toml")
 	}
 	if err != nil {
 		return nil, nil, hint.Usage(fmt.Errorf("reading the configuration: %w", err), "run this as the user that authferry serves as")
@@ -154,7 +154,7 @@ func OpenDocument(file string) (*document.Document, *document.Table, error) {
 	return doc, root, nil
 }
 
-// readConfig is the shape of the file, and its defaults.
+// readConfig reads every key, with its default.
 func readConfig(t *document.Table) *Config {
 	c := &Config{
 		Listen:   readListeners(t),
@@ -169,7 +169,7 @@ func readConfig(t *document.Table) *Config {
 		Audit:    readAudit(t.Table("audit")),
 	}
 	c.ReadStore(t)
-	c.Admin = ReadAdmin(t, c.Store)
+	c.Admin = ReadAdmin(t, c.StateDir)
 	c.NameMailboxes = t.Flag("monitor_mailboxes", true)
 	c.TLS = readTLS(t.Table("tls"), c.Hostname)
 	providers := t.TablesByName("provider", slices.Collect(maps.Keys(oauth.Builtin()))...)
@@ -242,9 +242,9 @@ func readAliases(t *document.Table) map[string]string {
 	return aliases
 }
 
-// exposedSecret warns of a file that holds a client secret, a proxy's password,
-// the address of a webhook or of a database and can be read by everybody on the
-// machine.
+// exposedSecret returns a warning if every user of the machine can read a file
+// that holds a client secret, a proxy's password, or the address of a webhook
+// or of a database.
 func exposedSecret(file string, root *document.Table) string {
 	held := ""
 	providers := root.Table("provider")
@@ -271,7 +271,7 @@ func exposedSecret(file string, root *document.Table) string {
 	return file + " holds " + held
 }
 
-// programData is where a service of Windows keeps what is its own.
+// ProgramData returns the directory of the Windows service.
 func ProgramData() string {
 	return filepath.Join(os.Getenv("ProgramData"), "authferry")
 }
@@ -279,8 +279,8 @@ func ProgramData() string {
 // adminNone switches the admin socket off.
 const adminNone = "none"
 
-// readAdmin reads where the admin socket is: in the store's directory unless
-// the configuration says otherwise, "" if there is to be none.
+// ReadAdmin reads the path of the admin socket: in the state directory by
+// default, "" if it is turned off.
 func ReadAdmin(t *document.Table, store string) string {
 	switch text := t.Text("admin", ""); text {
 	case "":
@@ -292,11 +292,12 @@ func ReadAdmin(t *document.Table, store string) string {
 	}
 }
 
-// sealKey begins every key of a seal: it is age's.
+// sealKey begins every age key.
 const sealKey = "AGE-SECRET-KEY-"
 
-// sealInEnvironment is where the key of the seal is if a variable has the key
-// itself, or names the file with it, where the place of the key was asked for.
+// sealInEnvironment returns where the key of the seal is if an environment
+// variable holds the key itself, or names its file, instead of naming its
+// location.
 func sealInEnvironment(t *document.Table, text string) string {
 	name, value, inFile := t.Variable("seal")
 	switch {

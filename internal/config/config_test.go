@@ -155,8 +155,8 @@ func TestDefaults(t *testing.T) {
 	if len(c.Listen) != 3 || c.Listen[0].Address != "127.0.0.1:1143" || c.Listen[0].Security != proxy.Plain {
 		t.Errorf("listen: %+v", c.Listen)
 	}
-	if c.Store != "/var/lib/authferry" || c.Seal != "" || c.Hostname == "" {
-		t.Errorf("%q %q %q", c.Store, c.Seal, c.Hostname)
+	if c.StateDir != "/var/lib/authferry" || c.Seal != "" || c.Hostname == "" {
+		t.Errorf("%q %q %q", c.StateDir, c.Seal, c.Hostname)
 	}
 	if len(c.Settings.Providers) != 0 {
 		t.Error("a provider without a client is offered")
@@ -249,8 +249,8 @@ store = "file:state"
 seal = "file:../seal.key"
 `)
 	dir := filepath.Dir(c.File)
-	if c.Store != filepath.Join(dir, "state") || c.Seal != "file:"+filepath.Join(filepath.Dir(dir), "seal.key") {
-		t.Errorf("store %s, seal %s", c.Store, c.Seal)
+	if c.StateDir != filepath.Join(dir, "state") || c.Seal != "file:"+filepath.Join(filepath.Dir(dir), "seal.key") {
+		t.Errorf("store %s, seal %s", c.StateDir, c.Seal)
 	}
 }
 

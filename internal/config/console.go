@@ -12,7 +12,7 @@ import (
 	"authferry/internal/config/document"
 )
 
-// consoleConfig is where the web console is, and how people reach it.
+// consoleConfig is the address of the web console, and how people reach it.
 type consoleConfig struct {
 	Written string // as in the configuration; empty: there is none
 	Address string // host:port for net.Listen
@@ -20,7 +20,7 @@ type consoleConfig struct {
 	Access  consoleAccess
 }
 
-// consoleAccess is what of it can change while serving.
+// consoleAccess is the part that can change while serving.
 type consoleAccess struct {
 	publicURL      string // without a slash at its end; empty: as it listens
 	Names          []string
@@ -29,12 +29,12 @@ type consoleAccess struct {
 	Administrators []string
 }
 
-// consolePort is the console's where its URL names none.
+// consolePort is the default port of the console.
 const consolePort = 8025
 
 const consoleExample = `such as "http://127.0.0.1:8025" or "https://:8443"; "" is none`
 
-// readConsole reads console, and the table [web] about it.
+// readConsole reads console and the table [web].
 func readConsole(t *document.Table, hostname string) consoleConfig {
 	c := consoleConfig{Written: t.Text("console", "")}
 	c.Access = readWeb(t.Table("web"))
@@ -91,16 +91,16 @@ func readWeb(t *document.Table) (a consoleAccess) {
 	case a.Header != "" && strings.ContainsAny(a.Header, " :\t\r\n"):
 		t.Complain("trusted_header", "is not the name of a header", `such as "X-Forwarded-User"`)
 	case a.Header != "" && len(a.Trusted) == 0:
-		t.Complain("trusted_header", "anybody could send it", "name the addresses of your reverse proxy in trusted_networks")
+		t.Complain("trusted_header", "any client could send it", "name the addresses of your reverse proxy in trusted_networks")
 	case a.Header == "" && len(a.Administrators) > 0:
 		t.Complain("administrators", "are named by a reverse proxy, and there is no trusted_header", "give the header it names people in; without one, `authferry console link` lets administrators in")
 	}
 	return a
 }
 
-// url is how people reach the console; address is where it listens, with the
+// URL returns the URL of the console; address is where it listens, with the
 // port it got.
-func (c consoleConfig) Url(address, hostname string) string {
+func (c consoleConfig) URL(address, hostname string) string {
 	if c.Access.publicURL != "" {
 		return c.Access.publicURL
 	}

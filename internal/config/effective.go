@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,8 +12,13 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// effective is a configuration as it is in force, for the log: what was given
-// and what was assumed, without the secrets.
+// derived are the keys that Effective shows as they were resolved, and those that
+// name mailboxes.
+var derived = []string{"listen", "listener", "store", "seal", "admin", "monitor", "hostname", "provider", "domain", "alias"}
+
+// Effective returns the configuration in force, for the log: the keys as the
+// console shows them (see [Config.Keys]), a field for each table, and the values
+// that were resolved from several keys or from the system. Secrets are masked.
 func (c *Config) Effective() []zap.Field {
 	var listen, providers []string
 	for _, l := range c.Listen {
@@ -21,37 +27,34 @@ func (c *Config) Effective() []zap.Field {
 	for _, name := range slices.Sorted(maps.Keys(c.Settings.Providers)) {
 		providers = append(providers, describeProvider(c.Settings.Providers[name]))
 	}
-	certificate := c.TLS.Cert
-	switch {
-	case c.TLS.ACME.On:
-		certificate = "from " + c.TLS.ACME.Directory + " for " + strings.Join(c.TLS.ACME.Hosts, ", ")
-	case certificate == "":
-		certificate = "our own"
-	}
-	seal := c.Seal
-	if seal == "" {
-		seal = "in the store"
-	}
-	return []zap.Field{
+	fields := []zap.Field{
 		zap.String("file", c.File),
 		zap.Strings("listen", listen),
 		zap.String("store", c.StorePlace()),
-		zap.String("seal", seal),
+		zap.String("seal", cmp.Or(c.Seal, "in the store")),
 		zap.String("admin", c.Admin),
 		zap.String("monitor", c.Monitor),
 		zap.String("hostname", c.Hostname),
-		zap.String("console", c.Console.Written),
-		zap.Duration("drain", c.Drain),
-		zap.String("certificate", certificate),
 		zap.Strings("providers", providers),
 		zap.Strings("domains", slices.Sorted(maps.Keys(c.Settings.Domains))),
 		zap.Int("aliases", len(c.Settings.Aliases)),
-		zap.String("gate", fmt.Sprintf("%+v", c.Gate)),
-		zap.String("limits", fmt.Sprintf("%+v", c.Limits)),
-		zap.Stringer("level", c.Log.Level),
-		zap.String("alert", fmt.Sprint(c.Alert)),
-		zap.Int64("audit", c.Audit),
 	}
+	tables := map[string][]string{}
+	for _, key := range c.Keys {
+		table, name, within := strings.Cut(key.Key, ".")
+		table, _, _ = strings.Cut(table, "[")
+		switch {
+		case slices.Contains(derived, table):
+		case within:
+			tables[table] = append(tables[table], name+" = "+key.Value)
+		default:
+			fields = append(fields, zap.String(table, strings.Trim(key.Value, `"`)))
+		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(tables)) {
+		fields = append(fields, zap.String(table, strings.Join(tables[table], ", ")))
+	}
+	return fields
 }
 
 func describeProvider(p *oauth.Provider) string {

@@ -157,7 +157,7 @@ func TestKeysInFiles(t *testing.T) {
 }
 
 // environmentTest writes files, sets variables with $DIR in them standing for
-// where these are, and loads what comes of it.
+// where these are, and loads what results from it.
 func environmentTest(t *testing.T, files, variables map[string]string) (*Config, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -244,8 +244,8 @@ url = "imaps://127.0.0.1:2993"
 	if c.Gate.Delay != 7*time.Second || c.Gate.Failures != 3 || c.Log.Level.String() != "warn" {
 		t.Errorf("%+v %+v", c.Gate, c.Log)
 	}
-	if c.Store != filepath.Join(filepath.Dir(c.File), "state") {
-		t.Errorf("store %s", c.Store)
+	if c.StateDir != filepath.Join(filepath.Dir(c.File), "state") {
+		t.Errorf("store %s", c.StateDir)
 	}
 }
 

@@ -51,8 +51,8 @@ func readFlow(t *document.Table, p *oauth.Provider) {
 	refuseStrays(t, p.Flow)
 }
 
-// refuseStrays complains about keys that a flow has no use for: whoever wrote
-// them expects something of them.
+// refuseStrays complains about keys that a flow does not use: the administrator
+// expects an effect of them.
 func refuseStrays(t *document.Table, flow oauth.Flow) {
 	for _, f := range flowOf {
 		if f.key == "certificate_file" || flow == f.flow || !t.Gives(f.key) {
@@ -77,8 +77,8 @@ func FlowName(f oauth.Flow) oauth.Flow {
 	return f
 }
 
-// commonTenant stands in Microsoft's addresses for whatever organisation a
-// person belongs to. There are two more such words.
+// commonTenant stands in Microsoft's addresses for the organisation of the
+// person who signs in. There are two more such words.
 const commonTenant = "common"
 
 var anyTenant = regexp.MustCompile(`/(common|organizations|consumers)/`)
@@ -134,12 +134,13 @@ func readTenant(t *document.Table, p *profile) {
 	p.tenant = tenant
 }
 
-// microsoftApp is what an application asks Microsoft for: all that it was given.
+// microsoftApp is the scope of an application at Microsoft: all that it was
+// granted.
 // https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
 var microsoftApp = []string{"https://outlook.office365.com/.default"}
 
-// readScopes reads what is asked for. Microsoft knows other scopes for
-// applications than for people.
+// readScopes reads the scopes. Microsoft has different ones for applications
+// and for people.
 func readScopes(t *document.Table, p *profile) {
 	if scopes := t.Texts("scopes"); scopes != nil {
 		p.Scopes = scopes
@@ -157,7 +158,7 @@ func readScopes(t *document.Table, p *profile) {
 	}
 }
 
-// readEnough complains about what a provider cannot do without.
+// readEnough complains about missing keys that a provider requires.
 func readEnough(t *document.Table, p *oauth.Provider) {
 	const see = "see the provider's page on OAuth for its address"
 	need := func(key, value, hint string) {

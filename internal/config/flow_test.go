@@ -149,7 +149,7 @@ provider = "workspace"
 	}
 }
 
-// FuzzClientFile: a file that somebody downloaded is an OAuth client, or an
+// FuzzClientFile: a file that a person downloaded is an OAuth client, or an
 // error that repeats nothing of it.
 func FuzzClientFile(f *testing.F) {
 	const canary = "CANARY-of-a-secret"
@@ -187,6 +187,11 @@ token_command = ["./print", "CANARY4"]
 [provider.workspace]
 like = "gmail"
 service_account_file = "account.json"
+[alert]
+webhook = "https://hooks.example.org/CANARY5"
+command = ["./print", "CANARY6"]
+[alias]
+scan = "CANARY7@example.org"
 `)
 	if got := c.Settings.Providers["gmail"].Proxy; got == nil || got.User.Username() != "CANARY2" {
 		t.Error("the proxy is not as given")
@@ -199,7 +204,7 @@ service_account_file = "account.json"
 	if strings.Contains(text, "CANARY") || strings.Contains(text, "PRIVATE KEY") {
 		t.Error(text)
 	}
-	for _, want := range []string{"gmail: client mine", "through http://proxy.example.org:3128", "print", "ferry@demo"} {
+	for _, want := range []string{"gmail: client mine", "through http://proxy.example.org:3128", "print", "ferry@demo", `command = [`, "window = \"10m\"", "drain:30s", "acme = false"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}

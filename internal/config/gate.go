@@ -54,7 +54,7 @@ func readTrusted(t *document.Table, taken map[netip.Prefix]string) gate.Trusted 
 		t.Complain("password", "must be a short name in plain letters", "it stands in the log where a password's name would")
 	}
 	if len(t.Texts("networks")) == 0 {
-		t.Complain("networks", "says nobody", `such as ["192.168.1.50"]`)
+		t.Complain("networks", "names no network", `such as ["192.168.1.50"]`)
 	}
 	anywhere := t.Flag("anywhere", false)
 	for _, n := range trusted.Networks {
@@ -73,7 +73,7 @@ func readTrusted(t *document.Table, taken map[netip.Prefix]string) gate.Trusted 
 	return trusted
 }
 
-// checkSender tells what is wrong with an address that is to stand in MAIL FROM.
+// checkSender returns an error if an address cannot be in MAIL FROM.
 func checkSender(mailbox string) error {
 	if err := address.Check(mailbox); err != nil {
 		return err
@@ -84,16 +84,16 @@ func checkSender(mailbox string) error {
 	return nil
 }
 
-// privateNetworks are those whose addresses are not of the internet: RFC 1918,
-// RFC 6598 (behind the NAT of a provider, and Tailscale), RFC 4193, and what a
-// link or a machine has to itself.
+// privateNetworks are the networks outside the Internet: RFC 1918, RFC 6598
+// (behind the NAT of a provider, and Tailscale), RFC 4193, link-local and
+// loopback.
 var privateNetworks = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
 	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
 }
 
-// wide tells whether a network is of the internet and more than what one office
+// wide reports whether a network is on the Internet and larger than one office
 // has there: 16 addresses, or a /64.
 func wide(n netip.Prefix) bool {
 	private := slices.ContainsFunc(privateNetworks, func(p netip.Prefix) bool { return p.Contains(n.Addr()) && p.Bits() <= n.Bits() })
@@ -104,7 +104,8 @@ func wide(n netip.Prefix) bool {
 	return !private && n.Bits() < narrow
 }
 
-// orNone is what proxy takes for "no limit", which the file says as 0.
+// orNone returns the value that proxy takes for "no limit", which is 0 in the
+// file.
 func orNone(n int) int {
 	if n == 0 {
 		return -1

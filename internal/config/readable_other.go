@@ -2,5 +2,5 @@
 
 package config
 
-// readableByOthers cannot tell here: the mode bits say nothing of who can read.
+// readableByOthers returns false: mode bits do not say here who can read.
 func readableByOthers(string) bool { return false }

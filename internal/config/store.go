@@ -15,15 +15,14 @@ import (
 	"authferry/tokens/store"
 )
 
-// stateDir is where a server keeps its state unless it is told: the mailboxes,
-// or, when they are in PostgreSQL, its certificates and the admin socket.
+// stateDir is the default directory of a server's state: the mailboxes, or, if
+// they are in PostgreSQL, its certificates and the admin socket.
 const stateDir = "/var/lib/authferry"
 
-// defaultState is stateDir for a service. A configuration that lies where
-// programs of one person have theirs, ~/.config or $XDG_CONFIG_HOME, is that of
-// a program on a desktop, whose state has its place beside that of the others. It
-// goes by the place of the file, so that commands and server agree whoever runs
-// them.
+// defaultState returns stateDir for a service. If the configuration lies in a
+// person's directory, ~/.config or $XDG_CONFIG_HOME, authferry is a desktop
+// program, and its state belongs beside that of the others. The location of the
+// file decides, so that commands and server agree whichever user runs them.
 func defaultState(file string) string {
 	dir := filepath.Dir(filepath.Dir(file)) // of all programs' configurations
 	switch {
@@ -38,7 +37,7 @@ func defaultState(file string) string {
 	return stateDir
 }
 
-// readStore reads where the mailboxes are: in a directory, or in PostgreSQL,
+// ReadStore reads where the mailboxes are: in a directory, or in PostgreSQL
 // with a directory for the rest.
 func (c *Config) ReadStore(t *document.Table) {
 	c.Outage = t.Duration("store_outage", store.DefaultOutage)
@@ -46,18 +45,18 @@ func (c *Config) ReadStore(t *document.Table) {
 	state, text := t.Text("state", ""), t.Text("store", "file:"+otherwise)
 	if !IsPostgres(text) {
 		if state != "" {
-			t.Complain("state", "is for a store in PostgreSQL", "with a directory as the store everything is in that")
+			t.Complain("state", "is for a store in PostgreSQL", "a store in a directory holds everything itself")
 		}
 		kind, path, _ := strings.Cut(text, ":")
 		if kind != "file" || path == "" {
 			t.Complain("store", "must name a directory or a PostgreSQL database", fmt.Sprintf(`such as "file:%s", or "postgres:env:NAME"`, stateDir))
 		}
-		c.Store = t.Resolve(path)
+		c.StateDir = t.Resolve(path)
 		return
 	}
-	c.Store = otherwise
+	c.StateDir = otherwise
 	if state != "" {
-		c.Store = t.Resolve(state)
+		c.StateDir = t.Resolve(state)
 	}
 	if c.Seal == "" {
 		t.Complain("seal", "is missing: every server of one database needs the same key",
@@ -73,7 +72,7 @@ func (c *Config) ReadStore(t *document.Table) {
 	if err != nil {
 		t.Complain("store", err.Error(), `the URL may be in an environment variable or a file: "postgres:env:NAME", "postgres:file:PATH"`)
 	}
-	c.Place = place
+	c.PostgresPlace = place
 	if warning != "" {
 		t.Warn(warning)
 	}
@@ -84,8 +83,8 @@ func IsPostgres(store string) bool {
 	return kind == "postgres" || kind == "postgresql"
 }
 
-// postgresURL is the URL that a store in PostgreSQL names: itself, or where it
-// is kept, since it has a password in it.
+// PostgresURL returns the URL of a store in PostgreSQL: the value itself, or
+// what it refers to, since it holds a password.
 func PostgresURL(store string, resolve func(string) string) (secret.String, error) {
 	_, rest, _ := strings.Cut(store, ":")
 	if strings.HasPrefix(rest, "//") {
@@ -94,7 +93,7 @@ func PostgresURL(store string, resolve func(string) string) (secret.String, erro
 	const usage = "say postgres://..., postgres:env:NAME, postgres:file:PATH or postgres:credential:NAME"
 	kind, name, _ := strings.Cut(rest, ":")
 	if name == "" || !slices.Contains([]string{"env", "file", "credential"}, kind) {
-		return "", errors.New("where the address of PostgreSQL is, is not understood: " + usage)
+		return "", errors.New("the location of the address of PostgreSQL is invalid: " + usage)
 	}
 	var path string
 	switch kind {
@@ -102,7 +101,7 @@ func PostgresURL(store string, resolve func(string) string) (secret.String, erro
 		tokencommand.HideVariables(name)
 		text, ok := os.LookupEnv(name)
 		if !ok {
-			return "", fmt.Errorf("the environment variable %s, which is to hold the address of PostgreSQL, is not set", name)
+			return "", fmt.Errorf("the environment variable %s, which must hold the address of PostgreSQL, is not set", name)
 		}
 		return secret.String(strings.TrimSpace(text)), nil
 	case "file":
@@ -122,28 +121,29 @@ func PostgresURL(store string, resolve func(string) string) (secret.String, erro
 	return secret.String(strings.TrimSpace(string(text))), nil
 }
 
-// fileStore is the directory of the mailboxes, "" if they are in none.
+// FileStore returns the directory of the mailboxes, "" if they are in
+// PostgreSQL.
 func (c *Config) FileStore() string {
 	if !c.Postgres.Empty() {
 		return ""
 	}
-	return c.Store
+	return c.StateDir
 }
 
-// storePlace says for people where the mailboxes are.
+// StorePlace describes for people where the mailboxes are.
 func (c *Config) StorePlace() string {
 	if !c.Postgres.Empty() {
-		return c.Place
+		return c.PostgresPlace
 	}
-	return "file:" + c.Store
+	return "file:" + c.StateDir
 }
 
 // serviceCredentials is where systemd keeps the credentials of the service
-// while it runs; root can read them there.
+// while it runs; root can read them.
 const serviceCredentials = "/run/credentials/authferry.service"
 
-// borrowCredentials lets a command read the credentials of the service, unless
-// it has been given some of its own.
+// BorrowCredentials makes a command use the credentials of the service, unless
+// it has its own.
 func BorrowCredentials() {
 	if _, err := os.Stat(serviceCredentials); err == nil && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
 		os.Setenv("CREDENTIALS_DIRECTORY", serviceCredentials)

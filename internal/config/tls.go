@@ -54,7 +54,7 @@ func readACME(t *document.Table, hostname string) certs.ACME {
 		case strings.ContainsAny(host, " /:*") || host == "":
 			what = "not a host name"
 		case !strings.Contains(host, ".") && a.Directory == certs.LetsEncrypt:
-			what = host + " is no name that the whole world knows"
+			what = host + " is not a public name"
 		}
 		switch {
 		case what != "" && named:
@@ -72,14 +72,14 @@ func readACME(t *document.Table, hostname string) certs.ACME {
 		t.Complain("acme_directory", "must be an https:// address", "such as "+certs.LetsEncrypt)
 	}
 	if a.HTTP == "" && a.ALPN == "" {
-		t.Complain("acme_http", "the authority has no way to see that the names are ours", `give acme_http or acme_alpn an address, such as ":80" or ":443"`)
+		t.Complain("acme_http", "the authority cannot check the names", `give acme_http or acme_alpn an address, such as ":80" or ":443"`)
 	}
 	return a
 }
 
-// readChallengeAddress reads where the authority connects to. Its side of these
-// ports is fixed, 80 and 443 (RFC 8555 §8.3, RFC 8737 §3), but something may
-// stand before this machine and forward them to others.
+// readChallengeAddress reads the address for challenges. The authority always
+// connects to ports 80 and 443 (RFC 8555 §8.3, RFC 8737 §3), but another
+// machine may forward them.
 func readChallengeAddress(t *document.Table, key, otherwise string) string {
 	address := t.Text(key, otherwise)
 	if address == "" {

@@ -8,11 +8,12 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
 )
 
-// newLogger logs to w: for people on a terminal, as JSON otherwise, with
-// priorities to the journal. The level can be changed while it is in use. Sync
-// writes what is held back of lines that repeat.
+// New returns a logger that writes to w: for people on a terminal, as JSON
+// otherwise, with priorities to the journal. The level can be changed later.
+// Sync writes the repeated lines that are held back.
 func New(c Config, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
 	level := zap.NewAtomicLevelAt(c.Level)
 	encoder := logEncoder(c, w)
@@ -36,8 +37,13 @@ func logEncoder(c Config, w io.Writer) zapcore.Encoder {
 	return zapcore.NewConsoleEncoder(encoding)
 }
 
-// logConfig says what is logged and how.
+// Config says what is logged and how.
 type Config struct {
 	Level  zapcore.Level
 	Format string // "auto", "console" or "json"
+}
+
+func IsTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -87,8 +87,8 @@ func TestRepeats(t *testing.T) {
 	})
 }
 
-// TestRepeatsAreBounded: whoever comes from everywhere fills no memory, and
-// hides nothing.
+// TestRepeatsAreBounded: clients from many addresses fill no memory, and
+// hide nothing.
 func TestRepeatsAreBounded(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	log := zap.New(withoutRepeats(core))

@@ -17,7 +17,8 @@ import (
 	"authferry/tokens"
 )
 
-// securityName is how TLS starts on a listener, in the words of mail programs.
+// SecurityName returns how TLS starts on a listener, in the terms of mail
+// programs.
 func SecurityName(s proxy.Security) string {
 	switch s {
 	case proxy.Implicit:
@@ -30,9 +31,9 @@ func SecurityName(s proxy.Security) string {
 	return "no encryption"
 }
 
-// mailServices are the listeners of a configuration as mail programs see them.
-// bound says, by what is written in the configuration, where those are that are
-// open; ports that nobody knows without are left out.
+// MailServices returns the listeners of a configuration as mail programs see
+// them. bound maps the URL of a listener to the address where it is open.
+// Listeners whose port is unknown are left out.
 func MailServices(c *config.Config, bound map[string]string) (services []mailsettings.Service) {
 	name := publicName(c)
 	for _, l := range c.Listen {
@@ -52,23 +53,24 @@ func MailServices(c *config.Config, bound map[string]string) (services []mailset
 	return services
 }
 
-// knownAs is what a program is to call a listener on a host.
+// knownAs returns the host that a program uses for a listener.
 func knownAs(l config.Listener, host, name string) string {
 	ip, err := netip.ParseAddr(host)
 	switch everywhere := err != nil || ip.IsUnspecified(); {
 	case everywhere && l.Security == proxy.Plain && !l.Insecure:
-		return "127.0.0.1" // a socket of systemd's, which has to be on loopback
+		return "127.0.0.1" // a socket from systemd, which must be on loopback
 	case everywhere:
 		return name
 	case ip.IsLoopback(), l.Security == proxy.Plain, !strings.Contains(name, "."):
-		// Without TLS no name has to fit; one without a dot is known to few.
+		// Without TLS no name has to match a certificate. A name without a dot
+		// resolves on few machines.
 		return ip.WithZone("").String()
 	}
 	return name
 }
 
-// publicName is what programs on other machines are to call this one: the
-// hostname, unless the certificate is for other names.
+// publicName returns the name of this machine for programs on other machines:
+// the hostname, unless the certificate is for other names.
 func publicName(c *config.Config) string {
 	var names []string
 	switch {
@@ -87,43 +89,15 @@ func publicName(c *config.Config) string {
 	return names[0]
 }
 
-// mailServices are where mail programs may come in, with the ports there are.
-func (s *Server) mailServices() []mailsettings.Service {
-	bound := map[string]string{}
-	for _, l := range s.Status().Listeners {
-		bound[l.URL] = l.Address
-	}
-	return MailServices(s.Config.Load(), bound)
-}
-
-// mailSettings answers programs that ask for their settings; whatever listens
-// for HTTP mounts it.
-func (s *Server) mailSettings() *mailsettings.Responder {
-	return &mailsettings.Responder{
-		Services: s.mailServices,
-		Domains: func(ctx context.Context) (map[string]bool, error) {
-			return mailDomains(ctx, s.Config.Load(), s.Vault)
-		},
-		Certificate: func() (*tls.Certificate, error) {
-			source := s.certificate.Load()
-			if source == nil {
-				return nil, nil
-			}
-			return source.Get(modernHello)
-		},
-		Log: s.Log,
-	}
-}
-
-// modernHello is what a program of today would ask a certificate for with.
+// modernHello is the request of a current program for a certificate.
 var modernHello = &tls.ClientHelloInfo{
 	SupportedVersions: []uint16{tls.VersionTLS13},
 	SignatureSchemes:  []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256},
 	SupportedCurves:   []tls.CurveID{tls.CurveP256, tls.X25519},
 }
 
-// mailDomains are the domains of the mailboxes and those of the configuration,
-// in all their forms.
+// mailDomains returns the domains of the mailboxes and of the configuration, in
+// all their forms.
 func mailDomains(ctx context.Context, c *config.Config, vault *tokens.Vault) (map[string]bool, error) {
 	mailboxes, err := vault.Mailboxes(ctx)
 	if err != nil {
@@ -141,7 +115,7 @@ func mailDomains(ctx context.Context, c *config.Config, vault *tokens.Vault) (ma
 	return domains, nil
 }
 
-// cardMailbox is a mailbox as settings cards show it.
+// CardMailbox returns a mailbox as settings cards show it.
 func CardMailbox(c *config.Config, mailbox string) mailsettings.CardMailbox {
 	m := mailsettings.CardMailbox{Address: mailbox, OwnAuthority: c.TLS.Cert == "" && !c.TLS.ACME.On}
 	for alias, of := range c.Settings.Aliases {

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// keepWithinMemory has the garbage collector know of the memory that a container
-// or a service may use: Go asks for its processors, but not for that. A tenth is
-// left for what is not on its heap. GOMEMLIMIT, as always, wins.
+// KeepWithinMemory sets the memory limit of the garbage collector to that of
+// the container or service: Go reads the limit for processors, but not the one
+// for memory. A tenth is left for memory outside the heap. GOMEMLIMIT takes
+// precedence.
 func KeepWithinMemory() {
 	if _, given := os.LookupEnv("GOMEMLIMIT"); given {
 		return
@@ -20,14 +21,15 @@ func KeepWithinMemory() {
 	}
 }
 
-// memoryLimit is the least memory.max of the cgroup of this process and those
-// above it, 0 if there is none: cgroups(7), and memory.limit_in_bytes of version
-// 1, whose "none" is a number near the largest there is. In a container /proc
-// may name a place that is only there outside of it, and its own is the top.
+// memoryLimit returns the least memory.max of the cgroup of this process and
+// those above it, 0 if there is none: cgroups(7), and memory.limit_in_bytes of
+// version 1, where a number near the largest possible means "none". In a
+// container, /proc may name a directory that exists outside of it only; the
+// container's own cgroup is then the top.
 func memoryLimit(root string) (least int64) {
 	read := func(path ...string) string {
 		content, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
-		if err != nil { // not this version, or not to be seen: no limit known
+		if err != nil { // another version, or not visible: no limit known
 			return ""
 		}
 		return strings.TrimSpace(string(content))

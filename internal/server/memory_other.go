@@ -2,5 +2,5 @@
 
 package server
 
-// keepWithinMemory is for Linux, where containers are.
+// KeepWithinMemory does nothing: containers have limits on Linux only.
 func KeepWithinMemory() {}

@@ -12,10 +12,12 @@ import (
 	"authferry/internal/hint"
 	"authferry/tokens"
 	"authferry/tokens/store"
-) // openStore opens the store of a configuration.
+)
+
+// OpenStore opens the store of a configuration.
 func OpenStore(c *config.Config, seal *store.Seal, log *zap.Logger) (store.Store, error) {
 	if c.Postgres.Empty() {
-		store, err := store.OpenFiles(c.Store, seal)
+		store, err := store.OpenFiles(c.StateDir, seal)
 		if err != nil {
 			return nil, hint.New(err, storeHint)
 		}
@@ -28,12 +30,12 @@ func OpenStore(c *config.Config, seal *store.Seal, log *zap.Logger) (store.Store
 	return store, nil
 }
 
-// makeState makes the directory for what is this server's own.
+// makeState creates the state directory if the mailboxes are elsewhere.
 func makeState(c *config.Config) error {
 	if c.Postgres.Empty() {
-		return nil // opening the store does
+		return nil // opening the store creates it
 	}
-	if err := os.MkdirAll(c.Store, 0o700); err != nil {
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return hint.New(fmt.Errorf("making the state directory: %w", err), `state = "DIRECTORY" in the configuration puts it elsewhere`)
 	}
 	return nil
@@ -41,9 +43,10 @@ func makeState(c *config.Config) error {
 
 const storeHint = "store = \"file:DIRECTORY\" in the configuration says where it is; run this as the user that authferry serves as"
 
-// openVault opens the store of a configuration.
+// OpenVault opens the store of a configuration, as the user that authferry
+// serves as.
 func OpenVault(c *config.Config, log *zap.Logger) (*tokens.Vault, error) {
-	seal, err := store.LoadSeal(c.Seal, c.Store)
+	seal, err := store.LoadSeal(c.Seal, c.StateDir)
 	if err != nil {
 		return nil, hint.New(err, storeHint)
 	}
@@ -61,27 +64,27 @@ func openSealed(c *config.Config, seal *store.Seal, log *zap.Logger) (*tokens.Va
 	return tokens.NewVault(store, c.Settings, log), nil
 }
 
-// openVaultAsOwner opens it for a command, which root may run beside a service
-// that runs as somebody else.
+// OpenVaultAsOwner opens the store for a command, which root may run beside a
+// service that runs as another user.
 func OpenVaultAsOwner(c *config.Config) (_ *tokens.Vault, err error) {
-	if c.StoreDir, err = filepath.Abs(c.Store); err != nil {
+	if c.StatePath, err = filepath.Abs(c.StateDir); err != nil {
 		return nil, err
 	}
 	var seal *store.Seal
-	if c.Seal != "" { // kept where the owner of the store need not be able to read it
+	if c.Seal != "" { // the owner of the store may be unable to read it
 		config.BorrowCredentials()
-		if seal, err = store.LoadSeal(c.Seal, c.Store); err != nil {
+		if seal, err = store.LoadSeal(c.Seal, c.StateDir); err != nil {
 			return nil, hint.New(err, storeHint)
 		}
 	}
-	store, err := ActAsOwner(c.Store)
+	store, err := ActAsOwner(c.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	if filepath.Dir(c.Admin) == c.Store {
+	if filepath.Dir(c.Admin) == c.StateDir {
 		c.Admin = filepath.Join(store, filepath.Base(c.Admin))
 	}
-	c.Store = store
+	c.StateDir = store
 	if seal != nil {
 		return openSealed(c, seal, zap.NewNop())
 	}

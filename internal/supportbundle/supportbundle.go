@@ -232,7 +232,7 @@ const lastLogins = 50
 // may have typed a password there.
 func (b *supportBundle) logins(c *config.Config) {
 	b.section("logins")
-	list, err := audit.Read(audit.DirIn(c.Store), audit.Query{Last: lastLogins})
+	list, err := audit.Read(audit.DirIn(c.StateDir), audit.Query{Last: lastLogins})
 	if err != nil {
 		b.line("%v", err)
 	}

@@ -24,7 +24,7 @@ func TestServiceSID(t *testing.T) {
 // lines.
 func TestFirstConfig(t *testing.T) {
 	c := loadText(t, t.TempDir(), firstConfig)
-	if c.Store != filepath.Join(filepath.Dir(c.File), "state") || len(c.Settings.Providers) != 0 {
+	if c.StateDir != filepath.Join(filepath.Dir(c.File), "state") || len(c.Settings.Providers) != 0 {
 		t.Errorf("%+v", c)
 	}
 	dir := t.TempDir()

@@ -195,7 +195,7 @@ func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 			case svc.ParamChange:
 				signals <- syscall.SIGHUP
 			case svc.Stop, svc.Shutdown:
-				drain := served.Config.Load().Drain + server.VaultClose
+				drain := served.InForce().Drain + server.VaultClose
 				status = svc.Status{State: svc.StopPending, WaitHint: uint32(drain.Milliseconds())}
 				changes <- status
 				signals <- syscall.SIGTERM

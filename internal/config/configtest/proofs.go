@@ -1,5 +1,5 @@
-// Package configtest makes the files that configurations of tests refer to: the
-// keys, certificates and programs by which an application proves itself. It also
+// Package configtest creates the files that test configurations refer to: the
+// keys, certificates and programs by which an application authenticates. It also
 // keeps the machine's own settings from tests.
 package configtest
 

@@ -19,13 +19,12 @@ import (
 	"authferry/internal/hint"
 )
 
-// A document is a TOML file being read: where its keys are, which were asked
-// for, and what is wrong with them. The code that reads it is the schema:
-// asking for a key makes it known, and what nobody asked for is an error.
+// Document is a TOML file being read: the positions of its keys, the keys that
+// were asked for, and the complaints.
 type Document struct {
 	File        string
 	positions   positions
-	Environment environment     // wins over the file
+	Environment environment     // takes precedence over the file
 	asked       map[string]bool // every key asked for, as a dotted path
 	complaints  Complaints
 	Warnings    []string
@@ -41,7 +40,7 @@ type Setting struct {
 	Variable string // the environment variable it comes from; "": none
 }
 
-// complaint is one thing wrong with a configuration file.
+// Complaint is one error in a configuration file.
 type Complaint struct {
 	file string
 	line int // 0: nowhere in particular
@@ -66,8 +65,8 @@ func (c Complaint) String() string {
 	return b.String()
 }
 
-// complaints are all that is wrong with a configuration file, as an error with
-// a line for each.
+// Complaints are all errors in a configuration file, as an error with a line
+// for each.
 type Complaints []Complaint
 
 func (cs Complaints) Error() string {
@@ -78,10 +77,10 @@ func (cs Complaints) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// IsUsage makes them errors of usage: see hint.IsUsage.
+// IsUsage reports that they are errors of usage: see hint.IsUsage.
 func (cs Complaints) IsUsage() bool { return true }
 
-// err returns the complaints in the order of their lines, or nil.
+// Err returns the complaints in the order of their lines, or nil.
 func (d *Document) Err() error {
 	if len(d.complaints) == 0 {
 		return nil
@@ -90,11 +89,11 @@ func (d *Document) Err() error {
 	return d.complaints
 }
 
-// askedKeys returns the dotted path of every key that was asked for, sorted.
+// AskedKeys returns the dotted path of every key that was asked for, sorted.
 func (d *Document) AskedKeys() []string { return slices.Sorted(maps.Keys(d.asked)) }
 
-// parseDocument reads the source of a file into its outermost table. Values are
-// left untyped, since decoding into a struct would end at the first mismatch.
+// Parse reads the source of a file into its outermost table. Values are left
+// untyped, since decoding into a struct would end at the first mismatch.
 func Parse(file string, source []byte) (*Document, *Table) {
 	d := &Document{File: file, asked: map[string]bool{}}
 	root := &Table{doc: d, values: map[string]any{}}
@@ -109,9 +108,10 @@ func Parse(file string, source []byte) (*Document, *Table) {
 // quoted matches a piece of the source that a parser's message repeats.
 var quoted = regexp.MustCompile(`"[^"]{2,}"`)
 
-// syntaxComplaint says where a file is not TOML. Neither the lines around the
-// place (toml.ParseError.ErrorWithUsage) nor the words the parser tripped over
-// are repeated: a client_secret without quotes would be among them.
+// syntaxComplaint returns where a file is not TOML. It repeats neither the
+// lines around the position (toml.ParseError.ErrorWithUsage) nor the words that
+// the parser did not understand: a client_secret without quotes would be among
+// them.
 func syntaxComplaint(file string, err error) Complaint {
 	p, ok := errors.AsType[toml.ParseError](err)
 	if !ok {
@@ -130,7 +130,7 @@ func syntaxComplaint(file string, err error) Complaint {
 	return c
 }
 
-// table reads one TOML table key by key. A nil table reads as an empty one.
+// Table reads one TOML table key by key. A nil table reads as an empty one.
 type Table struct {
 	doc    *Document
 	path   string // dotted, with a dot at the end; "" for the outermost
@@ -138,7 +138,7 @@ type Table struct {
 	known  []string
 }
 
-// complain records what is wrong with a key of the table.
+// Complain records what is wrong with a key of the table.
 func (t *Table) Complain(key, what, hint string) {
 	path := t.path + key
 	c := Complaint{t.doc.File, t.doc.positions.line(path), path, what, hint}
@@ -148,12 +148,12 @@ func (t *Table) Complain(key, what, hint string) {
 	t.doc.complaints = append(t.doc.complaints, c)
 }
 
-// complainAt records what is wrong with an element of a list.
+// ComplainAt records what is wrong with an element of a list.
 func (t *Table) ComplainAt(key string, i int, what, hint string) {
 	t.Complain(fmt.Sprintf("%s[%d]", key, i), what, hint)
 }
 
-// has tells whether a key is given, and makes the key known.
+// Has reports whether a key is given, and makes the key known.
 func (t *Table) Has(key string) bool {
 	_, ok := t.Get(key)
 	return ok
@@ -161,7 +161,8 @@ func (t *Table) Has(key string) bool {
 
 func (t *Table) Get(key string) (any, bool) { return t.look(key, true) }
 
-// look is get, for what may stand in a file of its own and what may not.
+// look is Get for keys that may (inFile) or may not have their value in a file
+// of its own.
 func (t *Table) look(key string, inFile bool) (any, bool) {
 	if !slices.Contains(t.known, key) {
 		t.known = append(t.known, key)
@@ -201,7 +202,7 @@ func (t *Table) Flag(key string, otherwise bool) bool {
 	return typed(t, key, "true or false", otherwise)
 }
 
-// texts returns a list of texts; nil if the key is absent.
+// Texts returns a list of texts; nil if the key is absent.
 func (t *Table) Texts(key string) []string {
 	list := typed[[]any](t, key, `a list of texts, such as ["a", "b"]`, nil)
 	if list == nil {
@@ -219,7 +220,7 @@ func (t *Table) Texts(key string) []string {
 	return texts
 }
 
-// duration returns a time span such as "30s"; it must be positive.
+// Duration returns a time span such as "30s"; it must be positive.
 func (t *Table) Duration(key string, otherwise time.Duration) time.Duration {
 	v, ok := t.Get(key)
 	if !ok {
@@ -235,7 +236,7 @@ func (t *Table) Duration(key string, otherwise time.Duration) time.Duration {
 	case !ok || err != nil:
 		t.Complain(key, "must be a time span in quotes", `such as "30s", "5m" or "1h30m"`)
 	case d <= 0:
-		t.Complain(key, "must be more than nothing", `such as "30s"`)
+		t.Complain(key, "must be greater than zero", `such as "30s"`)
 	default:
 		t.note(key, s, true)
 		return d
@@ -243,7 +244,7 @@ func (t *Table) Duration(key string, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// count returns a whole number in [least, most].
+// Count returns a whole number in [least, most].
 func (t *Table) Count(key string, otherwise, least, most int) int {
 	n := typed(t, key, "a whole number", int64(otherwise))
 	if n < int64(least) || n > int64(most) {
@@ -253,13 +254,13 @@ func (t *Table) Count(key string, otherwise, least, most int) int {
 	return int(n)
 }
 
-// table returns a table within; an empty one if the key is absent.
+// Table returns a table within; an empty one if the key is absent.
 func (t *Table) Table(key string) *Table {
 	values := typed[map[string]any](t, key, fmt.Sprintf("a table, begun by a line [%s%s]", t.path, key), nil)
 	return &Table{doc: t.doc, path: t.path + key + ".", values: values}
 }
 
-// tablesByName returns a table of tables whose names are free to choose. Those
+// TablesByName returns a table of tables whose names are free to choose. Those
 // that only the environment knows are added: a variable's name ends a table's
 // name by one of the known names, or at its first _.
 func (t *Table) TablesByName(key string, known ...string) *Table {
@@ -268,7 +269,7 @@ func (t *Table) TablesByName(key string, known ...string) *Table {
 	return within
 }
 
-// textsByName returns a table of texts whose names are free to choose, with
+// TextsByName returns a table of texts whose names are free to choose, with
 // those that only the environment knows.
 func (t *Table) TextsByName(key string) *Table {
 	within := t.Table(key)
@@ -276,26 +277,26 @@ func (t *Table) TextsByName(key string) *Table {
 	return within
 }
 
-// written returns the value of a key in the file itself, whatever the
+// Written returns the value of a key in the file itself, whatever the
 // environment says, without making the key known.
 func (t *Table) Written(key string) any { return t.values[key] }
 
-// empty reports whether the table gives no key at all.
+// Empty reports whether the table gives no key at all.
 func (t *Table) Empty() bool { return len(t.values) == 0 }
 
-// resolve returns a path as an absolute one: see document.resolve.
+// Resolve returns a path as an absolute one: see document.resolve.
 func (t *Table) Resolve(path string) string { return t.doc.resolve(path) }
 
-// warn records a warning about the document.
+// Warn records a warning about the document.
 func (t *Table) Warn(warning string) { t.doc.Warnings = append(t.doc.Warnings, warning) }
 
-// document returns the file that the table is read from.
+// Document returns the file that the table is read from.
 func (t *Table) Document() string { return t.doc.File }
 
-// usesVariable makes an environment variable known that a value names.
+// UsesVariable makes an environment variable known that a value names.
 func (t *Table) UsesVariable(name string) { t.doc.Environment.use(name) }
 
-// variable returns the environment variable that a key is given by, if one is,
+// Variable returns the environment variable that a key is given by, if one is,
 // and whether that names a file with the value in it.
 func (t *Table) Variable(key string) (name, value string, inFile bool) {
 	v, inFile := t.doc.Environment.find(t.path + key)
@@ -305,10 +306,10 @@ func (t *Table) Variable(key string) (name, value string, inFile bool) {
 	return v.name, string(v.value), inFile
 }
 
-// keys lists the names in a table whose names are free to choose.
+// Keys lists the names in a table whose names are free to choose.
 func (t *Table) Keys() []string { return slices.Sorted(maps.Keys(t.values)) }
 
-// file returns a path, relative ones being relative to the configuration file,
+// File returns a path, relative ones being relative to the configuration file,
 // or to where the process is without one.
 func (t *Table) File(key string) string {
 	if path, ok := t.pathFromEnvironment(key); ok {
@@ -329,7 +330,7 @@ func (d *Document) resolve(path string) string {
 	return filepath.Join(filepath.Dir(d.File), path)
 }
 
-// done complains about keys that nobody asked for.
+// Done complains about keys that were not asked for.
 func (t *Table) Done() {
 	for _, key := range t.Keys() {
 		if slices.Contains(t.known, key) {
@@ -343,7 +344,7 @@ func (t *Table) Done() {
 	}
 }
 
-// tables returns the tables of a list, each begun by a line [[key]].
+// Tables returns the tables of a list, each begun by a line [[key]].
 func (t *Table) Tables(key string) []*Table {
 	v, ok := t.look(key, false)
 	if g, isGiven := v.(EnvText); isGiven {
@@ -388,7 +389,7 @@ func (t *Table) Tables(key string) []*Table {
 	return nil
 }
 
-// gives tells whether a key is given a value: "" and [] stand for none.
+// Gives reports whether a key has a value: "" and [] count as none.
 func (t *Table) Gives(key string) bool {
 	v, ok := t.Get(key)
 	if g, ok := v.(EnvText); ok {
@@ -396,4 +397,22 @@ func (t *Table) Gives(key string) bool {
 	}
 	list, isList := v.([]any)
 	return ok && v != "" && !(isList && len(list) == 0)
+}
+
+// note remembers the value of a key, given or by default, for people who ask
+// what is in force. Secrets are not remembered.
+func (t *Table) note(key string, value any, given bool) {
+	path := t.path + key
+	shown, ok := shownValue(key, value)
+	if !ok || slices.ContainsFunc(t.doc.Keys, func(s Setting) bool { return s.Key == path }) {
+		return
+	}
+	s := Setting{Key: path, Value: shown}
+	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
+		s.Line = t.doc.positions.line(path)
+	}
+	if !given {
+		s.Variable = ""
+	}
+	t.doc.Keys = append(t.doc.Keys, s)
 }

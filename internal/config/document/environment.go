@@ -15,26 +15,28 @@ import (
 	"authferry/internal/hint"
 )
 
-// environmentPrefix begins the names of variables that configure: behind it
-// stands the path of a key in capitals, with _ for whatever is neither a letter
+// environmentPrefix begins the names of variables that configure: the path of a
+// key follows in capitals, with _ for each character that is neither a letter
 // nor a digit, as in AUTHFERRY_PROVIDER_GMAIL_CLIENT_ID.
 const environmentPrefix = "AUTHFERRY_"
 
-// inEnvironment stands for the configuration file where there is none, and where
-// what is wrong with a variable is said to be.
+// InEnvironment is the name of the configuration file if there is none, and the
+// location in complaints about a variable.
 const InEnvironment = "the environment"
 
-// notSettings are variables of ours that configure nothing: where the file is,
-// and what a token_command is told (which may well run authferry itself).
+// notSettings are variables with the prefix that configure nothing: the
+// location of the file, and those that a token_command receives (it may run
+// authferry itself).
 var notSettings = []string{"CONFIG", "MAILBOX", "PROVIDER"}
 
-// serviceLink matches what Kubernetes tells every container of a namespace about
-// a Service called authferry, or authferry-imap: kubelet's envvars.go, and
+// serviceLink matches the variables that Kubernetes sets in every container of
+// a namespace for a Service called authferry or authferry-imap: kubelet's
+// envvars.go, and
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 var serviceLink = regexp.MustCompile(`^(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// environment is the part of the configuration that comes by variables. It wins
-// over the file. Like a document it learns what is known by what is asked for.
+// environment is the part of the configuration in variables. It takes
+// precedence over the file. As in a document, asking for a key makes it known.
 type environment map[string]*variable // by what is behind the prefix, folded
 
 // variable is one of them. A value may be a secret: nothing prints it.
@@ -47,10 +49,11 @@ type variable struct {
 	content EnvText // into here
 }
 
-// envText is a value that came as text whatever its kind is.
+// EnvText is a value of any kind that came as text.
 type EnvText string
 
-// readEnvironment takes what configures from variables as os.Environ has them.
+// ReadEnvironment returns the variables that configure, from a list as
+// os.Environ returns it.
 func ReadEnvironment(variables []string) environment {
 	env := environment{}
 	for _, v := range variables {
@@ -63,7 +66,7 @@ func ReadEnvironment(variables []string) environment {
 	return env
 }
 
-// forgetEnvironment makes a process one that its environment does not configure.
+// ForgetEnvironment removes the variables that configure from the process.
 func ForgetEnvironment() error {
 	var errs []error
 	for _, v := range ReadEnvironment(os.Environ()) {
@@ -72,7 +75,7 @@ func ForgetEnvironment() error {
 	return errors.Join(errs...)
 }
 
-// configures tells whether there is anything here that a person put here.
+// Configures reports whether a person has set any of the variables.
 func (e environment) Configures() bool {
 	for key := range e {
 		if !serviceLink.MatchString(key) {
@@ -82,7 +85,7 @@ func (e environment) Configures() bool {
 	return false
 }
 
-// fold is a path as the names of variables have it.
+// fold returns a path in the form of variable names.
 func fold(path string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -102,8 +105,8 @@ func (e environment) use(name string) {
 	}
 }
 
-// variableOf is the variable that a key, or an element of its list, is given by,
-// or would be if there is no file. "" if it is none.
+// variableOf returns the variable that gives a key or an element of its list,
+// or that would if there is no file. "" if there is none.
 func (d *Document) variableOf(path string) string {
 	element := ""
 	if n := strings.LastIndexByte(path, '['); n >= 0 && strings.HasSuffix(path, "]") {
@@ -118,11 +121,12 @@ func (d *Document) variableOf(path string) string {
 	return ""
 }
 
-// asFile ends the names of variables that name a file with the value in it, which
-// is how containers are given secrets.
+// AsFile ends the names of variables that name a file with the value in it, the
+// usual way to give secrets to containers.
 const AsFile = "_FILE"
 
-// besideFile are the keys beside which the file itself has one with _file.
+// BesideFile are the keys that have a counterpart with _file in the
+// configuration file.
 var BesideFile = []string{"client_secret", "webhook"}
 
 // find returns the variable of a path, or the one that names a file for it.
@@ -137,7 +141,7 @@ func (e environment) find(path string) (v *variable, inFile bool) {
 	return nil, false
 }
 
-// fromEnvironment returns what a variable gives for a key.
+// fromEnvironment returns the value of a key from its variable.
 func (t *Table) fromEnvironment(key string, mayBeFile bool) (EnvText, bool) {
 	v, inFile := t.doc.Environment.find(t.path + key)
 	if v == nil || inFile && !mayBeFile {
@@ -158,9 +162,9 @@ func (t *Table) fromEnvironment(key string, mayBeFile bool) (EnvText, bool) {
 	return v.content, true
 }
 
-// pathFromEnvironment returns what a variable gives for a key that is a path: as
-// a file's name already says what kind of value it is, _FILE adds nothing here.
-// (Taken as a file with the path in it, a private key would end up in an error.)
+// pathFromEnvironment returns the value of a key that is a path. _FILE adds
+// nothing here, since the value is the name of a file already. (Read as a file
+// with the path in it, a private key would end up in an error.)
 func (t *Table) pathFromEnvironment(key string) (string, bool) {
 	v, _ := t.doc.Environment.find(t.path + key)
 	if v == nil {
@@ -170,7 +174,7 @@ func (t *Table) pathFromEnvironment(key string) (string, bool) {
 	return string(v.value), true
 }
 
-// as reads a value as the kind that a key is of; false if it is none.
+// as converts a value to the kind of the key; false if it cannot.
 func (g EnvText) as(kind any) (v any, ok bool) {
 	text := strings.TrimSpace(string(g))
 	var err error
@@ -201,8 +205,8 @@ func (g EnvText) as(kind any) (v any, ok bool) {
 	return v, true
 }
 
-// asTOML reads a value written as it would be in the file, which lists of more
-// than words and whole tables can be. An error would repeat the source.
+// AsTOML reads a value in the syntax of the file, for tables and for lists of
+// more than words. An error would repeat the source.
 func (g EnvText) AsTOML() (any, bool) {
 	var doc map[string]any
 	if _, err := toml.Decode("value = "+string(g), &doc); err != nil || len(doc) != 1 {
@@ -211,8 +215,8 @@ func (g EnvText) AsTOML() (any, bool) {
 	return doc["value"], true
 }
 
-// environmentDone complains about variables that nobody asked for, and that are
-// given twice.
+// EnvironmentDone complains about variables that were not asked for, and about
+// values that are given twice.
 func (d *Document) EnvironmentDone() {
 	var known []string
 	for path := range d.asked {
@@ -238,7 +242,7 @@ func (d *Document) EnvironmentDone() {
 	}
 }
 
-// addTables adds to a table of tables those that only the environment knows.
+// addTables adds the tables that only the environment has.
 func (t *Table) addTables(known []string) {
 	known = append(t.Keys(), known...)
 	t.addNames(func(rest string) (string, any) {
@@ -255,7 +259,7 @@ func (t *Table) addTables(known []string) {
 	})
 }
 
-// addTexts adds to a table of texts those that only the environment knows.
+// addTexts adds the texts that only the environment has.
 func (t *Table) addTexts() {
 	t.addNames(func(rest string) (string, any) {
 		name := strings.ToLower(strings.TrimSuffix(rest, AsFile))
@@ -284,11 +288,11 @@ func (t *Table) addNames(name func(rest string) (string, any)) {
 	}
 }
 
-// mostListed bounds what a number in the name of a variable can ask for.
+// mostListed bounds the number in the name of a variable.
 const mostListed = 100
 
-// listedInEnvironment is how many tables of a list variables are about, such as
-// AUTHFERRY_LISTENER_0_URL.
+// listedInEnvironment returns how many tables of a list the variables refer to,
+// such as AUTHFERRY_LISTENER_0_URL.
 func (t *Table) listedInEnvironment(key string) (n int) {
 	prefix := fold(t.path+key) + "_"
 	for name := range t.doc.Environment {

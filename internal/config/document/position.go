@@ -6,8 +6,9 @@ import (
 )
 
 // positions are the lines of the keys of a TOML document, by dotted path;
-// elements of an array are path[0], path[1] ... The parser knows them and does
-// not tell (its MetaData has no positions, https://github.com/BurntSushi/toml/issues/390).
+// elements of an array are path[0], path[1] ... The parser does not return
+// them: its MetaData has no positions,
+// https://github.com/BurntSushi/toml/issues/390.
 type positions map[string]int
 
 // line returns the line of a path, or of the nearest thing around it: a key

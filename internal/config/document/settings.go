@@ -8,24 +8,6 @@ import (
 	"time"
 )
 
-// note remembers the value of a key, given or by default, for people who want to
-// know what is in force. What may be a secret is not remembered at all.
-func (t *Table) note(key string, value any, given bool) {
-	path := t.path + key
-	shown, ok := shownValue(key, value)
-	if !ok || slices.ContainsFunc(t.doc.Keys, func(s Setting) bool { return s.Key == path }) {
-		return
-	}
-	s := Setting{Key: path, Value: shown}
-	if s.Variable = t.doc.variableOf(path); given && s.Variable == "" {
-		s.Line = t.doc.positions.line(path)
-	}
-	if !given {
-		s.Variable = ""
-	}
-	t.doc.Keys = append(t.doc.Keys, s)
-}
-
 // hiddenKeys hold secrets; runKeys are programs whose arguments may.
 var (
 	hiddenKeys = []string{"client_secret", "webhook"}
@@ -34,8 +16,8 @@ var (
 
 const hiddenValue = "•••"
 
-// shownValue is a value as the file would have it; ok is false for tables, whose
-// keys speak for themselves.
+// shownValue returns a value as the file would have it; ok is false for tables,
+// whose keys are shown instead.
 func shownValue(key string, value any) (shown string, ok bool) {
 	switch value := value.(type) {
 	case string:
@@ -67,8 +49,8 @@ func shownValue(key string, value any) (shown string, ok bool) {
 	return "", false
 }
 
-// withoutUser is an address without the user and password that may be in it. A
-// database's may have them among its parameters, too (password, sslpassword).
+// withoutUser returns an address without its user and password. A database's
+// address may have them among its parameters, too (password, sslpassword).
 func withoutUser(address string) string {
 	scheme, _, _ := strings.Cut(address, "://")
 	database := slices.Contains([]string{"postgres", "postgresql"}, strings.ToLower(scheme))
@@ -86,7 +68,7 @@ func withoutUser(address string) string {
 	return strings.Replace(u.String(), "://", "://"+hiddenValue+"@", 1)
 }
 
-// shortDuration is a time span without the zeros at its end.
+// shortDuration returns a time span without the zeros at its end.
 func shortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// identity tells files apart.
+// identity returns the device and the inode of a file.
 func identity(f *os.File) (device, inode uint64, ok bool) {
 	info, err := f.Stat()
 	if err != nil {

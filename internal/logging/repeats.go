@@ -13,18 +13,20 @@ import (
 )
 
 const (
-	// repeatsShown lines that say the same within repeatsWindow are written one
-	// by one, which is enough for a program such as fail2ban to act; those after
-	// them become one line at its end.
+	// repeatsShown equal lines within repeatsWindow are written one by one,
+	// enough for programs such as fail2ban to act; those after them become one
+	// line at the end of the window.
 	repeatsShown  = 20
 	repeatsWindow = time.Minute
-	// maxRepeats bounds what is remembered: beyond it all lines are written.
+	// maxRepeats bounds the memory; beyond it all lines are written.
 	maxRepeats = 4096
 )
 
-// repeatable are the events that strangers and broken programs cause as often
-// as they like. All others happen once each, however alike they look: the
-// sessions of two programs of one owner, say.
+// repeatable are the events that unknown clients and broken programs can cause
+// at any rate. Every other event is written, even if it looks like another:
+// sessions of two programs of one owner, for example. zap's sampler does not
+// fit: it counts by level and message, so that one client's flood would hide
+// the lines of all others.
 var repeatable = map[string]bool{
 	"connection refused":            true,
 	"login refused":                 true,
@@ -33,8 +35,8 @@ var repeatable = map[string]bool{
 	"token not refreshed":           true,
 }
 
-// repeats is a core that writes the same line only so often. Lines are the same
-// if they differ in time and in the client's port only.
+// repeats is a core that limits equal lines. Lines are equal if they differ
+// only in time and in the client's port.
 type repeats struct {
 	zapcore.Core
 	with  []zapcore.Field // what [zapcore.Core.With] added
@@ -46,7 +48,7 @@ type repeatState struct {
 	runs map[string]*repeatRun
 }
 
-// repeatRun is a line that has been written within the window.
+// repeatRun counts a line within the window.
 type repeatRun struct {
 	shown int
 	held  int // since the window began
@@ -78,13 +80,13 @@ func (r *repeats) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// Sync writes what is held.
+// Sync writes the lines that are held back.
 func (r *repeats) Sync() error { return errors.Join(r.state.flush(), r.Core.Sync()) }
 
-// remotePort is in the errors of package net, and new with each connection.
+// remotePort is in the errors of package net, and differs for each connection.
 var remotePort = regexp.MustCompile(`(->\S+):\d+`)
 
-// key is what a line says.
+// key returns the content of a line without what differs between equal lines.
 func (r *repeats) key(e zapcore.Entry, fields []zapcore.Field) string {
 	values := zapcore.NewMapObjectEncoder()
 	var b strings.Builder
@@ -105,7 +107,7 @@ func (r *repeats) key(e zapcore.Entry, fields []zapcore.Field) string {
 	return b.String()
 }
 
-// hold keeps a line back if it has been written often enough lately.
+// hold keeps a line back if it has been written often enough in this window.
 func (s *repeatState) hold(key string, core zapcore.Core, e zapcore.Entry, fields []zapcore.Field) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,8 +132,8 @@ func (s *repeatState) hold(key string, core zapcore.Core, e zapcore.Entry, field
 	return true
 }
 
-// close ends a window. A line that still comes gets another one, in which none
-// is written before its end.
+// close ends a window. If lines were held back, another window follows, in
+// which none is written before its end.
 func (s *repeatState) close(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,13 +143,13 @@ func (s *repeatState) close(key string) {
 	case run.held == 0:
 		delete(s.runs, key)
 	default:
-		_ = run.last() // as little to be done about it as about any line of a log
+		_ = run.last() // a log that cannot be written has no place for its error
 		run.held, run.last = 0, nil
 		run.timer.Reset(repeatsWindow)
 	}
 }
 
-// flush writes all that is held, and forgets.
+// flush writes all lines that are held back, and forgets them.
 func (s *repeatState) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// prioritized begins each line with its priority, as the journal takes it from
-// what a service writes: sd-daemon(3). So `journalctl -p warning` knows.
+// prioritized begins each line with its priority, as the journal expects from a
+// service: sd-daemon(3). `journalctl -p warning` uses it.
 type prioritized struct{ zapcore.Encoder }
 
 func (p prioritized) Clone() zapcore.Encoder { return prioritized{p.Encoder.Clone()} }
@@ -31,7 +31,7 @@ func (p prioritized) EncodeEntry(e zapcore.Entry, fields []zapcore.Field) (*buff
 	return out, err
 }
 
-// priority is a level in the numbers of syslog(3).
+// priority returns a level as a number of syslog(3).
 func priority(l zapcore.Level) int {
 	switch {
 	case l >= zapcore.DPanicLevel:
@@ -46,9 +46,9 @@ func priority(l zapcore.Level) int {
 	return 7
 }
 
-// toJournal tells whether what is written there goes to the journal: systemd
-// names the device and the inode of the stream it made, and the program may have
-// been started in between with another.
+// toJournal reports whether a stream goes to the journal. systemd names the
+// device and the inode of the stream it made, and the program may have been
+// started with another one since.
 func toJournal(w io.Writer, stream string) bool {
 	f, ok := w.(*os.File)
 	if !ok || stream == "" {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,23 +10,26 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
 
 	"authferry/internal/config"
 	"authferry/internal/hint"
 	"authferry/proxy"
 )
 
-// handedSocket is a socket that systemd has handed over. It stays open for as
-// long as the process lives: what listens on it is a duplicate, so that a reload
-// can close it and open it again.
+// handedSocket is a socket from systemd. It stays open while the process runs:
+// listeners get a duplicate, so that a reload can close it and open it again.
 type handedSocket struct {
 	name string
 	*net.TCPListener
 }
 
-// handedSockets are those there are. They come in the environment, once.
+// handedSockets returns the sockets from systemd. They arrive in the
+// environment, once.
 var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
 	byName, err := activation.ListenersWithNames()
 	if err != nil {
@@ -41,8 +45,8 @@ var handedSockets = sync.OnceValue(func() (list []*handedSocket) {
 	return list
 })
 
-// listenHanded opens the socket that an address names. In the clear it has to be
-// on loopback, which its unit decides and not the URL.
+// listenHanded opens the socket that an address names. Without TLS it must be
+// on loopback; the socket unit decides that, not the URL.
 func listenHanded(l config.Listener, sockets []*handedSocket) (net.Listener, error) {
 	spec := strings.TrimPrefix(l.Address, config.SystemdAddress)
 	var fitting []*handedSocket
@@ -66,14 +70,17 @@ func listenHanded(l config.Listener, sockets []*handedSocket) (net.Listener, err
 	return s.duplicate()
 }
 
-// fits tells whether a listen URL names a socket.
+// fits reports whether a listen URL names the socket.
 func (s *handedSocket) fits(l config.Listener) bool {
 	spec, ours := strings.CutPrefix(l.Address, config.SystemdAddress)
 	name, port, _ := strings.Cut(spec, ":")
 	return ours && s.name == name && (port == "" || port == strconv.Itoa(int(s.addr().Port())))
 }
 
-func (s *handedSocket) addr() netip.AddrPort { return unmapped(s.Addr().(*net.TCPAddr).AddrPort()) }
+func (s *handedSocket) addr() netip.AddrPort {
+	at := s.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
 
 func (s *handedSocket) duplicate() (net.Listener, error) {
 	file, err := s.File()
@@ -92,8 +99,8 @@ func socketNames(sockets []*handedSocket) (names []string) {
 	return names
 }
 
-// unclaimed complains about sockets that nobody listens on: systemd goes on
-// taking connections there, which nobody would ever answer.
+// unclaimed returns an error for each socket without a listener: systemd queues
+// connections there that no program would answer.
 func unclaimed(urls []config.Listener, sockets []*handedSocket) error {
 	var errs []error
 	for _, s := range sockets {
@@ -105,4 +112,40 @@ func unclaimed(urls []config.Listener, sockets []*handedSocket) error {
 		return hint.New(err, "add it, such as imaps+%s%s:%d or imap+%s%s, or take it out of the socket unit", config.SystemdAddress, sockets[0].name, sockets[0].addr().Port(), config.SystemdAddress, sockets[0].name)
 	}
 	return nil
+}
+
+// tellSystemd notifies the service manager, if there is one.
+func tellSystemd(state string) { daemon.SdNotify(false, state) }
+
+// reloadingState is what a service of type notify-reload sends first: sd_notify(3).
+func reloadingState() string {
+	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
+}
+
+// watchdog notifies systemd at half of the interval it allows, and does not while
+// alive returns an error: then systemd restarts the process (WatchdogSec= in the
+// unit). It returns when ctx is done, or at once without a watchdog.
+func watchdog(ctx context.Context, alive func() error, log *zap.Logger) {
+	allowed, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("the settings of the systemd watchdog are invalid; it is not notified", zap.Error(err))
+	}
+	if err != nil || allowed == 0 {
+		return
+	}
+	log.Info("watched by systemd", zap.Duration("every", allowed))
+	tick := time.NewTicker(allowed / 2)
+	defer tick.Stop()
+	for {
+		if err := alive(); err != nil {
+			log.Error("not alive: systemd will restart authferry", zap.Error(err))
+		} else {
+			tellSystemd(daemon.SdNotifyWatchdog)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

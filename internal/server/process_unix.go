@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// actAsOwner makes a command that root runs act as the user whose store it is:
-// what root wrote into it, the server could not read, and what the server's user
-// put there (a link, say) must not make root write elsewhere.
+// ActAsOwner switches a command that root runs to the user who owns the store.
+// The server could not read files that root created in it, and a link that the
+// server's user put there must not make root write elsewhere.
 //
 // It returns the directory to use from then on. The owner may not be able to
 // walk to it: a service with DynamicUser= keeps its state below /var/lib/private,
@@ -42,4 +44,16 @@ func ActAsOwner(store string) (string, error) {
 		}
 	}
 	return ".", nil
+}
+
+// DescriptorLimit returns how many files and connections this process may have
+// open, 0 if unknown. Go has raised the soft limit already: its default of 1024 is
+// for programs that use select(2).
+func DescriptorLimit() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	const most = 1 << 30 // RLIM_INFINITY, and more than the gate accepts
+	return int(min(uint64(limit.Cur), most))
 }
