@@ -92,3 +92,19 @@ func (c Config) Hooks() []string {
 func (c Config) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "hooks %v, ahead %s, remind %s, after %s", c.Hooks(), c.Ahead, c.Remind, c.After)
 }
+
+// Name says what a hook of a configuration leads to, as far as it may be
+// printed.
+func (c Config) Name(hook string) string {
+	switch hook {
+	case hookCommand:
+		return fmt.Sprintf("command %s", c.Command[0])
+	case hookWebhook:
+		if u, err := parseWebhook(c.Webhook); err == nil {
+			return "webhook " + webhookName(u)
+		}
+	case hookMail:
+		return fmt.Sprintf("mail to %v", c.MailTo)
+	}
+	return hook
+}

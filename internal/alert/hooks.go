@@ -2,7 +2,6 @@ package alert
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"go.uber.org/zap"
@@ -83,20 +82,4 @@ func (w *Watcher) report(r Result, e Event) {
 		w.log.Info("alert delivered", zap.String("hook", r.Hook), zap.String("event", string(e)))
 	}
 	w.failing[r.Hook] = r.Err != nil
-}
-
-// Name says what a hook of a configuration leads to, as far as it may be
-// printed.
-func (c Config) Name(hook string) string {
-	switch hook {
-	case hookCommand:
-		return fmt.Sprintf("command %s", c.Command[0])
-	case hookWebhook:
-		if u, err := parseWebhook(c.Webhook); err == nil {
-			return "webhook " + webhookName(u)
-		}
-	case hookMail:
-		return fmt.Sprintf("mail to %v", c.MailTo)
-	}
-	return hook
 }
