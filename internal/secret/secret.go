@@ -12,48 +12,51 @@ import (
 	"strings"
 )
 
-// Secret is a password, a token or a client secret. No formatting verb, JSON
-// encoder or logger prints it: whatever asks gets three bullets. The one way
-// out is [Secret.Reveal], so that every place that needs the value can be found
-// by searching for that name.
+// String is a password, a token or a client secret. Formatting verbs, encoders and
+// loggers print [Redacted] instead. Only [String.Reveal] returns the value, so that
+// a search for that name finds every place that uses one.
 type String string
 
+// Redacted stands for a secret in print.
 const Redacted = "•••"
 
-// Reveal returns the value itself. Never pass the result to a log or an error.
+// Reveal returns the value. Never pass the result to a log or an error.
 func (s String) Reveal() string { return string(s) }
 
-// Empty tells whether there is nothing to keep secret.
+// Empty reports whether the secret is empty.
 func (s String) Empty() bool { return s == "" }
 
 func (s String) String() string   { return Redacted }
 func (s String) GoString() string { return Redacted }
 
-// Format overrides every verb: %x of a Secret would print it in hexadecimal if
+// Format overrides every verb: %x of a String would print it in hexadecimal if
 // only String were defined.
 func (s String) Format(f fmt.State, _ rune) { io.WriteString(f, Redacted) }
 
 // MarshalText keeps encoders (JSON, TOML, XML) from writing the value.
 func (s String) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// What holds a secret prints as its name. The Format of Secret does not
-// suffice: fmt calls no method of an unexported field, nor of anything behind a
-// pointer that it meets with a verb that does not suit it, such as %s.
+// A type that holds a String needs a Format method too: fmt calls no method of an
+// unexported field, nor of a value behind a pointer that it prints with a verb such
+// as %s.
 
+// RandomBytes returns n random bytes.
 func RandomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
 }
 
+// RandomHex returns n random bytes as 2n hexadecimal digits.
 func RandomHex(n int) string { return hex.EncodeToString(RandomBytes(n)) }
 
+// Equal compares secrets in constant time.
 func Equal(a, b String) bool {
 	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
 
-// scrub takes secrets out of text of a peer that was told them: an endpoint
-// that says which token it does not like would have us print it.
+// Scrub removes secrets from the text of a peer that knows them: an endpoint may
+// quote the token that it refuses.
 func Scrub(text string, told ...String) string {
 	for _, s := range told {
 		if !s.Empty() {
