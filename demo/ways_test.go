@@ -468,7 +468,7 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// Google takes back whatever a person allowed a project, not the one grant.
+// Google revokes all that a person granted to a project, not only the one grant.
 func TestRevokingEndsAllOfAPersonsGrants(t *testing.T) {
 	p := start(t, Options{})
 	one, two, other := connect(t, p, alice), connect(t, p, alice), connect(t, p, bob)

@@ -17,9 +17,9 @@ import (
 	"authferry/demo/mailstore"
 )
 
-// smtpConn is a logged-in connection as go-smtp is given it. It introduces the
-// client to go-smtp, which insists on an EHLO of its own, and says what go-smtp
-// says in Gmail's words. go-smtp writes one line a Write.
+// smtpConn is a logged-in connection as go-smtp is given it. It sends
+// go-smtp the EHLO that go-smtp insists on, and translates go-smtp's replies to
+// Gmail's. go-smtp writes one line a Write.
 type smtpConn struct {
 	net.Conn
 	c       *conn
@@ -181,7 +181,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	for _, to := range s.to {
 		m := c.server.options.Store.Recipient(to)
 		if m == nil {
-			c.logf("nobody here is %s: the message is dropped for that recipient", eventlog.Quote(to))
+			c.logf("no mailbox here has the address %s: the message is dropped for that recipient", eventlog.Quote(to))
 		} else if !delivered[m] {
 			delivered[m] = true
 			m.Deliver("INBOX", message)

@@ -17,8 +17,8 @@ import (
 	"authferry/demo/random"
 )
 
-// The signatures of RFC 7518 §3.3 and §3.5, by the standard library alone: what
-// judges the product's assertions must not share a library with it.
+// The signatures of RFC 7518 §3.3 and §3.5, by the standard library alone: the
+// check of authferry's assertions must not share a library with authferry.
 
 // assertion is a signed statement: a JWT (RFC 7519) in compact form.
 type assertion struct {
@@ -37,7 +37,7 @@ type assertion struct {
 
 var errNotJWT = errors.New("not a JWT")
 
-// readAssertion takes a JWT apart and believes none of it.
+// readAssertion parses a JWT. It verifies nothing.
 func readAssertion(compact string) (*assertion, error) {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
@@ -76,9 +76,9 @@ func (a *assertion) signedBy(key *rsa.PublicKey, algorithms ...string) bool {
 }
 
 const (
-	// longestAssertion is how long Google lets one be good.
+	// longestAssertion is the longest lifetime that Google accepts.
 	longestAssertion = time.Hour
-	// clockTolerance is how far ahead of ours its maker's clock may be.
+	// clockTolerance is how far ahead the signer's clock may be.
 	clockTolerance = 5 * time.Minute
 )
 
@@ -111,10 +111,10 @@ func signJWT(key *rsa.PrivateKey, kid string, claims any) string {
 
 var idTokenKey = sync.OnceValue(newRSAKey)
 
-// idToken says who signed in: OpenID Connect Core §2, with Google's claims for
-// the scopes "openid email", whether or not the second was asked for. It is
-// signed, but the key is published nowhere: what comes straight from the
-// token endpoint over TLS need not be checked (§3.1.3.7, item 6).
+// idToken returns an ID token: OpenID Connect Core §2, with Google's claims for
+// the scopes "openid email", requested or not. It is
+// signed, but the key is not published: a token from the token endpoint over TLS
+// need not be checked (§3.1.3.7, item 6).
 func idToken(clientID string, gr *grant, now time.Time, life time.Duration) string {
 	return signJWT(idTokenKey(), random.Hex(40), map[string]any{
 		"iss": "https://accounts.google.com",
@@ -124,7 +124,7 @@ func idToken(clientID string, gr *grant, now time.Time, life time.Duration) stri
 	})
 }
 
-// subject is a person's number, the same each time and of Google's length.
+// subject returns a user's identifier: stable, and of Google's length.
 func subject(mailbox string) string {
 	h := fnv.New64a()
 	h.Write([]byte(mailbox))
