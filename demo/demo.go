@@ -1,40 +1,28 @@
 // Package demo is a simulated Gmail on loopback: OAuth, IMAP, POP3 and SMTP
 // with Gmail's bytes and faults on demand. It imports nothing else of this
-// project, so that tests can hold the product against it.
+// project, so that tests can check the product against it.
 //
-// Up to the login each protocol is spoken here, byte for byte as Gmail was seen
-// to speak it: greetings, capabilities, SASL challenges, refusals. After it
-// IMAP is served by go-imap's imapserver and SMTP by go-smtp, two engines that
-// are not ours; POP3 is small enough to be served here altogether.
-//
-// Mailboxes live in memory and end with the process.
+// Packages oauthserver and mailserver are its servers, mailstore has the mailboxes
+// of both, and fault has the faults that a test can inject. Mailboxes are in memory
+// and end with the process.
 package demo
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/http"
-	"sync"
 
-	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-smtp"
+	"authferry/demo/certs"
+	"authferry/demo/eventlog"
+	"authferry/demo/fault"
+	"authferry/demo/mailserver"
+	"authferry/demo/mailstore"
+	"authferry/demo/oauthserver"
 )
 
 // Provider is a running simulation.
 type Provider struct {
-	AuthURL, TokenURL, RevokeURL string // http:// on loopback
-	TokenInfoURL                 string // Google's tokeninfo: ?access_token=...
-	UserInfoURL                  string // Gmail's users/me/profile: the token as Bearer
-	// DeviceURL gives device codes (RFC 8628 §3.1), which Google does not for
-	// mail and Microsoft does.
-	DeviceURL string
-	// IntrospectURL is RFC 7662 token introspection, which Google lacks and
-	// Dovecot speaks: token=... by GET or POST, or the token as Bearer.
-	IntrospectURL          string
-	ClientID, ClientSecret string
-	Scope                  string
+	oauthserver.ClientConfig // the OAuth endpoints and the client that is registered
 
 	// Addresses as host:port. IMAP, POP3 and SMTP speak TLS from the first
 	// byte; SMTPStartTLS is Gmail's port 587.
@@ -45,188 +33,150 @@ type Provider struct {
 
 	Faults *Faults
 
-	options    Options
-	grants     *grants
-	devices    devices
-	devicePage string
-	accounts   map[string]*account // by lower-case address; fixed at start
-	tls        *tls.Config
-	imap       *imapserver.Server
-	smtp       *smtp.Server
-	imapDoor   *door
-	smtpDoor   *door
-	web        *http.Server
-
-	logMu   sync.Mutex
-	closing chan struct{}
-	running sync.WaitGroup
-	engines sync.WaitGroup
-
-	mu         sync.Mutex
-	listeners  []net.Listener
-	conns      map[*conn]struct{}
-	closed     bool
-	early      int
-	tokenCalls map[string]int
+	listeners []net.Listener
+	store     *mailstore.Store
+	log       *eventlog.Log
+	oauth     *oauthserver.Server
+	mail      *mailserver.Server
 }
 
 // Start listens on free loopback ports.
 func Start(o Options) (*Provider, error) {
-	p := newProvider(o)
-	leaf, caPEM, pool, err := newAuthority()
+	o = o.withDefaults()
+	leaf, caPEM, pool, err := certs.New()
 	if err != nil {
 		return nil, err
 	}
-	p.CAPEM, p.CAs = caPEM, pool
-	p.tls = &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12}
-	p.Faults.changed = p.faultChanged
-
-	p.startEngines()
-	if err := p.listen(); err != nil {
-		p.Close()
+	l, err := listen("oauth", "imap", "pop3", "smtp", "smtp")
+	if err != nil {
 		return nil, err
 	}
+	p := &Provider{
+		IMAP: l[1].Addr().String(), POP3: l[2].Addr().String(), SMTP: l[3].Addr().String(), SMTPStartTLS: l[4].Addr().String(),
+		CAPEM: caPEM, CAs: pool,
+		Faults:    fault.New(),
+		listeners: l,
+		store:     mailstore.New(o.Mailboxes, o.Shared),
+		log:       eventlog.New(o.Log),
+	}
+	p.Faults.NoDelegation(o.NoDelegation)
+	p.oauth = oauthserver.Start(l[0], oauthserver.Options{
+		Store: p.store, Faults: p.Faults, Log: p.log,
+		TokenLife: o.TokenLife, GrantLife: o.GrantLife, DeviceLife: o.DeviceLife, DeviceInterval: o.DeviceInterval,
+		PublicClient: o.PublicClient, NoDeviceMail: o.NoDeviceMail,
+	})
+	p.ClientConfig = p.oauth.Client()
+	p.mail = mailserver.Start(mailserver.Listeners{IMAP: l[1], POP3: l[2], SMTP: l[3], SMTPStartTLS: l[4]}, mailserver.Options{
+		Store: p.store, Faults: p.Faults, Log: p.log, Auth: p.oauth, Certificate: leaf,
+		SessionLife: o.SessionLife, MaxSessions: o.MaxSessions, AllCapabilities: o.AllCapabilities, GreetingDelay: o.GreetingDelay,
+	})
 	return p, nil
 }
 
-// startEngines starts what serves sessions after their login.
-func (p *Provider) startEngines() {
-	p.imap = newIMAPEngine(p)
-	p.smtp = newSMTPEngine(p)
-	p.engines.Go(func() { p.imap.Serve(p.imapDoor) })
-	p.engines.Go(func() { p.smtp.Serve(p.smtpDoor) })
-	// An engine closed before it serves would trip over itself.
-	<-p.imapDoor.open
-	<-p.smtpDoor.open
-}
-
-// listen opens every port. The web server comes first: the rest need its URLs.
-func (p *Provider) listen() error {
-	l, err := p.open("oauth")
-	if err != nil {
-		return err
-	}
-	p.web = p.newWebServer("http://" + l.Addr().String())
-	p.running.Go(func() { p.web.Serve(l) })
-
-	for _, s := range []struct {
-		protocol string
-		implicit bool
-		talk     func(*conn)
-		address  *string
-	}{
-		{"imap", true, (*conn).imap, &p.IMAP},
-		{"pop3", true, (*conn).pop3, &p.POP3},
-		{"smtp", true, (*conn).smtp, &p.SMTP},
-		{"smtp", false, (*conn).smtp, &p.SMTPStartTLS},
-	} {
-		l, err := p.open(s.protocol)
+// listen opens a loopback port for each protocol, or none.
+func listen(protocols ...string) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, protocol := range protocols {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return err
+			for _, l := range listeners {
+				l.Close()
+			}
+			return nil, fmt.Errorf("opening a loopback port for the simulated %s service: %w", protocol, err)
 		}
-		*s.address = l.Addr().String()
-		p.running.Go(func() { p.serve(l, s.protocol, s.implicit, s.talk) })
+		listeners = append(listeners, l)
 	}
-	return nil
-}
-
-func (p *Provider) open(protocol string) (net.Listener, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("opening a loopback port for the simulated %s service: %w", protocol, err)
-	}
-	p.mu.Lock()
-	p.listeners = append(p.listeners, l)
-	p.mu.Unlock()
-	return l, nil
+	return listeners, nil
 }
 
 // Close ends every connection and frees the ports.
 func (p *Provider) Close() error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil
-	}
-	p.closed = true
-	close(p.closing)
 	for _, l := range p.listeners {
 		l.Close()
 	}
-	for c := range p.conns {
-		c.raw.Close()
-	}
-	p.mu.Unlock()
-
-	if p.web != nil {
-		p.web.Close()
-	}
-	p.imapDoor.Close()
-	p.smtpDoor.Close()
-	p.engines.Wait() // imapserver's Close races with a Serve that is just beginning
-	p.imap.Close()
-	p.smtp.Close()
-	p.running.Wait()
+	p.oauth.Close()
+	p.mail.Close()
 	return nil
 }
 
 // Deliver puts a message into a mailbox's INBOX. The message is kept as it is;
 // its lines should end in CRLF.
 func (p *Provider) Deliver(mailbox string, message []byte) error {
-	a := p.accounts[canonical(mailbox)]
-	if a == nil {
-		return fmt.Errorf("no mailbox %s is simulated: name it in Options.Mailboxes", mailbox)
+	m, err := p.find(mailbox)
+	if err != nil {
+		return err
 	}
-	a.deliver("INBOX", message)
-	p.logf("mail: a message of %d bytes was put into the INBOX of %s", len(message), a.address)
+	m.Deliver("INBOX", message)
+	p.log.Printf("mail: a message of %d bytes was put into the INBOX of %s", len(message), m.Address())
 	return nil
 }
 
 // Messages returns the messages of a mailbox's folder as they are stored.
 func (p *Provider) Messages(mailbox, folder string) ([][]byte, error) {
-	a := p.accounts[canonical(mailbox)]
-	if a == nil {
+	m, err := p.find(mailbox)
+	if err != nil {
+		return nil, err
+	}
+	return m.Messages(folder)
+}
+
+func (p *Provider) find(mailbox string) (*mailstore.Mailbox, error) {
+	m := p.store.Find(mailstore.Canonical(mailbox))
+	if m == nil {
 		return nil, fmt.Errorf("no mailbox %s is simulated: name it in Options.Mailboxes", mailbox)
 	}
-	return a.messages(folder)
+	return m, nil
 }
 
-// TokenCalls is how many requests the token endpoint has had, by grant type
+// Consent does what a person does on the consent page: it opens the URL,
+// chooses the mailbox, allows, and returns the address it was redirected to
+// without following it.
+func (p *Provider) Consent(url, mailbox string) (redirected string, err error) {
+	return oauthserver.Visit(url, mailbox, "allow")
+}
+
+// Deny is [Provider.Consent] with the answer no.
+func (p *Provider) Deny(url, mailbox string) (redirected string, err error) {
+	return oauthserver.Visit(url, mailbox, "deny")
+}
+
+// ConfirmDevice does what a person does who is shown a device's code: it opens
+// the device page, types the code, chooses the mailbox and allows.
+func (p *Provider) ConfirmDevice(userCode, as string) error {
+	return oauthserver.VisitDevice(p.DevicePage, userCode, as, "allow")
+}
+
+// DenyDevice is [Provider.ConfirmDevice] with the answer no.
+func (p *Provider) DenyDevice(userCode string) error {
+	return oauthserver.VisitDevice(p.DevicePage, userCode, "", "deny")
+}
+
+// ServiceAccountJSON returns the key of a service account as Google's console
+// offers it for download. The account may act for every mailbox here, unless
+// [Options.NoDelegation] or [Faults.NoDelegation] is on.
+func (p *Provider) ServiceAccountJSON() []byte { return oauthserver.ServiceAccountJSON(p.ClientConfig) }
+
+// ClientCertificatePEM returns a certificate that the client may authenticate with
+// in place of its secret (RFC 7523 §2.2), as if it had been uploaded to the
+// provider's console.
+func (p *Provider) ClientCertificatePEM() []byte { return oauthserver.ClientCertificatePEM() }
+
+// ClientKeyPEM returns the key of [Provider.ClientCertificatePEM].
+func (p *Provider) ClientKeyPEM() []byte { return oauthserver.ClientKeyPEM() }
+
+// TokenCalls returns how many requests the token endpoint has had, by grant type
 // ("authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"
 // ...). A request counts before it is answered.
-func (p *Provider) TokenCalls(grantType string) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.tokenCalls[grantType]
-}
+func (p *Provider) TokenCalls(grantType string) int { return p.oauth.TokenCalls(grantType) }
 
 // ExpireAccessTokens makes every access token issued so far bad.
-func (p *Provider) ExpireAccessTokens() {
-	p.grants.expireAccess()
-	p.logf("oauth: every access token issued so far has expired")
-}
+func (p *Provider) ExpireAccessTokens() { p.oauth.ExpireAccessTokens() }
 
 // RevokeGrants makes every grant of a mailbox bad: refresh answers
 // invalid_grant, and access tokens are refused.
-func (p *Provider) RevokeGrants(mailbox string) {
-	p.grants.revokeMailbox(canonical(mailbox))
-	p.logf("oauth: %s revoked what it had allowed", canonical(mailbox))
-}
+func (p *Provider) RevokeGrants(mailbox string) { p.oauth.RevokeGrants(mailbox) }
 
-// EarlyTalkers is how many connections sent bytes before they were greeted, or
-// ahead of a TLS handshake. A client that does so would lose them, or worse,
+// EarlyTalkers returns how many connections sent bytes before they were greeted,
+// or ahead of a TLS handshake. A client that does so would lose them, or worse,
 // at a real provider.
-func (p *Provider) EarlyTalkers() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.early
-}
-
-func (p *Provider) logf(format string, args ...any) {
-	if p.options.Log == nil {
-		return
-	}
-	p.logMu.Lock()
-	defer p.logMu.Unlock()
-	p.options.Log(fmt.Sprintf(format, args...))
-}
+func (p *Provider) EarlyTalkers() int { return p.mail.EarlyTalkers() }

@@ -3,8 +3,11 @@ package demo
 import (
 	"bufio"
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -21,6 +24,36 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const alice, bob = "alice@gmail.com", "bob@gmail.com"
+
+// What Gmail says, written again: a test must notice a change.
+const (
+	gmailScope     = "https://mail.google.com/"
+	sentFolder     = "[Gmail]/Sent Mail"
+	imapCapsServed = "IMAP4rev1 UNSELECT IDLE NAMESPACE ID CHILDREN UIDPLUS ENABLE MOVE ESEARCH UTF8=ACCEPT LIST-EXTENDED LIST-STATUS LITERAL- SPECIAL-USE APPENDLIMIT=35651584"
+	smtpSize       = 35882577
+	imapLineLimit  = 64 << 10
+
+	grantJWTBearer      = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantDeviceCode     = "urn:ietf:params:oauth:grant-type:device_code"
+	clientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	serviceTokenLength  = 1024
+)
+
+var (
+	xoauth2Challenge     = base64.StdEncoding.EncodeToString([]byte(`{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}`))
+	oauthBearerChallenge = base64.StdEncoding.EncodeToString([]byte(`{"status":"invalid_request","scope":"https://mail.google.com/"}`))
+)
+
+// readKey reads a private key that the provider gives out.
+func readKey(t *testing.T, keyPEM []byte) *rsa.PrivateKey {
+	t.Helper()
+	block, _ := pem.Decode(keyPEM)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.(*rsa.PrivateKey)
+}
 
 // start starts a simulation that ends with the test.
 func start(t *testing.T, o Options) *Provider {

@@ -1,173 +1,48 @@
 package demo
 
-import (
-	"sync"
-	"time"
+import "authferry/demo/fault"
+
+// The types and values of package fault, which describes them.
+type (
+	Faults      = fault.Injector
+	TokenAnswer = fault.TokenAnswer
+	MailFault   = fault.MailFault
 )
 
-// Faults are what can be made to go wrong while the simulation runs. All
-// methods may be called at any time from any goroutine.
-type Faults struct {
-	mu         sync.Mutex
-	token      TokenAnswer
-	tokenDelay time.Duration
-	rotate     bool
-	scopes     string
-	undelegate bool
-	clock      time.Duration
-	mail       map[string]MailFault
-	changed    func(protocol string, m MailFault)
-}
-
-// TokenAnswer replaces the token endpoint's answers.
-type TokenAnswer string
-
-// What the token endpoint can be made to answer. [TokenStall] and [TokenCut]
-// do the work first, as a network failing on the way back does: a refresh token
-// that was to be rotated has been.
+// For [Faults.Token].
 const (
-	TokenNormal       TokenAnswer = ""
-	TokenInvalidGrant TokenAnswer = "invalid_grant"  // 400, without revoking anything
-	TokenInvalidCli   TokenAnswer = "invalid_client" // 401
-	Token500          TokenAnswer = "500"
-	Token429          TokenAnswer = "429"   // with Retry-After
-	TokenHTML         TokenAnswer = "html"  // 200 with a page, as a captive portal does
-	TokenStall        TokenAnswer = "stall" // accepts and never answers
-	TokenCut          TokenAnswer = "cut"   // closes in the middle of the answer
-
-	TokenInvalidRAPT     TokenAnswer = "invalid_rapt"          // 400 invalid_grant with error_subtype: the domain's session control
-	TokenAdminPolicy     TokenAnswer = "admin_policy_enforced" // 400: the domain's administrator does not let the client in
-	TokenDeletedClient   TokenAnswer = "deleted_client"        // 401
-	TokenUnauthorizedCli TokenAnswer = "unauthorized_client"   // 401
-	Token503HTML         TokenAnswer = "503-html"              // 503 with a page, as a front end without its back end does
-	TokenEmpty           TokenAnswer = "empty"                 // 200 with no body
+	TokenNormal          = fault.TokenNormal
+	TokenInvalidGrant    = fault.TokenInvalidGrant
+	TokenInvalidCli      = fault.TokenInvalidCli
+	Token500             = fault.Token500
+	Token429             = fault.Token429
+	TokenHTML            = fault.TokenHTML
+	TokenStall           = fault.TokenStall
+	TokenCut             = fault.TokenCut
+	TokenInvalidRAPT     = fault.TokenInvalidRAPT
+	TokenAdminPolicy     = fault.TokenAdminPolicy
+	TokenDeletedClient   = fault.TokenDeletedClient
+	TokenUnauthorizedCli = fault.TokenUnauthorizedCli
+	Token503HTML         = fault.Token503HTML
+	TokenEmpty           = fault.TokenEmpty
+	TokenTruncated       = fault.TokenTruncated
+	TokenWrongType       = fault.TokenWrongType
+	TokenLifeString      = fault.TokenLifeString
+	TokenLifeFloat       = fault.TokenLifeFloat
+	TokenLifeMissing     = fault.TokenLifeMissing
+	TokenGrantExpires    = fault.TokenGrantExpires
 )
 
-// What the token endpoint can be made to do to answers that are right
-// otherwise: the work is done.
+// For [Faults.Mail].
 const (
-	TokenTruncated    TokenAnswer = "truncated"       // 200, a whole HTTP answer with half of the JSON
-	TokenWrongType    TokenAnswer = "wrong-type"      // the JSON, said to be text/html
-	TokenLifeString   TokenAnswer = "life-string"     // "expires_in": "3599"
-	TokenLifeFloat    TokenAnswer = "life-float"      // "expires_in": 3599.5
-	TokenLifeMissing  TokenAnswer = "life-missing"    // no expires_in (null)
-	TokenGrantExpires TokenAnswer = "refresh-expires" // with "refresh_token_expires_in": 604799, although the grant does not end
+	MailNormal     = fault.MailNormal
+	MailRefuse     = fault.MailRefuse
+	MailDisabled   = fault.MailDisabled
+	MailTooMany    = fault.MailTooMany
+	MailTemporary  = fault.MailTemporary
+	MailWebLogin   = fault.MailWebLogin
+	MailStall      = fault.MailStall
+	MailCut        = fault.MailCut
+	MailCutMessage = fault.MailCutMessage
+	MailBye        = fault.MailBye
 )
-
-// Token sets what the token endpoint answers from now on.
-func (f *Faults) Token(a TokenAnswer) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.token = a
-}
-
-// TokenDelay makes the token endpoint wait before each answer, its work done.
-func (f *Faults) TokenDelay(d time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.tokenDelay = d
-}
-
-// Rotate makes every refresh answer with a new refresh token. The old one stays
-// good until the new refresh token, or the access token that came with it, is
-// first used; after that, using the old one revokes the whole grant (RFC 9700
-// §4.14.2).
-func (f *Faults) Rotate(on bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.rotate = on
-}
-
-// GrantScopes makes the consent page grant these scopes instead of those asked
-// for, as when a person leaves a box unticked. "": what was asked for.
-func (f *Faults) GrantScopes(scopes string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.scopes = scopes
-}
-
-// NoDelegation takes the right to the mailboxes from the service account and
-// from the client itself: the token endpoint answers the first with
-// unauthorized_client, and the mailboxes refuse the tokens of the second.
-func (f *Faults) NoDelegation(on bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.undelegate = on
-}
-
-// Clock sets how far the provider's clock is ahead of this machine's (behind,
-// if negative): in the Date of its web answers and where it judges the times
-// in an assertion.
-func (f *Faults) Clock(d time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.clock = d
-}
-
-// MailFault is what a mail service does instead of its work.
-type MailFault string
-
-// What a mail service can be made to do. All of them meet connections made
-// afterwards; [MailCutMessage] and [MailBye] meet the open ones too.
-const (
-	MailNormal     MailFault = ""
-	MailRefuse     MailFault = "refuse"      // refuses every token, with Gmail's challenge
-	MailDisabled   MailFault = "disabled"    // "not enabled for IMAP use" and its kin
-	MailTooMany    MailFault = "too-many"    // too many simultaneous connections; SMTP: too many login attempts
-	MailTemporary  MailFault = "temporary"   // temporary system problem
-	MailWebLogin   MailFault = "web-login"   // log in via your web browser
-	MailStall      MailFault = "stall"       // accepts and says nothing
-	MailCut        MailFault = "cut"         // closes after the greeting
-	MailCutMessage MailFault = "cut-message" // closes in the middle of the next message it sends; SMTP: receives
-	MailBye        MailFault = "bye"         // IMAP: * BYE Session expired, please login again. A new session hears it after its login
-)
-
-// Mail sets what a protocol ("imap", "pop3", "smtp") does from now on.
-func (f *Faults) Mail(protocol string, m MailFault) {
-	f.mu.Lock()
-	f.mail[protocol] = m
-	changed := f.changed
-	f.mu.Unlock()
-	if changed != nil {
-		changed(protocol, m)
-	}
-}
-
-func (f *Faults) mailFault(protocol string) MailFault {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.mail[protocol]
-}
-
-func (f *Faults) tokenFault() (TokenAnswer, time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.token, f.tokenDelay
-}
-
-func (f *Faults) rotates() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.rotate
-}
-
-func (f *Faults) delegationDenied() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.undelegate
-}
-
-func (f *Faults) clockError() time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.clock
-}
-
-func (f *Faults) grantedScopes(asked string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.scopes != "" {
-		return f.scopes
-	}
-	return asked
-}

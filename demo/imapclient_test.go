@@ -302,7 +302,7 @@ func TestIMAPManyMessages(t *testing.T) {
 	p := start(t, Options{})
 	const many = 20_000
 	for i := range many {
-		p.accounts[alice].deliver("INBOX", fmt.Appendf(nil, "Subject: %d\r\n\r\n", i))
+		p.Deliver(alice, fmt.Appendf(nil, "Subject: %d\r\n\r\n", i))
 	}
 	c := imapClient(t, p, nil)
 	selected, err := c.Select("INBOX", nil).Wait()

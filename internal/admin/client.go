@@ -13,7 +13,7 @@ import (
 	"authferry/internal/hint"
 )
 
-// ErrNotRunning says that no server answers on the socket.
+// ErrNotRunning reports that no server answers on the socket.
 var ErrNotRunning = errors.New("no authferry is running here")
 
 // Client asks a running server.
@@ -30,12 +30,12 @@ func NewClient(path string) *Client {
 	return &Client{path: path, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
-// Status asks what the server says of itself.
+// Status returns the state of the server.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.ask(ctx, http.MethodGet, "/status", nil, &s)
 }
 
-// Sessions asks who is logged in.
+// Sessions returns the sessions in progress.
 func (c *Client) Sessions(ctx context.Context) (list []Session, err error) {
 	return list, c.ask(ctx, http.MethodGet, "/sessions", nil, &list)
 }
@@ -47,18 +47,18 @@ func (c *Client) Kick(ctx context.Context, which Which) (int, error) {
 	return k.Ended, err
 }
 
-// Reload has the configuration file put in force. The error has a line for each
-// complaint about it.
+// Reload reloads the configuration file. The error has a line for each problem in
+// it.
 func (c *Client) Reload(ctx context.Context) error {
 	return c.ask(ctx, http.MethodPost, "/reload", nil, nil)
 }
 
-// Sweep has the sessions ended whose passwords are gone.
+// Sweep ends the sessions whose passwords are revoked.
 func (c *Client) Sweep(ctx context.Context) error {
 	return c.ask(ctx, http.MethodPost, "/sweep", nil, nil)
 }
 
-// Fetch gets a page as it is: what monitors ask, or a profile.
+// Fetch returns a page as it is: for a monitor, or a profile.
 func (c *Client) Fetch(ctx context.Context, path string) (status int, page []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://authferry"+path, nil)
 	if err != nil {
@@ -76,11 +76,11 @@ func (c *Client) Fetch(ctx context.Context, path string) (status int, page []byt
 	return resp.StatusCode, page, nil
 }
 
-// do makes a request, and tells a server that is not there from other trouble.
+// do makes a request. Its error is ErrNotRunning if nothing listens on the socket.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(req)
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
-		return nil, fmt.Errorf("%w: nobody answers on %s: %w", ErrNotRunning, c.path, op.Err)
+		return nil, fmt.Errorf("%w: nothing listens on %s: %w", ErrNotRunning, c.path, op.Err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking the server on %s: %w", c.path, err)

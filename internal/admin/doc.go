@@ -1,15 +1,15 @@
-// Package admin is how the commands of an administrator reach the server that
-// is running: HTTP over a unix socket in the store's directory, which only the
-// user that the server runs as, and root, can open. Whoever can open it can read
-// the store besides, so there is nothing to log in to.
+// Package admin connects an administrator's commands with the running server: HTTP
+// over a unix socket in the store's directory, which only root and the user that
+// the server runs as can open. There is no login, because a user who can open the
+// socket can also read the store.
 //
-//	GET  /status      how long it runs, where it listens, what it has done
-//	GET  /sessions    who is logged in
+//	GET  /status      version, uptime, listeners and counters
+//	GET  /sessions    the sessions in progress
 //	POST /kick        ends sessions
-//	POST /reload      puts the configuration file in force, or says why not
-//	POST /sweep       ends the sessions of passwords that are gone, at once
-//	GET  /healthz     and /readyz and /metrics: what monitors ask
-//	GET  /debug/pprof profiles: here and nowhere else
+//	POST /reload      reloads the configuration file, or says what is wrong with it
+//	POST /sweep       ends the sessions of revoked passwords at once
+//	GET  /healthz     and /readyz and /metrics, for monitors
+//	GET  /debug/pprof profiles, served only here
 package admin
 
 import (
@@ -21,7 +21,7 @@ import (
 // SocketName is the socket's name in the store's directory.
 const SocketName = "admin.sock"
 
-// Status is what a server says of itself.
+// Status is the state of a server.
 type Status struct {
 	Version   string         `json:"version"`
 	PID       int            `json:"pid"`
@@ -31,7 +31,7 @@ type Status struct {
 	Metrics   proxy.Snapshot `json:"metrics"`
 }
 
-// Listener is where mail programs come in.
+// Listener is an address that the server listens on.
 type Listener struct {
 	URL     string `json:"url"` // as configured
 	Address string `json:"address"`
@@ -53,7 +53,7 @@ type Session struct {
 	Moved    time.Time `json:"moved"`
 }
 
-// Which picks sessions: those that all of its fields fit. The zero value picks
+// Which selects the sessions that match all of its fields. The zero value selects
 // none, so that a mistake ends nothing.
 type Which struct {
 	ID       int64  `json:"id,omitempty"`

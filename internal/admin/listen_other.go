@@ -4,5 +4,5 @@ package admin
 
 import "net"
 
-// listenPrivately makes the socket; who may open it is the directory's affair.
+// listenPrivately makes the socket. The directory decides who may open it.
 func listenPrivately(path string) (net.Listener, error) { return net.Listen("unix", path) }

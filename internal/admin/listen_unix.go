@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// listenPrivately makes a socket that nobody else can open, at no moment: it is
-// made in a directory of its own, of mode 0700, and moved. (A umask would be the
-// whole process's.)
+// listenPrivately makes a socket that no other user can open at any moment: it is
+// made in a new directory of mode 0700, then moved. (A umask would apply to the
+// whole process.)
 func listenPrivately(path string) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".a")
 	if err != nil {
@@ -34,8 +34,7 @@ func listenPrivately(path string) (net.Listener, error) {
 	return moved{ln, path}, nil
 }
 
-// moved is a listener that knows where its socket is now, and takes it along
-// when it closes.
+// moved is a listener whose socket was moved to path. Close removes it there.
 type moved struct {
 	net.Listener
 	path string

@@ -28,18 +28,18 @@ const (
 	maxPath = 103
 	// maxBody bounds a request.
 	maxBody = 64 << 10
-	// probeTime is how long another server has to answer that it lives.
+	// probeTime is how long another server has to answer.
 	probeTime = 2 * time.Second
 )
 
-// Actions are what a server lets its administrator do.
+// Actions are what an administrator can do with a server.
 type Actions struct {
 	Status   func() Status
 	Sessions func() []proxy.SessionInfo
 	Kick     func(match func(proxy.SessionInfo) bool) int
-	Reload   func(context.Context) error // each line of the error is a complaint
+	Reload   func(context.Context) error // a line of the error for each problem
 	Sweep    func()
-	Monitor  http.Handler // what monitors ask, for those who ask here
+	Monitor  http.Handler // the pages for monitors
 }
 
 // Server answers administrators.
@@ -49,8 +49,8 @@ type Server struct {
 	done     chan struct{}
 }
 
-// Listen makes the socket. One that a dead server left is replaced; one that
-// answers is another server's.
+// Listen makes the socket. It replaces one that a dead server left, and fails if
+// another server answers.
 func Listen(path string) (net.Listener, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("the path of the admin socket is too long (%d bytes, at most %d): %s; choose a shorter one with admin = \"PATH\"", len(path), maxPath, path)
@@ -87,10 +87,10 @@ func Serve(ln net.Listener, a Actions, log *zap.Logger) *Server {
 	return s
 }
 
-// Close ends it and removes the socket.
+// Close ends the server and removes the socket.
 func (s *Server) Close() error {
 	err := s.http.Close()
-	s.listener.Close() // which the server need not have heard of yet
+	s.listener.Close() // in case Serve has not started
 	<-s.done
 	return err
 }
@@ -150,7 +150,7 @@ type kicked struct {
 	Ended int `json:"ended"`
 }
 
-// failure is an answer that something could not be done.
+// failure is the answer to a request that failed.
 type failure struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint,omitempty"`
@@ -175,7 +175,7 @@ func sessionOf(s proxy.SessionInfo) Session {
 	}
 }
 
-// matcher makes a test for sessions.
+// matcher returns the test for the selected sessions.
 func (w Which) matcher() (func(proxy.SessionInfo) bool, error) {
 	var within netip.Prefix
 	if w.Address != "" {
@@ -195,5 +195,5 @@ func (w Which) matcher() (func(proxy.SessionInfo) bool, error) {
 	}, nil
 }
 
-// PathIn is where the socket of a store is.
+// PathIn returns the path of a store's socket.
 func PathIn(store string) string { return filepath.Join(store, SocketName) }

@@ -1,16 +1,16 @@
-// Package alert says that a grant will end, or has ended, before the users of
-// the mailbox notice: in the log, in its [Snapshot], and by hooks of the
-// administrator's: a command, a webhook, a mail through a mailbox that works.
+// Package alert warns that a grant will end, or has ended, before the users of the
+// mailbox notice: in the log, in its [Snapshot], and by the administrator's hooks:
+// a command, a webhook, a mail through a mailbox that works.
 //
-// All it knows is in the store: [Look] turns one account into a [Condition],
-// for the command line too. A [Watcher] looks at every account each half
-// minute, by the wall clock: timers stand still while a machine sleeps, and a
-// grant does not.
+// Its only source is the store: [Config.Look] turns one account into a
+// [Condition], for the command line too. A [Watcher] checks every account each
+// half minute by the wall clock: timers stand still while a machine sleeps, and
+// grants expire.
 //
-// What was said is kept beside the mailboxes, so that a restart says nothing
-// twice. A mailbox is said once, then reminded of at an interval, and taken
-// back once. Mailboxes with one trouble in common are one message; those that
-// join them later wait for each other a little (see [gather]).
+// A ledger of the alerts sent is kept beside the mailboxes, so that a restart
+// repeats none. A mailbox gets one alert, reminders at an interval, and one
+// message when it has recovered. Mailboxes with the same trouble share a message;
+// those that get the trouble later are collected for a while (see [gather]).
 package alert
 
 import (
@@ -20,29 +20,29 @@ import (
 	"authferry/internal/secret"
 )
 
-// Event is what is said of a mailbox. Its text is stable: it is in the log, in
-// what hooks are given, and a label of metrics.
+// Event is the kind of an alert. Its text is stable: it is in the log, in the
+// messages to hooks, and a label of metrics.
 type Event string
 
 const (
 	GrantEnding Event = "grant-ending"     // a person will be needed soon
-	GrantEnded  Event = "grant-ended"      // nobody gets in before a person acts
+	GrantEnded  Event = "grant-ended"      // no login works until a person acts
 	Refused     Event = "refused-long"     // the provider refuses for a reason other than the grant
-	Unreachable Event = "unreachable-long" // no token can be had, and it does not look like a blip any more
-	Recovered   Event = "recovered"        // takes back one of the above
+	Unreachable Event = "unreachable-long" // no token can be had, for longer than a short outage
+	Recovered   Event = "recovered"        // one of the above is over
 	Trial       Event = "test"             // `authferry alert test`
 )
 
-// Config is the [alert] table. The zero value has no hooks, and says things at
-// the default times.
+// Config is the [alert] table. The zero value has no hooks and the
+// default times.
 type Config struct {
 	Command  []string      // program and arguments
-	Webhook  secret.String // whoever knows such an address may post there
+	Webhook  secret.String // a secret: anyone who knows it can post there
 	MailTo   []string
 	MailFrom string        // a connected mailbox; "": any that works
-	Ahead    time.Duration // how long before its end a grant is said to end
-	Remind   time.Duration // between two messages about the same
-	After    time.Duration // how long a token endpoint may be out of reach before it is said
+	Ahead    time.Duration // how long before the end of a grant the alert is sent
+	Remind   time.Duration // between two messages about the same trouble
+	After    time.Duration // how long a token endpoint may be unreachable before the alert
 }
 
 // The defaults of [Config].
@@ -52,7 +52,7 @@ const (
 	DefaultAfter  = time.Hour
 )
 
-// WithDefaults puts the defaults where nothing is said.
+// WithDefaults returns c with defaults for the values that are not set.
 func (c Config) WithDefaults() Config {
 	if c.Ahead <= 0 {
 		c.Ahead = DefaultAhead
@@ -73,7 +73,7 @@ const (
 	hookMail    = "mail"
 )
 
-// Hooks names the hooks that are configured.
+// Hooks returns the names of the configured hooks.
 func (c Config) Hooks() []string {
 	var names []string
 	if len(c.Command) > 0 {
@@ -88,7 +88,22 @@ func (c Config) Hooks() []string {
 	return names
 }
 
-// Format keeps the address of the webhook out of print.
+// Format prints everything but the address of the webhook.
 func (c Config) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "hooks %v, ahead %s, remind %s, after %s", c.Hooks(), c.Ahead, c.Remind, c.After)
+}
+
+// Name describes a configured hook, without its secrets.
+func (c Config) Name(hook string) string {
+	switch hook {
+	case hookCommand:
+		return fmt.Sprintf("command %s", c.Command[0])
+	case hookWebhook:
+		if u, err := parseWebhook(c.Webhook); err == nil {
+			return "webhook " + webhookName(u)
+		}
+	case hookMail:
+		return fmt.Sprintf("mail to %v", c.MailTo)
+	}
+	return hook
 }

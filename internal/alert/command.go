@@ -17,17 +17,16 @@ import (
 
 const (
 	commandTime = 30 * time.Second
-	// commandWait is how long what the command has left running may keep its
-	// output open.
+	// commandWait is how long processes that the command has started may keep
+	// its output open.
 	commandWait = time.Second
-	// mostOutput is how much of its output is kept; what is shown if it fails is
-	// less.
+	// mostOutput is how much of its output is kept. An error shows less.
 	mostOutput = 4 * printable.Limit
 )
 
 // runCommand runs the administrator's program: the message as JSON on standard
-// input, its gist in the environment. There is no shell. Of our own environment
-// it gets what programs need and nothing else: the seal key may be in it.
+// input, a summary in the environment. There is no shell. It inherits only the
+// variables that programs need: the seal key may be in the environment.
 func runCommand(ctx context.Context, command []string, m Message, limit time.Duration) error {
 	input, err := json.Marshal(m)
 	if err != nil {
@@ -48,7 +47,7 @@ func runCommand(ctx context.Context, command []string, m Message, limit time.Dur
 		return fmt.Errorf("%s was stopped, as authferry was", command[0])
 	case limited.Err() != nil:
 		return fmt.Errorf("%s was stopped after %s: it must be done sooner", command[0], limit)
-	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it is done; what it has left running is not
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // the command has ended; processes that it started run on
 		return nil
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, exec.ErrNotFound):
 		return fmt.Errorf("there is no program %s: command in [alert] must name one, with its whole path", command[0])
@@ -59,7 +58,7 @@ func runCommand(ctx context.Context, command []string, m Message, limit time.Dur
 	return fmt.Errorf("running %s: %w", command[0], err)
 }
 
-// kept are the variables that programs cannot do without.
+// kept are the variables that programs need.
 var kept = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY",
 	"SYSTEMROOT", "TEMP", "USERPROFILE", "PATHEXT", // Windows
@@ -85,7 +84,7 @@ func commandEnv(m Message) []string {
 	)
 }
 
-// head keeps the beginning of what is written to it.
+// head keeps the beginning of the output.
 type head struct{ text []byte }
 
 func (h *head) Write(p []byte) (int, error) {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// withChildren has a command killed together with all that it has started.
+// withChildren makes a timeout kill the command and all processes that it started.
 func withChildren(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {

@@ -8,11 +8,11 @@ import (
 	"authferry/tokens/store"
 )
 
-// Condition is what there is to say of a mailbox now.
+// Condition is the state of a mailbox now.
 type Condition struct {
 	Mailbox  string
 	Provider string
-	Event    Event // "": nothing, all is well
+	Event    Event // "": all is well
 	Cause    oauth.Cause
 	Since    time.Time // of the trouble; zero if it is not known
 	At       time.Time // when the grant ends or was found to have ended; zero if it does not
@@ -20,14 +20,14 @@ type Condition struct {
 	Advice   oauth.Advice
 }
 
-// causeNotConfigured is of a mailbox whose [provider.NAME] table is gone.
+// causeNotConfigured is the cause of a mailbox whose [provider.NAME] table is gone.
 const causeNotConfigured oauth.Cause = "not-configured"
 
-// refusedAfter is how long a refusal may last before it is said: it is no blip,
-// but somebody may be changing things in the provider's console right now.
+// refusedAfter is how long a refusal may last before the alert: an administrator
+// may be changing settings in the provider's console right now.
 const refusedAfter = 5 * time.Minute
 
-// Look tells the condition of a mailbox at the provider p, which is nil if it
+// Look returns the condition of a mailbox at the provider p, which is nil if it
 // is not configured. person and certain are [tokens.Vault.NeedsPerson]'s.
 func (c Config) Look(a *store.Account, p *oauth.Provider, person time.Time, certain bool, now time.Time) Condition {
 	c = c.WithDefaults()
@@ -52,8 +52,8 @@ func (c Config) Look(a *store.Account, p *oauth.Provider, person time.Time, cert
 		is.Event, is.Cause, is.Since, is.At = GrantEnded, endCause(a), person, person
 	case certain && !person.IsZero() && person.Sub(now) <= c.Ahead:
 		is.Event, is.Cause, is.At = GrantEnding, endCause(a), person
-	// From the first failure to the last one: a single failure that nobody has
-	// tried again after says nothing about the time since.
+	// From the first failure to the last one: a single failure without a later
+	// try says nothing about the time since.
 	case t != nil && t.At.Sub(t.Since) >= c.After:
 		is.Event, is.Cause, is.Since, is.Reason = Unreachable, t.Cause, t.Since, t.Reason
 	default:
@@ -63,14 +63,14 @@ func (c Config) Look(a *store.Account, p *oauth.Provider, person time.Time, cert
 	return is
 }
 
-// advice is the cause's, or the best there is without one.
+// advice returns the advice for the cause, or the closest one without a cause.
 func (is Condition) advice(p *oauth.Provider) oauth.Advice {
 	cause := is.Cause
 	if cause == oauth.CauseUnknown && is.Event != Unreachable {
-		cause = oauth.CauseRevoked // what most grants end by, and the fix is the same
+		cause = oauth.CauseRevoked // the most common cause, and the fix is the same
 	}
 	advice := cause.Advice(is.Mailbox, p)
-	if is.Event == GrantEnding { // the cause speaks of one that has ended
+	if is.Event == GrantEnding { // the words of the cause are about a grant that has ended
 		advice.Words = "the provider gave this grant for a time that is about to end (Google: seven days, while the consent screen is in Testing)"
 	}
 	if advice.Words == "" {
@@ -82,7 +82,7 @@ func (is Condition) advice(p *oauth.Provider) oauth.Advice {
 	return advice
 }
 
-// endCause is why a grant ends at a time known before.
+// endCause returns why a grant ends at a known time.
 func endCause(a *store.Account) oauth.Cause {
 	if !a.Token.RefreshExpiry.IsZero() {
 		return oauth.CauseTesting
@@ -90,8 +90,8 @@ func endCause(a *store.Account) oauth.Cause {
 	return oauth.CauseUnknown
 }
 
-// Person tells whether the condition waits for a person: all but a token
-// endpoint that may come back by itself.
+// Person reports whether the condition needs a person. An unreachable token
+// endpoint does not: it may recover.
 func (is Condition) Person() bool {
 	return is.Event == GrantEnding || is.Event == GrantEnded || is.Event == Refused
 }

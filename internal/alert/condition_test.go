@@ -8,8 +8,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// TestLook: one row for each thing there is to say, and for what is nobody's
-// business.
+// TestLook has a row for each event, and rows for mailboxes without one.
 func TestLook(t *testing.T) {
 	p := &oauth.Provider{Name: "gmail"}
 	failing := func(c oauth.Cause, since, at time.Duration) *store.Failure {

@@ -2,20 +2,19 @@ package alert
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"go.uber.org/zap"
 )
 
-// hook is one way to give a message away.
+// hook is one way to send a message.
 type hook struct {
 	name string
 	send func(context.Context, Message) error
 }
 
-// hooks are those of the configuration in force. tries bounds how often the
-// webhook is tried in a row.
+// hooks returns the hooks of the configuration in force. tries bounds how often
+// the webhook is tried in a row.
 func (w *Watcher) hooks(tries int) []hook {
 	c := w.config.Load()
 	var list []hook
@@ -38,14 +37,14 @@ func (w *Watcher) hooks(tries int) []hook {
 	return list
 }
 
-// Result is what came of giving a message to one hook.
+// Result is the outcome of one hook.
 type Result struct {
 	Hook string
 	Err  error
 }
 
-// deliver gives a message to the hooks named, side by side: one that hangs
-// holds no other one up.
+// deliver sends a message to the wanted hooks at the same time: one that hangs
+// does not delay the others.
 func (w *Watcher) deliver(ctx context.Context, m Message, tries int, wanted func(string) bool) []Result {
 	m.Host = w.host
 	var results []Result
@@ -67,12 +66,12 @@ func (w *Watcher) deliver(ctx context.Context, m Message, tries int, wanted func
 	return results
 }
 
-// Try gives a test message to every hook, once: a person waits.
+// Try sends a test message to every hook, once, because a person waits.
 func (w *Watcher) Try(ctx context.Context) []Result {
 	return w.deliver(ctx, NewTrial(w.host, w.now()), 1, func(string) bool { return true })
 }
 
-// report logs what came of it: a hook that fails is said once, until it works.
+// report logs the outcome. A hook that keeps failing is logged once.
 func (w *Watcher) report(r Result, e Event) {
 	failing := w.failing[r.Hook]
 	switch {
@@ -83,20 +82,4 @@ func (w *Watcher) report(r Result, e Event) {
 		w.log.Info("alert delivered", zap.String("hook", r.Hook), zap.String("event", string(e)))
 	}
 	w.failing[r.Hook] = r.Err != nil
-}
-
-// Name says what a hook of a configuration leads to, as far as it may be
-// printed.
-func (c Config) Name(hook string) string {
-	switch hook {
-	case hookCommand:
-		return fmt.Sprintf("command %s", c.Command[0])
-	case hookWebhook:
-		if u, err := parseWebhook(c.Webhook); err == nil {
-			return "webhook " + webhookName(u)
-		}
-	case hookMail:
-		return fmt.Sprintf("mail to %v", c.MailTo)
-	}
-	return hook
 }

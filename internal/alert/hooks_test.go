@@ -63,8 +63,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// TestCommand: JSON on standard input, the gist in the environment, and nothing
-// of ours there.
+// TestCommand: JSON on standard input, a summary in the environment, and no other
+// variable of authferry.
 func TestCommand(t *testing.T) {
 	t.Setenv("AUTHFERRY_SEAL", "CANARY-of-the-seal")
 	out := filepath.Join(t.TempDir(), "out")

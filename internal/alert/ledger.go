@@ -1,28 +1,36 @@
 package alert
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"authferry/internal/atomicfile"
 	"authferry/tokens/oauth"
 )
 
 const (
-	// gather is how long mailboxes wait for each other that fall to a trouble
-	// which was said of others just now: when a client is deleted, each mailbox
-	// finds out at its own next refresh. The wait doubles while they go on
-	// falling, up to longestGather.
+	// gather is how long mailboxes are collected that get a trouble soon after
+	// others had an alert about it: when a client is deleted, each mailbox fails
+	// at its own next refresh. The time doubles while more mailboxes fail, up to
+	// longestGather.
 	gather        = 5 * time.Minute
 	longestGather = time.Hour
 )
 
-// ledger is what was said, by what the mailboxes concerned have in common.
+// ledger has the alerts sent, by the trouble that the mailboxes have in common.
 type ledger struct {
 	Version int               `json:"version"`
 	Groups  map[string]*group `json:"groups"`
 
-	written []byte // as it lies in the file
+	written []byte // the content of the file
 }
 
 const ledgerVersion = 1
@@ -33,27 +41,27 @@ type group struct {
 	Cause    oauth.Cause `json:"cause,omitempty"`
 	Provider string      `json:"provider"`
 
-	Last time.Time     `json:"last,omitzero"` // when a message was made
+	Last time.Time     `json:"last,omitzero"` // the time of the last message
 	Wait time.Duration `json:"wait,omitempty"`
-	// Said has the mailboxes concerned, and when each was first said; the zero
-	// time for a recovery that is yet to be said.
+	// Said has the mailboxes, and the time of the first alert for each; the zero
+	// time for a recovery that is not reported yet.
 	Said map[string]time.Time `json:"said,omitempty"`
 
-	Owed  []string  `json:"owed,omitempty"`  // hooks that have not taken the last message
-	Tried time.Time `json:"tried,omitzero"`  // when they were last given it
-	Tries int       `json:"tries,omitempty"` // how often in a row
+	Owed  []string  `json:"owed,omitempty"`  // hooks that failed to deliver the last message
+	Tried time.Time `json:"tried,omitzero"`  // the last try with them
+	Tries int       `json:"tries,omitempty"` // tries in a row
 }
 
-// due is a message, the hooks to give it to, and its group.
+// due is a message, the hooks to send it with, and its group.
 type due struct {
 	Message
 	hooks []string
 	group *group
-	again bool // it was made before: the log has it
+	again bool // a retry: the log has it
 }
 
-// key is what makes two conditions one message. While a token endpoint is out
-// of reach the words for it change from one try to the next.
+// key returns what the conditions in one message have in common. The cause does not
+// count while a token endpoint is unreachable: it changes from one try to the next.
 func key(e Event, c oauth.Cause, provider string) string {
 	if e == Unreachable {
 		c = ""
@@ -61,15 +69,15 @@ func key(e Event, c oauth.Cause, provider string) string {
 	return string(e) + "|" + string(c) + "|" + provider
 }
 
-// survey is what a look at all mailboxes has found. A mailbox in neither list
-// was not readable, and stays what it was said to be.
+// survey is the result of checking all mailboxes. A mailbox in no list was not
+// readable: its state in the ledger does not change.
 type survey struct {
 	sick []Condition
-	well []Condition // connected, and nothing to say
-	gone []string    // removed, or disconnected: a person's doing
+	well []Condition // connected, without trouble
+	gone []string    // removed or disconnected by a person
 }
 
-// group returns a group, made when first asked for.
+// group returns a group, and makes it if it does not exist.
 func (l *ledger) group(e Event, c oauth.Cause, provider string) *group {
 	k := key(e, c, provider)
 	g := l.Groups[k]
@@ -83,7 +91,8 @@ func (l *ledger) group(e Event, c oauth.Cause, provider string) *group {
 	return g
 }
 
-// update takes a survey in and returns what is to be said now, to hooks.
+// update brings the ledger up to date with a survey and returns the messages that
+// are due.
 func (l *ledger) update(s survey, now time.Time, remind time.Duration, hooks []string) []due {
 	sick := map[string][]Condition{}
 	for _, is := range s.sick {
@@ -117,7 +126,7 @@ func (l *ledger) update(s survey, now time.Time, remind time.Duration, hooks []s
 	return list
 }
 
-// relapse puts a mailbox back where it was whose recovery has not been said yet.
+// relapse cancels the recovery of a mailbox, if it is not reported yet.
 func (l *ledger) relapse(is Condition, g *group, now time.Time) {
 	back := l.Groups[key(Recovered, "", is.Provider)]
 	if back == nil {
@@ -128,8 +137,8 @@ func (l *ledger) relapse(is Condition, g *group, now time.Time) {
 	}
 }
 
-// strike takes a mailbox out of every group but one, and tells whether it was
-// in any.
+// strike removes a mailbox from every group but one, and reports whether it was in
+// any.
 func (l *ledger) strike(mailbox string, but *group) (found bool) {
 	for _, g := range l.Groups {
 		if _, ok := g.Said[mailbox]; ok && g != but {
@@ -140,8 +149,8 @@ func (l *ledger) strike(mailbox string, but *group) (found bool) {
 	return found
 }
 
-// due is the message of a group, if it is time for one. sick are the mailboxes
-// that have the trouble now.
+// due returns the message of a group, if one is due. sick are the mailboxes that
+// have the trouble now.
 func (g *group) due(sick []Condition, now time.Time, remind time.Duration, hooks []string) (due, bool) {
 	g.Owed = slices.DeleteFunc(g.Owed, func(h string) bool { return !slices.Contains(hooks, h) })
 	if g.Event == Recovered {
@@ -175,8 +184,8 @@ func (g *group) due(sick []Condition, now time.Time, remind time.Duration, hooks
 	return d, true
 }
 
-// recovered are the mailboxes to be taken back: those that have not been said
-// yet, which take the place of those that a hook still has not taken.
+// recovered returns the mailboxes to report as recovered: those not reported yet,
+// or else those that a hook has failed to deliver.
 func (g *group) recovered() []Condition {
 	var fresh, said []Condition
 	for _, mailbox := range slices.Sorted(maps.Keys(g.Said)) {
@@ -195,7 +204,7 @@ func (g *group) recovered() []Condition {
 
 func (g *group) said(is Condition) bool { return !g.Said[is.Mailbox].IsZero() }
 
-// order puts what is new first.
+// order sorts new mailboxes first.
 func order(said bool) int {
 	if said {
 		return 1
@@ -203,7 +212,7 @@ func order(said bool) int {
 	return 0
 }
 
-// note remembers that mailboxes have been said.
+// note records an alert for mailboxes.
 func (g *group) note(sick []Condition, now time.Time) {
 	if g.Last.IsZero() || now.Sub(g.Last) > 2*g.Wait {
 		g.Wait = gather
@@ -221,7 +230,7 @@ func (g *group) note(sick []Condition, now time.Time) {
 	}
 }
 
-// delivered notes which hooks have not taken a message.
+// delivered records which hooks have failed to deliver a message.
 func (d *due) delivered(owed []string) {
 	d.group.Owed = owed
 	if d.Event != Recovered || len(owed) > 0 {
@@ -230,4 +239,62 @@ func (d *due) delivered(owed []string) {
 	for _, is := range d.Mailboxes {
 		delete(d.group.Said, is.Mailbox)
 	}
+}
+
+// ledgerFile returns the path of the ledger in a store directory. Mailboxes have a
+// directory of their own beside it.
+func ledgerFile(dir string) string { return filepath.Join(dir, "alerts.json") }
+
+// mostLedger bounds what is read: 300 bytes each for far more mailboxes than
+// one server has.
+const mostLedger = 64 << 20
+
+// readLedger reads the ledger. It is empty if there is no file.
+func readLedger(dir string) (*ledger, error) {
+	l := &ledger{Version: ledgerVersion, Groups: map[string]*group{}}
+	info, err := os.Stat(ledgerFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err == nil && info.Size() > mostLedger {
+		err = fmt.Errorf("it has %d bytes", info.Size())
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(ledgerFile(dir))
+	}
+	if err == nil {
+		return decodeLedger(data)
+	}
+	return l, fmt.Errorf("reading %s: %w", ledgerFile(dir), err)
+}
+
+func decodeLedger(data []byte) (*ledger, error) {
+	none := &ledger{Version: ledgerVersion, Groups: map[string]*group{}}
+	l := &ledger{}
+	if err := json.Unmarshal(data, l); err != nil || l.Version != ledgerVersion || l.Groups == nil {
+		return none, errors.New("the file of alerts already sent is damaged, or of another version: they are sent once more")
+	}
+	for k, g := range l.Groups {
+		if g == nil || k != key(g.Event, g.Cause, g.Provider) || g.Wait < 0 || g.Wait > longestGather || g.Tries < 0 {
+			delete(l.Groups, k)
+		}
+	}
+	return l, nil
+}
+
+// write replaces the file if it changed.
+func (l *ledger) write(dir string) error {
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(data, l.written) {
+		return nil
+	}
+	if err := atomicfile.Write(ledgerFile(dir), data, 0o600); err != nil {
+		return err
+	}
+	l.written = data
+	return nil
 }

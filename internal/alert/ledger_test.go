@@ -101,8 +101,8 @@ func TestCauseChanges(t *testing.T) {
 	}
 }
 
-// TestRecovery: what was said is taken back once; what was not said is not; a
-// mailbox that was removed or cannot be read has not recovered.
+// TestRecovery: a mailbox with an alert is reported as recovered once, one without is
+// not; a mailbox that was removed or cannot be read has not recovered.
 func TestRecovery(t *testing.T) {
 	well := []Condition{{Mailbox: "a@x.org", Provider: "gmail"}}
 	l := newLedger()

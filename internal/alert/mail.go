@@ -31,7 +31,7 @@ const (
 	// mailStep bounds each step: go-smtp would wait five minutes, and after a
 	// refused login it waits once more.
 	mailStep = 15 * time.Second
-	// mostSenders is how many mailboxes are tried before a mail is given up.
+	// mostSenders is how many mailboxes are tried before the mail fails.
 	mostSenders = 3
 )
 
@@ -44,8 +44,7 @@ type mailer struct {
 	look      func(*store.Account) Condition
 }
 
-// send mails a message. A mailbox the message is about is the last to be asked
-// to carry it.
+// send mails a message. Mailboxes that the message is about are tried last.
 func (s *mailer) send(ctx context.Context, m Message) error {
 	senders, err := s.senders(ctx, m)
 	if err != nil {
@@ -64,7 +63,7 @@ func (s *mailer) send(ctx context.Context, m Message) error {
 	return errors.Join(errs...)
 }
 
-// senders are the mailboxes to try, the most hopeful one first.
+// senders returns the mailboxes to try, the most likely to work first.
 func (s *mailer) senders(ctx context.Context, m Message) ([]string, error) {
 	if s.from != "" {
 		mailbox, _ := s.vault.Canonical(s.from)
@@ -74,13 +73,13 @@ func (s *mailer) senders(ctx context.Context, m Message) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A trouble seldom comes alone: a mailbox of another provider first.
+	// Mailboxes of one provider often fail together: those of others come first.
 	var ranks [3][]string
 	providers := s.providers()
 	for _, name := range names {
 		a, err := s.vault.Account(ctx, name)
 		if err != nil {
-			continue // the watcher has said so
+			continue // the watcher has logged it
 		}
 		p := providers[a.Provider]
 		switch {
@@ -113,8 +112,8 @@ func (s *mailer) sendFrom(ctx context.Context, mailbox string, m Message) error 
 	if p == nil || p.SMTP.Host == "" {
 		return fmt.Errorf("its provider %s serves no smtp: name another mailbox in mail_from", strconv.Quote(a.Provider))
 	}
-	// A grant without a token is one that needs a new one only if the stored
-	// one is no good.
+	// A grant without a token gets the stored one, or a new one if that has
+	// expired.
 	g, err := s.vault.Renew(ctx, &tokens.Grant{Mailbox: mailbox, User: mailbox})
 	if err != nil {
 		return err
@@ -148,11 +147,11 @@ func (s *mailer) submit(ctx context.Context, p *oauth.Provider, g *tokens.Grant,
 	if err := client.SendMail(g.Mailbox, s.to, bytes.NewReader(compose(m, g.Mailbox, s.to))); err != nil {
 		return fmt.Errorf("sending to %s: %s", strings.Join(s.to, ", "), printable.Quote(err.Error()))
 	}
-	client.Quit() // it is sent, whatever this answers
+	client.Quit() // the mail is sent already
 	return nil
 }
 
-// dial connects to a provider's SMTP server, with TLS however it starts there.
+// dial connects to a provider's SMTP server with implicit TLS or STARTTLS.
 func dial(ctx context.Context, p *oauth.Provider) (*smtp.Client, error) {
 	config := &tls.Config{ServerName: p.SMTP.Host, RootCAs: p.RootCAs, MinVersion: tls.VersionTLS12}
 	conn, err := upstream.Dial(ctx, p, p.SMTP)
@@ -167,13 +166,13 @@ func dial(ctx context.Context, p *oauth.Provider) (*smtp.Client, error) {
 		}
 		return smtp.NewClient(encrypted), nil
 	}
-	// The greeting and STARTTLS are over before there is a client to be told
-	// of a time limit.
+	// NewClientStartTLS reads the greeting and starts TLS before a time limit
+	// can be set on the client.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	return smtp.NewClientStartTLS(conn, config)
 }
 
-// compose writes the mail. Auto-Submitted keeps holiday answers away (RFC 3834 §5).
+// compose writes the mail. Auto-Submitted prevents automatic replies (RFC 3834 §5).
 func compose(m Message, from string, to []string) []byte {
 	var b bytes.Buffer
 	id := make([]byte, 12)

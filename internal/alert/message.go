@@ -10,23 +10,22 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// Message is one event of one or more mailboxes at one provider, as hooks are
-// given it.
+// Message is one event of one or more mailboxes at one provider, as hooks get it.
 type Message struct {
 	Event     Event
 	Cause     oauth.Cause
 	Provider  string
-	Mailboxes []Condition // those not said before come first
-	Reminder  bool        // all of them have been said before
-	Host      string      // who says so
+	Mailboxes []Condition // those without an earlier alert come first
+	Reminder  bool        // all of them had an alert before
+	Host      string      // the host that sends it
 	Time      time.Time
 }
 
 // mostListed bounds how many mailboxes a message names.
 const mostListed = 100
 
-// body is the JSON of a message: stable names, for scripts. Text is what Slack,
-// Mattermost, Teams and Matrix bridges show, and all they read; Content is the
+// body is the JSON of a message: stable names, for scripts. Slack,
+// Mattermost, Teams and Matrix bridges read only Text; Content is the
 // same for Discord (https://discord.com/developers/docs/resources/webhook).
 type body struct {
 	Text      string        `json:"text"`
@@ -68,12 +67,12 @@ func (m Message) body() body {
 	return b
 }
 
-// MarshalJSON writes what the command reads, and what is posted.
+// MarshalJSON returns the JSON for the command and the webhook.
 func (m Message) MarshalJSON() ([]byte, error) { return json.Marshal(m.body()) }
 
 func (m Message) listed() []Condition { return m.Mailboxes[:min(len(m.Mailboxes), mostListed)] }
 
-// advice is that of the first mailbox: all have the cause in common.
+// advice returns the advice of the first mailbox: all have the same cause.
 func (m Message) advice() oauth.Advice {
 	if len(m.Mailboxes) == 0 {
 		return oauth.Advice{}
@@ -81,7 +80,7 @@ func (m Message) advice() oauth.Advice {
 	return m.Mailboxes[0].Advice
 }
 
-// who names the mailbox, or counts them.
+// who returns the name of the mailbox, or the number of mailboxes.
 func (m Message) who() string {
 	if len(m.Mailboxes) == 1 {
 		return m.Mailboxes[0].Mailbox
@@ -89,7 +88,7 @@ func (m Message) who() string {
 	return fmt.Sprintf("%d mailboxes at %s", len(m.Mailboxes), m.Provider)
 }
 
-// Subject is the message in a line.
+// Subject returns the message in one line.
 func (m Message) Subject() string {
 	one := len(m.Mailboxes) == 1
 	verb := func(single, many string) string {
@@ -119,7 +118,7 @@ func (m Message) Subject() string {
 	return s
 }
 
-// Text is the message for people.
+// Text returns the message for people.
 func (m Message) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "authferry on %s: %s\n", m.Host, m.Subject())
@@ -142,7 +141,7 @@ func (m Message) Text() string {
 	return b.String()
 }
 
-// when is absolute: what is sent is read later.
+// when returns an absolute time, because messages are read later.
 func (is Condition) when() string {
 	const form = "2006-01-02 15:04 MST"
 	switch {
@@ -154,7 +153,7 @@ func (is Condition) when() string {
 	return ""
 }
 
-// NewTrial is a message that says nothing but that messages arrive.
+// NewTrial returns a test message.
 func NewTrial(host string, now time.Time) Message {
 	return Message{Event: Trial, Host: host, Time: now}
 }

@@ -3,8 +3,10 @@ package alert
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +18,12 @@ import (
 	"authferry/tokens/store"
 )
 
-// every is how often all mailboxes are looked at, which costs a stat each. The
-// ticker stands still while the machine sleeps; what is compared is the wall
-// clock, so that after waking up nothing is more than this late.
+// every is how often all mailboxes are checked, which costs a stat each. The
+// ticker stands still while the machine sleeps; times are compared by the wall
+// clock, so that after a sleep no alert is later than this.
 const every = 30 * time.Second
 
-// Watcher looks at all mailboxes, now and then, and says what there is to say.
+// Watcher checks all mailboxes periodically and sends alerts.
 type Watcher struct {
 	vault     *tokens.Vault
 	providers func() map[string]*oauth.Provider
@@ -33,7 +35,7 @@ type Watcher struct {
 
 	// The rest belongs to Run.
 	lock    *flock.Flock
-	held    bool // the lock: of the servers on one store, one speaks
+	held    bool // the lock: one of the servers on a store sends alerts
 	ledger  *ledger
 	failing map[string]bool // hooks whose last delivery failed
 	streaks map[string]bool // other troubles that have been logged and last
@@ -42,17 +44,17 @@ type Watcher struct {
 	pause func(context.Context, time.Duration) error
 }
 
-// Options are what a [Watcher] watches, and how it names itself.
+// Options are what a [Watcher] works with.
 type Options struct {
 	Vault     *tokens.Vault
 	Providers func() map[string]*oauth.Provider // by name, as configured now
-	Dir       string                            // of the store: what was said is kept there
+	Dir       string                            // of the store: the ledger is kept there
 	Host      string                            // named in messages
 	Log       *zap.Logger
 	Config    Config
 }
 
-// NewWatcher returns a watcher that does nothing before [Watcher.Run].
+// NewWatcher returns a watcher that [Watcher.Run] starts.
 func NewWatcher(o Options) *Watcher {
 	w := &Watcher{
 		vault: o.Vault, providers: o.Providers, dir: o.Dir, host: o.Host, log: o.Log,
@@ -64,13 +66,13 @@ func NewWatcher(o Options) *Watcher {
 	return w
 }
 
-// Configure replaces the configuration, from the next look on.
+// Configure replaces the configuration, from the next check on.
 func (w *Watcher) Configure(c Config) {
 	c = c.WithDefaults()
 	w.config.Store(&c)
 }
 
-// Look tells the condition of one mailbox now.
+// Look returns the condition of one mailbox now.
 func (w *Watcher) Look(a *store.Account) Condition {
 	at, certain := w.vault.NeedsPerson(a)
 	return w.config.Load().Look(a, w.providers()[a.Provider], at, certain, w.now())
@@ -91,7 +93,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// look looks at all mailboxes once, and says what is due.
+// look checks all mailboxes once and sends the alerts that are due.
 func (w *Watcher) look(ctx context.Context) {
 	s, ok := w.survey(ctx)
 	if !ok || !w.mayspeak() {
@@ -108,7 +110,7 @@ func (w *Watcher) look(ctx context.Context) {
 	}
 }
 
-// survey looks at all mailboxes. A store that cannot be listed tells nothing.
+// survey checks all mailboxes. ok is false if the store cannot be listed.
 func (w *Watcher) survey(ctx context.Context) (s survey, ok bool) {
 	names, err := w.vault.Mailboxes(ctx)
 	if w.trouble(ctx, "the mailboxes cannot be watched", "", err) {
@@ -146,7 +148,7 @@ func (w *Watcher) survey(ctx context.Context) (s survey, ok bool) {
 	return s, ctx.Err() == nil
 }
 
-// missing are the mailboxes that something was said of and that are no more.
+// missing returns the mailboxes that are in the ledger and no longer in the store.
 func (w *Watcher) missing(names []string) (gone []string) {
 	if w.ledger == nil {
 		return nil
@@ -161,8 +163,8 @@ func (w *Watcher) missing(names []string) (gone []string) {
 	return gone
 }
 
-// mayspeak takes the lock, unless another server on the same store has it. A
-// file system that has no locks keeps nobody from speaking.
+// mayspeak takes the lock, unless another server on the same store has it. On a
+// file system without locks every server may send alerts.
 func (w *Watcher) mayspeak() bool {
 	if w.held {
 		return true
@@ -183,7 +185,7 @@ func (w *Watcher) write() {
 	w.trouble(context.Background(), "what was said cannot be written down, and would be said again after a restart", "", w.ledger.write(w.dir))
 }
 
-// trouble tells whether there is an error, and logs it once while it lasts.
+// trouble reports whether there is an error, and logs it once while it lasts.
 func (w *Watcher) trouble(ctx context.Context, what, mailbox string, err error) bool {
 	if ctx.Err() != nil {
 		return true
@@ -204,7 +206,7 @@ func (w *Watcher) trouble(ctx context.Context, what, mailbox string, err error) 
 	return true
 }
 
-// say logs a message, a line for each mailbox, and gives it to the hooks.
+// say logs a message, a line for each mailbox, and sends it with the hooks.
 func (w *Watcher) say(ctx context.Context, d *due) {
 	if !d.again {
 		for _, is := range d.Mailboxes {
@@ -214,7 +216,7 @@ func (w *Watcher) say(ctx context.Context, d *due) {
 	var owed []string
 	results := w.deliver(ctx, d.Message, webhookTries, func(name string) bool { return slices.Contains(d.hooks, name) })
 	for _, r := range results {
-		if ctx.Err() != nil && r.Err != nil { // we are stopping: no fault of the hook
+		if ctx.Err() != nil && r.Err != nil { // the server is stopping: not an error of the hook
 			owed = append(owed, r.Hook)
 			continue
 		}
@@ -251,4 +253,60 @@ func (w *Watcher) logCondition(is Condition, e Event, reminder bool) {
 	case Unreachable:
 		w.log.Warn("token endpoint out of reach for long", fields...)
 	}
+}
+
+// Snapshot is the state of a [Watcher]'s metrics at one moment.
+type Snapshot struct {
+	// UntilPerson has, by mailbox, the time until a person is needed; negative
+	// if that time has passed. A mailbox whose grant has no foreseeable end is
+	// not in it.
+	UntilPerson map[string]time.Duration
+	// Conditions counts the mailboxes with trouble by their event.
+	Conditions map[Event]int
+	// Sent and Failed count messages by hook: "command", "webhook", "mail".
+	Sent, Failed map[string]int64
+}
+
+// metrics are the values of a Snapshot.
+type metrics struct {
+	mu           sync.Mutex
+	person       map[string]time.Time
+	conditions   map[Event]int
+	sent, failed map[string]int64
+}
+
+// Snapshot returns the metrics now.
+func (w *Watcher) Snapshot() Snapshot {
+	m := &w.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := Snapshot{UntilPerson: map[string]time.Duration{}, Conditions: map[Event]int{}, Sent: map[string]int64{}, Failed: map[string]int64{}}
+	now := w.now()
+	for mailbox, at := range m.person {
+		s.UntilPerson[mailbox] = at.Sub(now)
+	}
+	maps.Copy(s.Conditions, m.conditions)
+	maps.Copy(s.Sent, m.sent)
+	maps.Copy(s.Failed, m.failed)
+	return s
+}
+
+func (m *metrics) surveyed(person map[string]time.Time, conditions map[Event]int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.person, m.conditions = person, conditions
+}
+
+// delivered counts a message sent with a hook, or an error.
+func (m *metrics) delivered(hook string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sent == nil {
+		m.sent, m.failed = map[string]int64{}, map[string]int64{}
+	}
+	if err != nil {
+		m.failed[hook]++
+		return
+	}
+	m.sent[hook]++
 }

@@ -50,7 +50,7 @@ func newRig(t *testing.T, c Config, p *oauth.Provider) *rig {
 	return r
 }
 
-// start begins anew over what is in the store, as a restart does.
+// start makes a new watcher over the same store, as a restart does.
 func (r *rig) start(c Config, p *oauth.Provider) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	r.logs = logs
@@ -106,8 +106,8 @@ func (r *rig) logged(message string) (n int) {
 
 var gmail = &oauth.Provider{Name: "gmail"}
 
-// TestWatch: said once, by log and hook; not again after a restart; taken back
-// once; and a removed mailbox is forgotten. The store does not mind.
+// TestWatch: one alert, in the log and by the hook; none after a restart; one message
+// of recovery; and a removed mailbox leaves the ledger. The store does not change.
 func TestWatch(t *testing.T) {
 	var posts []string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"authferry/internal/address"
 	"authferry/internal/printable"
 	"authferry/internal/secret"
 )
@@ -26,31 +26,26 @@ const (
 	mostAnswer   = 4 << 10
 )
 
-// CheckWebhook tells what is wrong with the address of a webhook. The error
+// CheckWebhook reports what is wrong with the address of a webhook. The error
 // repeats no part of it.
-func CheckWebhook(address secret.String) error {
-	_, err := parseWebhook(address)
+func CheckWebhook(webhook secret.String) error {
+	_, err := parseWebhook(webhook)
 	return err
 }
 
-// parseWebhook reads an address. What url.Parse has to say would repeat it.
-func parseWebhook(address secret.String) (*url.URL, error) {
-	u, err := url.Parse(address.Reveal())
+// parseWebhook parses an address. An error of url.Parse would repeat it.
+func parseWebhook(webhook secret.String) (*url.URL, error) {
+	u, err := url.Parse(webhook.Reveal())
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("must be an https:// address")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, errors.New("must be an https:// address: whoever reads it on its way could post there too; http:// goes to this machine only")
+	case u.Scheme == "http" && !address.IsLoopbackHost(u.Hostname()):
+		return nil, errors.New("must be an https:// address: with http://, anyone on the network path could read it and post there; http:// works for this machine only")
 	}
 	return u, nil
 }
 
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// webhookName is as much of an address as may be printed.
+// webhookName returns the part of an address that may be printed.
 func webhookName(u *url.URL) string { return u.Scheme + "://" + u.Host + "/..." }
 
 // webhook posts messages.
@@ -68,10 +63,9 @@ func newWebhook(address secret.String) (*webhook, error) {
 	}
 	return &webhook{u, &http.Client{
 		Timeout: webhookTime,
-		// Messages are rare: no connection is kept, which would be a goroutine
-		// to look after.
+		// Messages are rare: keeping a connection would keep a goroutine.
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
-		// Where it leads is not where the administrator meant it to go.
+		// The administrator did not name the target of a redirect.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, webhookTries, pause}, nil
 }
@@ -87,7 +81,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// send posts a message, and tries again what may pass.
+// send posts a message, and retries after errors that may be temporary.
 func (w *webhook) send(ctx context.Context, m Message) error {
 	post, err := json.Marshal(w.payload(m))
 	if err != nil {
@@ -106,8 +100,8 @@ func (w *webhook) send(ctx context.Context, m Message) error {
 	}
 }
 
-// payload is the JSON to post. Google Chat refuses what it does not know; all
-// others pass over it.
+// payload returns the JSON to post. Google Chat refuses keys that it does not know;
+// other services ignore them.
 func (w *webhook) payload(m Message) any {
 	if w.address.Hostname() == "chat.googleapis.com" {
 		return map[string]string{"text": m.Text()}
@@ -115,8 +109,8 @@ func (w *webhook) payload(m Message) any {
 	return m
 }
 
-// try posts once. again tells whether another try may fare better, and asked
-// how long the answer asks to wait before it.
+// try posts once. again reports whether another try may succeed, and asked is how
+// long the answer asks to wait before it.
 func (w *webhook) try(ctx context.Context, post []byte) (again bool, asked time.Duration, err error) {
 	name := webhookName(w.address)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.address.String(), bytes.NewReader(post))

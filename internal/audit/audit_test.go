@@ -54,7 +54,7 @@ func TestRecord(t *testing.T) {
 	l.Note(turned)
 	l.Note(success(start.Add(3*time.Second), "B@example.org"))
 	l.Close()
-	l.Note(success(start, "late@example.org")) // to nobody
+	l.Note(success(start, "late@example.org")) // after Close
 
 	all := read(t, dir, Query{})
 	want := []Entry{

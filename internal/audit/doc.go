@@ -1,18 +1,18 @@
-// Package audit keeps a bounded record of the logins that were tried, and reads
-// it back whether a server runs or not.
+// Package audit keeps a bounded record of login attempts, and reads it whether a
+// server runs or not.
 //
-// It is lines of JSON in a directory of its own, of the newest about half and of
-// those before about half:
+// The record is lines of JSON in two pairs of files, each with newer and older
+// entries:
 //
 //	DIR/ok.jsonl      DIR/ok.1.jsonl        logins that succeeded
-//	DIR/failed.jsonl  DIR/failed.1.jsonl    those that did not, and connections turned away
+//	DIR/failed.jsonl  DIR/failed.1.jsonl    those that failed, and refused connections
 //
-// Failures have files of their own because anybody can make them: however many
-// they are, they push out no login that succeeded. Failures that are alike
-// within a minute are one line with a count.
+// Failures have their own files because anyone can cause them: any number of
+// failures leaves the successful logins in place. Similar failures within a minute
+// are one line with a count.
 //
-// The record is for people who look for what happened, not for accounting: what
-// the disk does not take is lost, and no login ever waits for it or fails by it.
+// The record is for finding out what happened, not for accounting: entries are
+// lost if the disk fails or is too slow, and no login waits for the disk.
 package audit
 
 import (
@@ -25,9 +25,9 @@ import (
 
 // Entry is a line of the record.
 type Entry struct {
-	Time     time.Time `json:"time"` // the last, of several
+	Time     time.Time `json:"time"` // of the last, if there are several
 	Protocol string    `json:"protocol"`
-	Client   string    `json:"client"` // address and port; the address alone for several; empty for several addresses, or none
+	Client   string    `json:"client"` // address and port; without a port for several attempts; empty for several addresses, or none
 	TLS      string    `json:"tls,omitempty"`
 	User     string    `json:"user,omitempty"`
 	Mailbox  string    `json:"mailbox,omitempty"`
@@ -40,13 +40,13 @@ type Entry struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// OK tells whether the login succeeded.
+// OK reports whether the login succeeded.
 func (e *Entry) OK() bool { return e.Result == proxy.AttemptOK }
 
-// Times is how many attempts an entry stands for.
+// Times returns how many attempts an entry stands for.
 func (e *Entry) Times() int { return max(1, e.Count) }
 
-// addressOf is an address as text; empty if there is none.
+// addressOf returns an address as text, or "" if there is none.
 func addressOf(a fmt.Stringer, valid bool) string {
 	if !valid {
 		return ""
@@ -71,5 +71,5 @@ const (
 func newest(dir, kind string) string { return filepath.Join(dir, kind+".jsonl") }
 func before(dir, kind string) string { return filepath.Join(dir, kind+".1.jsonl") }
 
-// DirIn is where the record of a store is.
+// DirIn returns the directory of a store's record.
 func DirIn(store string) string { return filepath.Join(store, "logins") }

@@ -10,7 +10,7 @@ import (
 	"authferry/proxy"
 )
 
-// maxWaiting bounds the entries that wait for a slow disk; beyond, they are lost.
+// maxWaiting bounds the entries that wait for a slow disk; more are lost.
 const maxWaiting = 10_000
 
 // Log writes the record. One server at a time writes to a directory.
@@ -24,12 +24,12 @@ type Log struct {
 	lost    int
 	repeats repeats
 	closed  bool
-	wake    chan struct{} // holds one: there is something to do
+	wake    chan struct{} // holds one: there is work
 	done    chan struct{} // the writer has ended
 }
 
-// Open returns a record in a directory, which is made when there is something to
-// write down. size bounds its files together; 0 keeps no record. Close it.
+// Open returns a record in a directory, which the first entry creates. size bounds
+// the sum of its files; 0 keeps no record. The caller must close it.
 func Open(dir string, size int64, log *zap.Logger) *Log {
 	l := newLog(dir, size, log)
 	go l.write()
@@ -44,14 +44,14 @@ func newLog(dir string, size int64, log *zap.Logger) *Log {
 	}
 }
 
-// Resize changes the bound. What there is shrinks as more is written.
+// Resize changes the bound. Files shrink with the next entries.
 func (l *Log) Resize(size int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.size = size
 }
 
-// Note takes an attempt down. It never waits for the disk.
+// Note records an attempt. It never waits for the disk.
 func (l *Log) Note(a proxy.Attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,7 @@ func (l *Log) Note(a proxy.Attempt) {
 	} else if e, now := l.repeats.add(a); now {
 		l.enqueue(e)
 	} else {
-		return // its minute ends by itself
+		return // due when its minute ends
 	}
 	l.rouse()
 }
@@ -83,7 +83,7 @@ func (l *Log) rouse() {
 	}
 }
 
-// Close writes down what is left.
+// Close writes the entries that are left.
 func (l *Log) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -92,7 +92,7 @@ func (l *Log) Close() {
 	<-l.done
 }
 
-// write is the writer: whatever the disk does, only it waits.
+// write is the writer, the only goroutine that waits for the disk.
 func (l *Log) write() {
 	defer close(l.done)
 	timer := time.NewTimer(alike)
@@ -118,16 +118,16 @@ func (l *Log) write() {
 	}
 }
 
-// batch is what the writer has to do at one time.
+// batch is one piece of work for the writer.
 type batch struct {
 	entries []Entry
 	lost    int
 	size    int64
-	next    time.Time // when there will be more without anybody's doing; zero: never
+	next    time.Time // when gathered failures are due; zero: never
 	last    bool
 }
 
-// take returns what is to be written now. Once closed, it is all there is.
+// take returns the entries that are due; all of them once the log is closed.
 func (l *Log) take(now time.Time) batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,7 +148,7 @@ func (l *Log) put(b batch) {
 	lines := map[string][][]byte{}
 	for i := range b.entries {
 		line, err := json.Marshal(&b.entries[i])
-		if err != nil { // a year beyond 9999: nothing that a clock says
+		if err != nil { // a year beyond 9999, which no clock has
 			l.log.Error("a login cannot be recorded", zap.Error(err))
 			continue
 		}

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// Query picks entries of a record. The zero value picks all.
+// Query selects entries of a record. The zero value selects all.
 type Query struct {
-	Mailbox string // or the name as a program gave it
+	Mailbox string // or the user name that a client sent
 	Since   time.Time
-	Failed  bool // only what did not succeed
-	Last    int  // how many of those that fit, the newest; 0: all
+	Failed  bool // only failures
+	Last    int  // only the newest ones of those selected; 0: all
 }
 
 func (q *Query) picks(e *Entry) bool {
@@ -26,10 +26,10 @@ func (q *Query) picks(e *Entry) bool {
 		(q.Mailbox == "" || strings.EqualFold(q.Mailbox, e.Mailbox) || strings.EqualFold(q.Mailbox, e.User))
 }
 
-// maxLine is far beyond what is written; a longer line is damage.
+// maxLine is far above the length of any entry; a longer line is damaged.
 const maxLine = 16 << 10
 
-// Read returns the entries of a record that a query picks, the newest last. A
+// Read returns the entries that a query selects, the newest last. A
 // record that does not exist has none. Lines that cannot be read, such as one
 // that a crash cut short, are left out.
 func Read(dir string, q Query) ([]Entry, error) {
@@ -55,9 +55,9 @@ func (q *Query) newest(entries []Entry) []Entry {
 	return entries
 }
 
-// readKind reads the two files of a kind. The newest is opened first: should it
-// become the one before meanwhile, it is read twice instead of not at all, and
-// that can be told.
+// readKind reads the two files of a kind. The newer one is opened first: if it
+// is rotated meanwhile, both are the same file, which is noticed. In the other order
+// it would be missed.
 func readKind(dir, kind string, q Query) ([]Entry, error) {
 	latest, latestInfo, err := openToRead(newest(dir, kind))
 	if err != nil {
@@ -75,7 +75,7 @@ func readKind(dir, kind string, q Query) ([]Entry, error) {
 			return
 		}
 		if entries = append(entries, e); q.Last > 0 && len(entries) > 2*q.Last+1000 {
-			entries = slices.Clone(q.newest(entries)) // a record may be bigger than the memory
+			entries = slices.Clone(q.newest(entries)) // a record may be larger than memory
 		}
 	}
 	files := []*os.File{old, latest}
@@ -124,7 +124,7 @@ func readLines(r io.Reader, keep func(Entry)) error {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil // what is left has no line end: it is being written, or was cut short
+			return nil // the rest has no line end: it is being written, or was cut
 		case err != nil:
 			return err
 		}

@@ -10,31 +10,31 @@ import (
 )
 
 const (
-	// alike is how long failures are gathered into one line, from the second on.
+	// alike is how long similar failures are gathered into one line, from the second on.
 	alike = time.Minute
 	// maxGathered bounds the lines being gathered, so that a flood of names from
 	// a flood of addresses costs bounded memory, and that many lines a minute.
 	maxGathered = 1000
 )
 
-// failureKey is what failures that are alike have in common.
+// failureKey is what similar failures have in common.
 type failureKey struct {
 	protocol, user, result string
 	from                   netip.Addr
 }
 
-// repeats gathers failures that are alike. The first of a kind is told at once;
-// those that follow within a minute are counted, and told when it is over.
+// repeats gathers similar failures. The first of a kind is an entry at once; those
+// that follow within a minute are counted, and are one entry when it is over.
 type repeats struct {
 	by map[failureKey]*gathered
 }
 
 type gathered struct {
 	since, until time.Time
-	last         Entry // Count: how many, beside the one told at once
+	last         Entry // Count: how many, without the first
 }
 
-// add takes a failure, and tells whether to write it down now.
+// add takes a failure, and reports whether to write it now.
 func (r *repeats) add(a proxy.Attempt) (Entry, bool) {
 	if r.by == nil {
 		r.by = map[failureKey]*gathered{}
@@ -48,7 +48,7 @@ func (r *repeats) add(a proxy.Attempt) (Entry, bool) {
 		r.by[key] = &gathered{since: a.At, until: a.At.Add(alike)}
 		return e, true
 	}
-	// Too many kinds: those beyond are told as so many from anywhere.
+	// Too many kinds: the rest are counted together, without names and addresses.
 	key = failureKey{protocol: a.Protocol, result: a.Result}
 	g := r.by[key]
 	if g == nil {
@@ -68,8 +68,8 @@ func (g *gathered) more(e Entry, client string) {
 	g.last.Client, g.last.Count = client, n+1
 }
 
-// due returns what has been gathered long enough, the oldest first, and when to
-// look again; zero: never, until something is added.
+// due returns the entries whose minute is over, the oldest first, and the time of
+// the next; zero: none, until another failure is added.
 func (r *repeats) due(now time.Time) (entries []Entry, next time.Time) {
 	for key, g := range r.by {
 		if now.Before(g.until) {
@@ -83,7 +83,7 @@ func (r *repeats) due(now time.Time) (entries []Entry, next time.Time) {
 		case n == 0:
 			continue
 		case n == 1:
-			g.last.Count = 0 // one is no repetition of itself
+			g.last.Count = 0 // a single failure has no count
 		default:
 			g.last.Since = g.since
 		}

@@ -8,17 +8,17 @@ import (
 	"os"
 )
 
-// segment is one kind's newest file, which becomes the one before when it is
+// segment is the newer file of one kind, which becomes the older one when it is
 // full.
 type segment struct {
 	dir, kind string
 	file      *os.File // nil: not open
 	size      int64
 	torn      bool // the file may end within a line
-	trouble   bool // the last time, it could not be written
+	trouble   bool // the last write failed
 }
 
-// writeTo is how lines reach the disk: a variable, so that tests can fill it up.
+// writeTo writes to the disk. It is a variable so that tests can simulate a full disk.
 var writeTo = (*os.File).Write
 
 // append writes lines, at most the newest file's share of the bound each time.
@@ -54,8 +54,8 @@ func (s *segment) append(lines [][]byte, most int64) error {
 	return nil
 }
 
-// open makes sure that the file is open and still the one of its name: somebody
-// may have removed it.
+// open ensures that the file is open and still the one of its name: a person may
+// have removed it.
 func (s *segment) open() error {
 	path := newest(s.dir, s.kind)
 	if s.file != nil {
@@ -82,8 +82,8 @@ func (s *segment) open() error {
 	return nil
 }
 
-// endOf tells how long a file is, and whether it ends within a line, as it does
-// if a crash cut one short.
+// endOf returns the length of a file, and whether it ends within a line, as it does
+// after a crash.
 func endOf(file *os.File) (size int64, torn bool, err error) {
 	size, err = file.Seek(0, io.SeekEnd)
 	if err != nil || size == 0 {
@@ -94,7 +94,7 @@ func endOf(file *os.File) (size int64, torn bool, err error) {
 	return size, last[0] != '\n', err
 }
 
-// rotate makes the newest file the one before, whose lines are forgotten.
+// rotate makes the newer file the older one, whose content is dropped.
 func (s *segment) rotate() error {
 	s.close() // Windows renames no open file
 	err := os.Rename(newest(s.dir, s.kind), before(s.dir, s.kind))

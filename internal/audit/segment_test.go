@@ -88,7 +88,7 @@ func (l *Log) step() {
 	l.put(l.take(time.Now()))
 }
 
-// TestRemovedAndOff: a file that was removed is made anew; size 0 records nothing.
+// TestRemovedAndOff: a file that was removed is made again; size 0 records nothing.
 func TestRemovedAndOff(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logins")
 	l := Open(dir, roomy, zap.NewNop())

@@ -1,10 +1,11 @@
-// Package hint tells people what to do about an error: it attaches a hint to
-// the error, and suggests the word that a misspelt one was meant to be.
+// Package hint tells people what to do about an error: it attaches a hint to the
+// error, and suggests the correct word for a misspelt one.
 package hint
 
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Error is an error with a hint: what a person can do about it. The text of the
@@ -28,8 +29,8 @@ func Usage(err error, format string, args ...any) error {
 	return &Error{Err: err, Hint: fmt.Sprintf(format, args...), usage: true}
 }
 
-// IsUsage reports whether the command line or the configuration is to blame for
-// an error, which programs end with another exit code than other failures.
+// IsUsage reports whether an error is in the command line or the configuration,
+// which has an exit code of its own.
 func IsUsage(err error) bool {
 	u, ok := errors.AsType[interface {
 		error
@@ -48,4 +49,41 @@ func Of(err error) string {
 		return e.Hint
 	}
 	return ""
+}
+
+// Suggest returns the candidate that a word was most likely meant to be, or ""
+// if none is within a third of the word's length in typing errors.
+func Suggest(word string, candidates []string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, c := range candidates {
+		if d := typos(strings.ToLower(word), c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// typos returns the number of letters to add, drop, replace or swap with their
+// neighbour to get from one word to another (optimal string alignment).
+func typos(a, b string) int {
+	before, last := []int(nil), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
 }

@@ -5,6 +5,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"authferry/internal/hint"
@@ -67,4 +68,9 @@ func Unmap(n netip.Prefix) netip.Prefix {
 		return netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
 	}
 	return n
+}
+
+// Contains reports whether an address is in one of the networks.
+func Contains(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }

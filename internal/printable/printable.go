@@ -1,16 +1,19 @@
 // Package printable makes text from a peer safe to show in a log, an error, a
 // table or a mail protocol's reply: it cannot end the line, move a terminal's
-// cursor, hide characters, pass for authferry's own words or fill the log.
+// cursor, hide characters, look like authferry's own text or fill the log.
 //
-//   - [Quote] is for prose (logs, errors, pages): escapes say what was there.
+//   - [Quote] is for prose (logs, errors, pages): escapes show the characters.
 //   - [Line] is for a column of a table, where quotes would be noise.
 //   - [ASCII] is for what goes to another peer over IMAP, POP3 or SMTP.
 //
-// It does not look for secrets: a caller that told the peer one takes it out of
+// It does not look for secrets: a caller that sent one to the peer removes it from
 // the text first.
 package printable
 
 import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"unicode"
@@ -86,4 +89,14 @@ func Prefix(text string, limit int) string {
 // or invisible characters, and with no space but U+0020.
 func Is(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// Panic describes a panic. Its value may hold a secret or text from a peer, so only
+// that of a runtime error is shown: it has indices and types alone.
+func Panic(v any) error {
+	what := fmt.Sprintf("%T", v)
+	if e, ok := v.(runtime.Error); ok {
+		what = e.Error()
+	}
+	return fmt.Errorf("a bug in authferry, please report it: panic: %s\n%s", what, debug.Stack())
 }

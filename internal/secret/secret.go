@@ -18,7 +18,7 @@ type String string
 // Redacted is printed instead of a secret.
 const Redacted = "•••"
 
-// Reveal returns the value itself. Never pass the result to a log or an error.
+// Reveal returns the value. Never pass the result to a log or an error.
 func (s String) Reveal() string { return string(s) }
 
 // Empty reports whether s is empty.

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// loopbackCert is a certificate for 127.0.0.1 that is its own authority.
+// LoopbackCert is a certificate for 127.0.0.1 that is its own authority.
 var LoopbackCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,11 +39,13 @@ var LoopbackCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 })
 
+// ServerTLS returns the configuration of a server with the certificate.
 func ServerTLS() *tls.Config {
 	cert, _ := LoopbackCert()
 	return &tls.Config{Certificates: []tls.Certificate{cert}}
 }
 
+// ClientTLS returns the configuration of a client that trusts the certificate.
 func ClientTLS() *tls.Config {
 	_, pool := LoopbackCert()
 	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}

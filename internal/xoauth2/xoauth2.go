@@ -28,7 +28,7 @@ const OAUTHBEARER = sasl.OAuthBearer
 // §4.5.3.1.4). Microsoft's tokens alone are longer.
 const maxSMTPCommand = 512
 
-// Credentials are what a client tells a server. They print as the user's name.
+// Credentials are what a client sends to log in. They print as the user's name.
 type Credentials struct {
 	Mechanism string // as in the provider's configuration: XOAUTH2 or OAUTHBEARER
 	User      string
@@ -42,7 +42,7 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "credentials of "+strconv.Quote(c.User))
 }
 
-// Response is the initial response.
+// Response returns the initial response.
 func (c Credentials) Response() []byte {
 	auth := "\x01auth=Bearer " + c.Token.Reveal() + "\x01\x01"
 	if c.Mechanism != OAUTHBEARER {
@@ -52,7 +52,7 @@ func (c Credentials) Response() []byte {
 	return []byte("n,a=" + name + ",\x01host=" + c.Host + "\x01port=" + strconv.Itoa(c.Port) + auth)
 }
 
-// Answer is the response to the challenge in which a server explains why it is
+// Answer returns the response to the challenge in which a server explains why it is
 // about to refuse: one ^A for OAUTHBEARER (RFC 7628 §3.2.3), nothing for XOAUTH2.
 // The refusal comes only after it. It is never nil, which ends an exchange of
 // go-smtp.
@@ -65,7 +65,7 @@ func (c Credentials) Answer() []byte {
 
 // Explain returns what the challenge before a refusal says, for people. The
 // status differs between providers for the same cause (400 at Gmail, 401 at
-// Dovecot, "invalid_request" at Gmail for OAUTHBEARER), so decide nothing by it.
+// Dovecot, "invalid_request" at Gmail for OAUTHBEARER), so no decision may depend on it.
 // The text is the server's: see package printable.
 func Explain(challenge []byte) string {
 	var c struct{ Status, Scope string }
@@ -123,5 +123,5 @@ func (c *Client) Next(challenge []byte) ([]byte, error) {
 	return c.credentials.Answer(), nil
 }
 
-// Explanation is what the server's challenge said; empty if none came.
+// Explanation returns the text of the server's challenge, or "" without one.
 func (c *Client) Explanation() string { return c.explanation }
