@@ -256,3 +256,17 @@ func TestLimitsOutliveAResetThatIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestNoPlaceAfterTheSession: a message that begins when the session is over does
+// not keep a place in the hour. Clients send MAIL on a connection that the provider
+// has just closed.
+func TestNoPlaceAfterTheSession(t *testing.T) {
+	r := newReadAlong("smtp", tokens.PasswordRules{MessagesPerHour: 1}, nil)
+	r.provider = func([]byte, func(string)) {}
+	f := r.filter.(*sendLimit)
+	f.Close()
+	r.hear([]byte("MAIL FROM:<a>\r\n"), 100)
+	if place, _ := f.vault.BeginMessage(f.grant); place == nil {
+		t.Error("the place is taken")
+	}
+}
