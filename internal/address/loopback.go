@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// isLocal reports whether a host, with or without a port, is localhost or a
+// IsLoopbackHost reports whether a host, with or without a port, is localhost or a
 // loopback address.
 func IsLoopbackHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {

@@ -5,6 +5,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"authferry/internal/hint"
@@ -67,4 +68,11 @@ func Unmap(n netip.Prefix) netip.Prefix {
 		return netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
 	}
 	return n
+}
+
+// Contains reports whether an address is in one of the networks. The zone of a
+// link-local address does not matter: networks have none.
+func Contains(networks []netip.Prefix, a netip.Addr) bool {
+	a = a.WithZone("")
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })
 }

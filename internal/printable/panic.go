@@ -6,8 +6,8 @@ import (
 	"runtime/debug"
 )
 
-// panicError describes a panic. What was being typed or carried may be in its
-// value, so only that of runtime errors is shown: they speak of indices and types.
+// Panic describes a panic. Its value may contain a password or mail, so only that
+// of runtime errors is shown: it is about indices and types.
 func Panic(v any) error {
 	what := fmt.Sprintf("%T", v)
 	if e, ok := v.(runtime.Error); ok {

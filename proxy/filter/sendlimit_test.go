@@ -176,7 +176,8 @@ func FuzzSendLimit(f *testing.F) {
 	})
 }
 
-// TestDataEnd: a message goes on as it is, in whatever chunks, up to its end.
+// TestDataEnd: a message is forwarded unchanged up to its end, in chunks of any
+// size.
 func TestDataEnd(t *testing.T) {
 	for _, tt := range []struct{ said, want, rest string }{
 		{".\r\nQUIT", ".\r\n", "QUIT"},
