@@ -26,7 +26,7 @@ type imapReference struct {
 	half    string // of a response, for later
 }
 
-// changing tells what must not reach a provider, by a list of its own.
+// changing matches what must not reach a provider, by its own list.
 func changing(line string) bool {
 	words := strings.Fields(strings.ToUpper(line))
 	if len(words) < 2 {
