@@ -17,5 +17,5 @@
 //     password that may do less than its mailbox allows, a filter reads them.
 //     (packages relay and filter)
 //
-// session.run in session.go is this list as a program.
+// session.run in session.go has steps 2 to 5 in this order.
 package proxy

@@ -49,8 +49,8 @@ const owner = "you@example.org"
 
 var home = netip.MustParseAddr("198.51.100.7")
 
-// guesser is the nth of very many addresses, none of which is home's, of both
-// families, and of networks of their own.
+// guesser returns the nth of very many addresses of both families, each in a
+// network of its own and none of them in home's.
 func guesser(n int) netip.Addr {
 	if n%2 == 0 {
 		b := [16]byte{0x20, 0x01, 0x0d, 0xb8}

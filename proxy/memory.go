@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// quietHeap returns memory that logins and big messages have used to the system
-// once a busy program is quiet. The collector runs when the heap has doubled,
+// quietHeap returns to the system the memory that logins and big messages have
+// used, once a busy program is quiet. The collector runs when the heap has doubled,
 // which may take hours in a server full of idle sessions; the collection that the
 // runtime forces every two minutes frees pages, but keeps them.
 type quietHeap struct {

@@ -13,7 +13,8 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// Every cell of the table of refusals, as it goes over the wire.
+// TestRefusals checks every cell of the table of refusals, as the client receives
+// it.
 func TestRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		err              error

@@ -56,9 +56,9 @@ type session struct {
 	nonsense int  // commands that made no sense so far
 }
 
-// run is the program: hear a login, open the provider for it, welcome the client.
-// carry then relays between the client and s.provider. The error says why the
-// session ends before that.
+// run hears a login, opens the provider for it and welcomes the client. carry then
+// relays between the client and s.provider. The error says why the session ends
+// before that.
 func (s *session) run(ctx context.Context) error {
 	s.client.SetTrace(s.tracer("to client"), nil)
 	s.doing = "greeting the client"

@@ -9,7 +9,8 @@ import (
 	"authferry/proxy/dialoguetest"
 )
 
-// A shutdown does not wait for a provider that says nothing.
+// TestShutdownWhileEntering: a shutdown does not wait for a provider that sends
+// nothing.
 func TestShutdownWhileEntering(t *testing.T) {
 	d, steps := newDialogue(t, "testdata/dialogues/imap-provider-speaks-first.txt")
 	d.play(steps[:3]) // up to where the provider is silent

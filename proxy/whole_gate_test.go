@@ -32,8 +32,8 @@ func (c *countingStore) Get(ctx context.Context, mailbox string) (*store.Account
 	return c.Store.Get(ctx, mailbox)
 }
 
-// startBalanced is a server behind a balancer, so that a test may come from
-// anywhere, with a store that counts.
+// startBalanced starts a server behind a load balancer, so that a test can connect
+// from any address, with a store that counts.
 func startBalanced(t testing.TB, limits gate.Limits, with ...func(*Server)) (*whole, *countingStore) {
 	p := startProvider(t, &fakeProvider{protocol: "imap", after: echo})
 	counting := &countingStore{}
@@ -73,7 +73,7 @@ func startBalanced(t testing.TB, limits gate.Limits, with ...func(*Server)) (*wh
 	return w, counting
 }
 
-// dialFrom connects as if from somewhere.
+// dialFrom connects as if from an address.
 func (w *whole) dialFrom(from netip.Addr) (*bufio.Reader, net.Conn, error) {
 	c, err := net.Dial("tcp", w.addr)
 	if err != nil {

@@ -70,7 +70,9 @@ func Unmap(n netip.Prefix) netip.Prefix {
 	return n
 }
 
-// Contains reports whether an address is in one of the networks.
+// Contains reports whether an address is in one of the networks. The zone of a
+// link-local address does not matter: networks have none.
 func Contains(networks []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
+	a = a.WithZone("")
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })
 }

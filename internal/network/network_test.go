@@ -56,6 +56,17 @@ func TestParseList(t *testing.T) {
 	}
 }
 
+func TestContains(t *testing.T) {
+	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")}
+	for text, want := range map[string]bool{
+		"192.0.2.7": true, "192.0.3.7": false, "fe80::1": true, "fe80::1%eth0": true, "2001:db8::1%eth0": false,
+	} {
+		if got := Contains(networks, netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"192.0.2.0/24", "::ffff:10.0.0.1", "::ffff:192.0.2.0/120", "::/0", "fe80::1%e", "0/"} {
 		f.Add(seed)

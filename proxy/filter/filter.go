@@ -138,8 +138,8 @@ func (s *session) await(done func() bool) error {
 	return nil
 }
 
-// continuation is whether the provider wants what is sent only with its consent:
-// a literal, DONE, or the message after SMTP's DATA.
+// continuation is the state of a request for the provider's consent: to a literal,
+// to DONE, or to the message after SMTP's DATA.
 type continuation int
 
 const (

@@ -10,8 +10,8 @@ import (
 	"authferry/tokens"
 )
 
-// readAlong is a session with a filter and without sockets: what reaches the
-// provider goes to a reference provider of the test, which answers at once.
+// readAlong is a session with a filter, played without sockets. A reference
+// provider of the test gets what the filter forwards, and answers at once.
 type readAlong struct {
 	sync.Mutex
 	filter   relay.Filter // nil: the password may do everything
@@ -30,14 +30,14 @@ func newReadAlong(protocol string, rules tokens.PasswordRules, provider func(b [
 	return r
 }
 
-// Put takes what reaches the provider.
+// Put gives the provider what the filter forwards.
 func (r *readAlong) Put(b []byte) error {
 	r.sent.Write(b)
 	r.provider(b, func(s string) { r.tell([]byte(s)) })
 	return nil
 }
 
-// Say takes what the filter sends to the client.
+// Say notes what the filter tells the client.
 func (r *readAlong) Say(text string) error {
 	r.client.WriteString(text)
 	return nil
@@ -47,7 +47,7 @@ func (r *readAlong) End(string, error) {}
 
 func (r *readAlong) Abort(why error) error { return why }
 
-// tell sends bytes of the provider, in chunks.
+// tell gives the filter what the provider sends, in chunks.
 func (r *readAlong) tell(b []byte) {
 	for _, chunk := range chunksOf(b, len(b)%7+1) {
 		r.Lock()
@@ -60,7 +60,7 @@ func (r *readAlong) tell(b []byte) {
 	}
 }
 
-// hear sends bytes of the client, in chunks.
+// hear gives the filter what the client sends, in chunks.
 func (r *readAlong) hear(b []byte, size int) {
 	for _, chunk := range chunksOf(b, size) {
 		if r.broken == nil {
@@ -78,8 +78,8 @@ func chunksOf(b []byte, size int) (chunks [][]byte) {
 	return chunks
 }
 
-// decisions are those that a fuzzer makes for a provider. After the last, the
-// provider accepts everything.
+// decisions are the choices that a fuzzer makes for the provider, one byte each.
+// After the last one the provider accepts everything.
 type decisions []byte
 
 func (d *decisions) next() byte {
@@ -91,7 +91,8 @@ func (d *decisions) next() byte {
 	return first
 }
 
-// lineOf takes a line off b. For a lenient server a lone CR or LF ends one.
+// lineOf splits the first line off b. For a lenient server a lone CR or LF ends a
+// line.
 func lineOf(b string, lenient bool) (line, rest string, ok bool) {
 	for i := range len(b) {
 		switch {
@@ -116,8 +117,8 @@ func TestPlainSessionsAreNotRead(t *testing.T) {
 	}
 }
 
-// TestCommandLine: a line in any chunks is returned whole, and a long one as its
-// two ends.
+// TestCommandLine: a line is complete in chunks of any size, and a long one is
+// reduced to its two ends.
 func TestCommandLine(t *testing.T) {
 	for _, text := range []string{"", "a NOOP", string(bytes.Repeat([]byte("x"), maxCommandLine))} {
 		for range 20 {

@@ -26,7 +26,7 @@ type imapReference struct {
 	half    string // of a response, for later
 }
 
-// changing reports whether a command must not reach a provider, by its own list.
+// changing matches what must not reach a provider, by its own list.
 func changing(line string) bool {
 	words := strings.Fields(strings.ToUpper(line))
 	if len(words) < 2 {
@@ -157,8 +157,8 @@ func wholeResponses(t *testing.T, told string) {
 	}
 }
 
-// TestReadOnlyIsExact: allowed commands are forwarded unchanged, in any chunks,
-// except for SELECT.
+// TestReadOnlyIsExact: allowed commands other than SELECT are forwarded unchanged,
+// in chunks of any size.
 func TestReadOnlyIsExact(t *testing.T) {
 	const said = "1 CAPABILITY\r\n2 ID (\"name\" \"a {3}\" \"x\" \"\\\"{2+}\")\r\n3 LIST \"\" {1}\r\n*\r\n" +
 		"4 SELECT \"Entw\xc3\xbcrfe\" (CONDSTORE)\r\n5 IDLE\r\nDONE\r\n6 UID FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS ({7}\r\nSUBJECT)])\r\n" +

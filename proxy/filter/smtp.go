@@ -421,6 +421,9 @@ func (f *sendLimit) beginMessage() (*message, time.Duration) {
 	f.sender.Lock()
 	defer f.sender.Unlock()
 	f.open[f.message] = struct{}{}
+	if f.over { // Close, which settles what is open, will not come again
+		f.settle(f.message, false)
+	}
 	return f.message, 0
 }
 

@@ -176,7 +176,8 @@ func FuzzSendLimit(f *testing.F) {
 	})
 }
 
-// TestDataEnd: a message is forwarded unchanged, in any chunks, up to its end.
+// TestDataEnd: a message is forwarded unchanged up to its end, in chunks of any
+// size.
 func TestDataEnd(t *testing.T) {
 	for _, tt := range []struct{ said, want, rest string }{
 		{".\r\nQUIT", ".\r\n", "QUIT"},
@@ -254,5 +255,19 @@ func TestLimitsOutliveAResetThatIsRefused(t *testing.T) {
 		if recipients > 2 || messages > 1 {
 			t.Errorf("%q: %d messages, one to %d recipients; the client heard\n%s", reset, messages, recipients, r.client.String())
 		}
+	}
+}
+
+// TestNoPlaceAfterTheSession: a message that begins when the session is over does
+// not keep a place in the hour. Clients send MAIL on a connection that the provider
+// has just closed.
+func TestNoPlaceAfterTheSession(t *testing.T) {
+	r := newReadAlong("smtp", tokens.PasswordRules{MessagesPerHour: 1}, nil)
+	r.provider = func([]byte, func(string)) {}
+	f := r.filter.(*sendLimit)
+	f.Close()
+	r.hear([]byte("MAIL FROM:<a>\r\n"), 100)
+	if place, _ := f.vault.BeginMessage(f.grant); place == nil {
+		t.Error("the place is taken")
 	}
 }

@@ -31,23 +31,23 @@ func TestGateAllows(t *testing.T) {
 		"198.51.100.7": nil, "2001:db8::7": nil, "127.0.0.1": nil, "::1": nil,
 		"198.51.101.7": errNotAllowed, "2001:db9::7": errNotAllowed,
 	} {
-		seat, err := g.Admit(netip.MustParseAddr(addr), nil)
+		slot, err := g.Admit(netip.MustParseAddr(addr), nil)
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", addr, err, want)
 		}
-		seat.Release()
+		slot.Release()
 	}
 }
 
 func TestGateCountsConnections(t *testing.T) {
 	g := New(Limits{Connections: 5, ConnectionsPerAddress: 2})
 	admit := func(addr string) *Slot {
-		seat, err := g.Admit(netip.MustParseAddr(addr), nil)
+		slot, err := g.Admit(netip.MustParseAddr(addr), nil)
 		if err != nil {
 			t.Helper()
 			t.Fatalf("%s: %v", addr, err)
 		}
-		return seat
+		return slot
 	}
 	refused := func(addr string) {
 		t.Helper()

@@ -72,20 +72,22 @@ func (g *Gate) Blocked(from netip.Addr, mailbox string) error {
 	return err
 }
 
-func (g *Gate) blocked(from netip.Addr, mailbox string) (relation, error) {
+// blocked also reports whether a login takes turns with others. Turns keep the
+// limit of failures, so without one there are none.
+func (g *Gate) blocked(from netip.Addr, mailbox string) (takesTurns bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.limits.Failures <= 0 {
+		return false, nil
+	}
 	now := time.Now()
 	r := g.known.relation(from, mailbox, now)
-	if g.limits.Failures <= 0 {
-		return r, nil
-	}
 	for _, k := range keysOf(from, mailbox, r) {
 		if n, _ := g.counts[k.scope].Count(k, now); n >= g.limits.Failures*limitFactor[k.scope] {
-			return r, ErrTooMany
+			return false, ErrTooMany
 		}
 	}
-	return r, nil
+	return r == unknown, nil
 }
 
 // Begin asks whether a password may be checked now. Logins from unknown
@@ -93,11 +95,11 @@ func (g *Gate) blocked(from netip.Addr, mailbox string) (relation, error) {
 // been checked and, if it was wrong, counted by Failed.
 func (g *Gate) Begin(ctx context.Context, from netip.Addr, mailbox string) (done func(), err error) {
 	mailbox = foldName(mailbox)
-	r, err := g.blocked(from, mailbox)
+	takesTurns, err := g.blocked(from, mailbox)
 	if err != nil {
 		return nil, err
 	}
-	if r != unknown {
+	if !takesTurns {
 		return func() {}, nil
 	}
 	if done, err = g.queue.enter(ctx, mailbox); err != nil {

@@ -261,6 +261,22 @@ func TestTurnsEnd(t *testing.T) {
 	})
 }
 
+// TestNoTurnsWithoutALimit: turns keep the limit of failures. Without one, logins
+// wait for nothing.
+func TestNoTurnsWithoutALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Limits{Failures: -1})
+		start := time.Now()
+		for n := range 2 * maxTurns {
+			done, err := g.Begin(t.Context(), guesser(n), owner)
+			if err != nil || time.Since(start) != 0 {
+				t.Fatalf("login %d: %v after %v", n+1, err, time.Since(start))
+			}
+			defer done()
+		}
+	})
+}
+
 func BenchmarkBlockedGuess(b *testing.B) {
 	g := New(Limits{Delay: -1})
 	for n := range 1000 {

@@ -16,11 +16,11 @@ type slotsTest struct {
 
 func (s *slotsTest) admit(addr string) *Slot {
 	s.Helper()
-	seat, err := s.gate.Admit(netip.MustParseAddr(addr), func() { s.dropped = append(s.dropped, addr) })
+	slot, err := s.gate.Admit(netip.MustParseAddr(addr), func() { s.dropped = append(s.dropped, addr) })
 	if err != nil {
 		s.Fatalf("%s: %v", addr, err)
 	}
-	return seat
+	return slot
 }
 
 // wants checks which were dropped since the last call.
@@ -106,11 +106,11 @@ func TestSlotsAreCounted(t *testing.T) {
 	g := New(Limits{Connections: 200, ConnectionsPerAddress: -1})
 	var live []*Slot
 	for n := range 20_000 {
-		seat, err := g.Admit(netip.AddrFrom4([4]byte{10, 0, byte(n * n % 11), byte(n % 7)}), func() {})
+		slot, err := g.Admit(netip.AddrFrom4([4]byte{10, 0, byte(n * n % 11), byte(n % 7)}), func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
-		live = append(live, seat)
+		live = append(live, slot)
 		switch i := n * 7919 % len(live); n % 5 {
 		case 0:
 			live[i].Spoke()
@@ -124,8 +124,8 @@ func TestSlotsAreCounted(t *testing.T) {
 			g.Evict()
 		}
 	}
-	for _, seat := range live {
-		seat.Release()
+	for _, slot := range live {
+		slot.Release()
 	}
 	if s := &g.slots; s.total != 0 || len(s.bySite) != 0 || s.unknown != 0 || len(s.pending.networks) != 0 || len(s.pending.heap) != 0 {
 		t.Errorf("left: %+v", s)

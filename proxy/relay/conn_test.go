@@ -76,7 +76,7 @@ func TestStartsTLS(t *testing.T) {
 		"\x80\x2e\x01\x03\x01":         true,  // SSLv2 hello, up to TLS 1.0
 		"\x16abc":                      false, // not a record
 		"EHLO x\r\n":                   false,
-		"\xd0\xbf\xd1\x80":             false, // Cyrillic
+		"\xd0\xbf\xd1\x80":             false, // Cyrillic text
 		"a1 LOGIN x y\r\n":             false,
 		"\x80\x81\x82 not a hello\r\n": false,
 	} {

@@ -61,8 +61,9 @@ func TestRelayEndsWithTheProvider(t *testing.T) {
 	}
 }
 
-// A client that is still sending when the provider ends must get the last words
-// all the same: closing at once would reset its connection.
+// TestRelayLingersForLastWords: a client that is still sending when the provider
+// closes receives the provider's last bytes. Closing at once would reset the
+// connection.
 func TestRelayLingersForLastWords(t *testing.T) {
 	r := startRelay(t, patient)
 	io.WriteString(r.provider, "* BYE\r\n")

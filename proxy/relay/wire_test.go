@@ -39,8 +39,8 @@ func tcpPair(t testing.TB) (ours, theirs *net.TCPConn) {
 	return a.(*net.TCPConn), b.(*net.TCPConn)
 }
 
-// flowingWire is a wire in its second life, over a socket or, as on systems
-// without, over something that can only be read by waiting.
+// flowingWire returns a wire after flow, over a socket or over a connection that
+// cannot be read without waiting, as on systems that have no socket type.
 func flowingWire(t testing.TB, socket bool) (*Wire, *net.TCPConn) {
 	t.Helper()
 	ours, theirs := tcpPair(t)
@@ -109,8 +109,8 @@ func TestWireWaitEndsWhenClosed(t *testing.T) {
 	})
 }
 
-// A reset that comes before anybody waits is a reset all the same: looking must
-// not use it up, or it would pass for the proper end of a stream.
+// TestWireWaitLeavesAResetToRead: Read returns a reset that arrived before wait was
+// called. If wait used it up, the stream would seem to have ended properly.
 func TestWireWaitLeavesAResetToRead(t *testing.T) {
 	onBothWires(t, func(t *testing.T, w *Wire, theirs *net.TCPConn) {
 		theirs.SetLinger(0) // Close resets, and is heard of at once on loopback

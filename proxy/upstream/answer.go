@@ -57,8 +57,8 @@ var (
 	}
 )
 
-// kindByText returns what a provider's words mean; byCode, what the code of the
-// reply suggests, holds where they mean nothing in particular.
+// kindByText returns what a provider's words mean, or byCode, which the code of the
+// reply suggests, if they mean nothing in particular.
 func kindByText(text string, byCode error) error {
 	text = strings.ToLower(text)
 	for _, phrase := range switchedOff {

@@ -33,7 +33,8 @@ func TestQuotable(t *testing.T) {
 	}
 }
 
-// What providers say, and what it means. A line's protocol is told by its form.
+// TestMeaningOfRefusals: what the answers of providers mean. The form of a line
+// shows its protocol.
 func TestMeaningOfRefusals(t *testing.T) {
 	p := &oauth.Provider{Name: "gmail"}
 	meaning := func(line string) error {

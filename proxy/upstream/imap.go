@@ -24,7 +24,8 @@ func (l *imapLogin) run() error {
 		if err := l.secure(offered); err != nil {
 			return err
 		}
-		offered, l.session.Untagged = "", nil // sent without TLS, so not to be trusted (RFC 9051 §6.2.1)
+		// What was sent without TLS is not to be trusted (RFC 9051 §6.2.1).
+		offered, l.session.Capabilities, l.session.Untagged = "", "", nil
 	}
 	if err := l.logIn(offered); err != nil {
 		return err

@@ -3,7 +3,7 @@
 //
 // [Login] connects (dial.go; through a proxy: outbound.go), starts TLS and speaks
 // the protocol up to the login (imap.go, pop3.go, smtp.go). answer.go says what the
-// provider's answers mean. [TryLogin] and [Prove] try out a grant (prove.go).
+// provider's answers mean. [TryLogin] tests a grant.
 package upstream
 
 import (
