@@ -14,7 +14,7 @@ func Suggest(word string, candidates []string) string {
 	return best
 }
 
-// typos is the number of letters to add, drop, replace or swap with their
+// typos returns the number of letters to add, drop, replace or swap with their
 // neighbour to get from one word to another (optimal string alignment).
 func typos(a, b string) int {
 	before, last := []int(nil), make([]int, len(b)+1)
