@@ -25,7 +25,7 @@ import (
 )
 
 // TestACMEPebble: `authferry serve` gets its certificate from Pebble, which checks
-// every signature and challenge, by each of the two ways. See .ci/acme.
+// every signature and challenge, with each of the two challenge types. See .ci/acme.
 func TestACMEPebble(t *testing.T) {
 	for _, way := range []string{"acme_http", "acme_alpn"} {
 		t.Run(way, func(t *testing.T) {
@@ -68,7 +68,7 @@ acme_alpn = %q
 				t.Fatal(err)
 			}
 			old.Close()
-			// After a restart it is the one that was kept.
+			// After a restart it uses the certificate that was stored.
 			s.kill()
 			again := startServe(t, dir, "--config", config)
 			conn, err := tls.Dial("tcp", again.address("imap"), &tls.Config{RootCAs: roots, ServerName: "imap.example.org"})
@@ -115,7 +115,7 @@ func startPebble(t *testing.T) *pebble {
 	dns := testport.Free(t)
 	background(t, nil, "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns,
 		"-http01", "", "-https01", "", "-tlsalpn01", "", "-management", testport.Free(t))
-	// It may refuse a nonce now and then, as it likes to.
+	// Pebble refuses some nonces on purpose.
 	said := background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", file, "-strict", "-dnsserver", dns)
 	if _, err := said.find("ACME directory available"); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func background(t *testing.T, env []string, name string, args ...string) *transc
 	return said
 }
 
-// roots is the authority that signs, which is another at each start.
+// roots returns the authority that signs, which is a new one at each start.
 func (p *pebble) roots(t *testing.T) *x509.CertPool {
 	t.Helper()
 	ca, err := os.ReadFile(p.ca)
