@@ -26,7 +26,7 @@ import (
 )
 
 // TestACMEPebble: `authferry serve` gets its certificate from Pebble, which checks
-// every signature and challenge, by each of the two ways. See .ci/acme.
+// every signature and challenge, with each of the two challenge types. See .ci/acme.
 func TestACMEPebble(t *testing.T) {
 	for _, way := range []string{"acme_http", "acme_alpn"} {
 		t.Run(way, func(t *testing.T) {
@@ -69,7 +69,7 @@ acme_alpn = %q
 				t.Fatal(err)
 			}
 			old.Close()
-			// After a restart it is the one that was kept.
+			// After a restart it uses the certificate that was stored.
 			s.kill()
 			again := startServe(t, dir, "--config", config)
 			conn, err := tls.Dial("tcp", again.address("imap"), &tls.Config{RootCAs: roots, ServerName: "imap.example.org"})
@@ -199,7 +199,7 @@ func background(t *testing.T, env []string, name string, args ...string) *transc
 	return said
 }
 
-// roots is the authority that signs, which is another at each start.
+// roots returns the authority that signs, which is a new one at each start.
 func (p *pebble) roots(t *testing.T) *x509.CertPool {
 	t.Helper()
 	ca, err := os.ReadFile(p.ca)

@@ -17,8 +17,7 @@ import (
 	"authferry/internal/testport"
 )
 
-// edge is `authferry serve` with listeners as a configuration says, in front of
-// nothing.
+// edge is `authferry serve` with the listeners of a configuration, without a provider.
 func edge(t *testing.T, config string) (*process, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,8 +28,8 @@ func edge(t *testing.T, config string) (*process, string) {
 	return startServe(t, dir, "--config", file), dir
 }
 
-// TestEdgeHAProxy: HAProxy brings programs with both versions of the PROXY
-// header, and checks by itself whether we are well.
+// TestEdgeHAProxy: HAProxy connects programs with both versions of the PROXY header,
+// and its own health checks succeed.
 func TestEdgeHAProxy(t *testing.T) {
 	for _, version := range []string{"send-proxy", "send-proxy-v2"} {
 		t.Run(version, func(t *testing.T) {
@@ -76,7 +75,7 @@ backend authferry
 				t.Error(err)
 			}
 			conn.Close()
-			// Its checks go on, and do well.
+			// Its health checks still succeed.
 			before := strings.Count(s.stderr.String(), `* OK`)
 			if _, err := s.stderr.find(fmt.Sprintf(`(?s:(\* OK.*){%d})`, before+2)); err != nil {
 				t.Error(err)
@@ -106,7 +105,7 @@ func dialPatiently(t *testing.T, address string) net.Conn {
 	}
 }
 
-// TestEdgeOldTLS: OpenSSL as old programs have it, held to what they know.
+// TestEdgeOldTLS: OpenSSL connects with only the versions and ciphers of old programs.
 func TestEdgeOldTLS(t *testing.T) {
 	s, dir := edge(t, `[[listener]]
 url = "imaps://127.0.0.1:0"

@@ -26,7 +26,7 @@ import (
 	"authferry/internal/testport"
 )
 
-// knock is a login by way of a load balancer, which says where it comes from.
+// knock is a login through a load balancer, which names the client's address.
 type knock struct {
 	from, user, password string // no password: the right one
 	hear                 string // how the answer begins; empty: turned away
@@ -84,8 +84,8 @@ func (k *knock) try(address, right string) error {
 	return err
 }
 
-// fail2banLog has all the knocks tried at a process that logs in a format, and
-// returns what it wrote.
+// fail2banLog tries all knocks at a process that logs in a format, and returns its
+// log.
 func fail2banLog(t *testing.T, format string) string {
 	s := &show{dir: t.TempDir()}
 	var err error
@@ -186,7 +186,7 @@ func TestFail2banJail(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("/etc/fail2ban")); err != nil {
 		t.Fatal(err)
 	}
-	// What the distribution has switched on wants logs that need not be here.
+	// Jails that the distribution enables need logs that may not exist here.
 	if err := os.RemoveAll(filepath.Join(dir, "jail.d")); err != nil {
 		t.Fatal(err)
 	}

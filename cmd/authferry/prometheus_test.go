@@ -53,7 +53,7 @@ scrape_configs:
 	return &prom{"http://" + address}
 }
 
-// get asks its API.
+// get requests a page of its API.
 func (p *prom) get(t *testing.T, path string, to any) {
 	t.Helper()
 	_, page, err := fetch(t.Context(), p.url+path)
@@ -87,9 +87,9 @@ func (p *prom) ask(t *testing.T, expr string) map[string]string {
 	return values
 }
 
-// TestPrometheus: a real Prometheus scrapes the product while programs log in,
-// sees what they did, and can make sense of every expression of the dashboard
-// and of every rule.
+// TestPrometheus: a real Prometheus scrapes authferry while programs log in, has
+// metrics of these logins, and evaluates every expression of the dashboard and every
+// rule.
 func TestPrometheus(t *testing.T) {
 	s, _ := newShow(t)
 	ways := *s.service.InForce()
@@ -161,7 +161,7 @@ func (p *prom) checkDashboard(t *testing.T, monitor string) {
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
 			got := p.ask(t, set.Replace(target.Expr))
-			// Nothing is foreseen to need a person.
+			// No mailbox is expected to need a person.
 			if len(got) == 0 && !strings.Contains(target.Expr, "_timestamp_seconds") {
 				t.Errorf("%s shows nothing: %s", panel.Title, target.Expr)
 			}

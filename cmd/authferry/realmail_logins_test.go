@@ -46,7 +46,7 @@ func (m *realMail) testLogins(t *testing.T) {
 	}
 }
 
-// hardToQuote has what programs quote, escape or send as a literal.
+// hardToQuote has characters that programs quote, escape or send as a literal.
 const hardToQuote = `a "quoted\" {5} pass% (*) word `
 
 func programNamed(name string) mailProgram {
@@ -62,7 +62,7 @@ func (m *realMail) logIn(t *testing.T, j job, how string) {
 	say(started, j, "works with %s", how)
 }
 
-// addPassword gives a mailbox a password of our choice.
+// addPassword gives a mailbox a password that the test chooses.
 func (m *realMail) addPassword(t *testing.T, mailbox, name, password string) {
 	t.Helper()
 	cmd := exec.Command("authferry", "password", "add", mailbox, "--name", name, "--stdin", "--config", m.path("authferry.toml"))

@@ -38,7 +38,7 @@ func awkwardMessages() []message {
 		{"long", line + "\r\n." + line + "\r\nend\r\n"},
 		{"empty", ""},
 		{"nofinal", "the last line has no end"},
-		// What a program or a proxy that takes mail for protocol would trip over.
+		// Lines that a program or a proxy may take for protocol.
 		{"protocol", "* OK ready\r\n+OK\r\n-ERR\r\nA1 OK done\r\n)\r\n* 1 FETCH (UID 1 BODY[] {3}\r\nQUIT\r\nRSET\r\n354 go\r\n250 ok\r\n+ \r\n* BYE\r\nSTARTTLS\r\n"},
 		{"thirty", randomLines(thirtyMB)},
 	}
@@ -72,7 +72,7 @@ func randomLines(n int) string {
 }
 
 // seed puts messages into a mailbox's folder ("" is INBOX, "/" between levels)
-// behind the server's back, as a Maildir keeps them.
+// without the server, as files of the Maildir.
 func (m *realMail) seed(t *testing.T, mailbox, folder string, messages []message) {
 	t.Helper()
 	dir := m.maildir(mailbox, folder)
@@ -127,7 +127,7 @@ func (m *realMail) stored(t *testing.T, mailbox, folder string) [][]byte {
 	return found
 }
 
-// filesBelow reads what a program has saved, leaving out its own notes.
+// filesBelow reads the mails that a program has saved, without its own notes.
 func filesBelow(t *testing.T, dir string) [][]byte {
 	t.Helper()
 	var found [][]byte
@@ -145,8 +145,8 @@ func filesBelow(t *testing.T, dir string) [][]byte {
 	return found
 }
 
-// onWire gives line ends back their CR. A mail with any CR in it has been kept
-// as it was on the wire, and stays as it is.
+// onWire restores the CR of line ends. A mail with a CR in it was stored as it was on
+// the wire, and does not change.
 func onWire(b []byte) []byte {
 	if bytes.Contains(b, []byte("\r\n")) {
 		return b
@@ -154,7 +154,7 @@ func onWire(b []byte) []byte {
 	return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
 }
 
-// without takes a program's own header lines out of a mail.
+// without removes a program's own header lines from a mail.
 func without(raw []byte, fields ...string) []byte {
 	end := bytes.Index(raw, []byte("\r\n\r\n"))
 	if end < 0 || len(fields) == 0 {
@@ -174,7 +174,7 @@ func without(raw []byte, fields ...string) []byte {
 	return append(kept, raw[end+2:]...)
 }
 
-// compare says how mails differ from those they should be, hash by hash.
+// compare reports how mails differ from the expected ones, by their hashes.
 func compare(got [][]byte, want []message) error {
 	missing := make(map[[32]byte]message, len(want))
 	size := 0
@@ -200,7 +200,7 @@ func compare(got [][]byte, want []message) error {
 	return nil
 }
 
-// difference shows where the mail that should have been w turns away from it.
+// difference shows where a mail begins to differ from the expected one, w.
 func difference(w message, candidates [][]byte) string {
 	best, at := []byte(nil), -1
 	for _, c := range candidates {

@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// mailProgram is a program that only knows a user name and a password.
+// mailProgram is a program that logs in with a user name and a password.
 type mailProgram struct {
 	name string
-	run  []string // what starts it; a script of testdata/realmail/clients, run by its interpreter
+	run  []string // the command; a script of testdata/realmail/clients, run by its interpreter
 	// verbs it has: imap, pop3, send; each over these securities
 	verbs map[string][]string
 
-	// What the program itself is known to do to a mail.
+	// What the program does to a mail by itself:
 	adds     []string // header fields
-	endsLine bool     // gives a last line without one its end, over IMAP too
-	emptyEnd bool     // sends an empty line more
-	composes bool     // builds the mail itself: what is sent is an attachment
+	endsLine bool     // adds a line end to the last line, over IMAP too
+	emptyEnd bool     // sends an additional empty line
+	composes bool     // builds the mail itself, with the message as an attachment
 	breaks   []string // mails that it cannot fetch whole, from any server
 }
 
@@ -70,7 +70,7 @@ func verbs(securities []string, names ...string) map[string][]string {
 	return v
 }
 
-// protocolOf is what a program speaks to do something.
+// protocolOf returns the protocol of a verb.
 func protocolOf(verb string) string {
 	switch verb {
 	case "send":
@@ -119,7 +119,7 @@ func (m *realMail) command(ctx context.Context, t *testing.T, j job, args ...str
 	return cmd
 }
 
-// do runs a program to its end and returns what it said.
+// do runs a program to its end and returns its output.
 func (m *realMail) do(t *testing.T, j job, args ...string) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), programTime)
@@ -145,7 +145,7 @@ func (m *realMail) prepareJava(t *testing.T) {
 	}
 }
 
-// fetch has a program fetch a mailbox, and compares what it saved.
+// fetch makes a program fetch a mailbox, and compares the mails that it saved.
 func (m *realMail) fetch(t *testing.T, j job, want []message) {
 	t.Helper()
 	dir := t.TempDir()
@@ -166,14 +166,14 @@ func (m *realMail) fetch(t *testing.T, j job, want []message) {
 	say(started, j, "%s, hashes equal", amount(want))
 }
 
-// expected is what the program should have saved.
+// expected returns the mails that the program has to save.
 func (j job) expected(want []message) []message {
 	var expected []message
 	for _, w := range want {
 		if j.broke(w.raw) {
 			continue
 		}
-		// POP3 carries lines, so the last one gets its end (RFC 1939 §3).
+		// POP3 transfers lines, so that the last one gets a line end (RFC 1939 §3).
 		if (j.verb == "pop3" || j.endsLine) && !bytes.HasSuffix(w.raw, []byte("\r\n")) {
 			w.raw = append(slices.Clone(w.raw), '\r', '\n')
 		}
@@ -182,7 +182,8 @@ func (j job) expected(want []message) []message {
 	return expected
 }
 
-// broke tells a mail that the program cannot fetch whole, or a piece of one.
+// broke reports whether a mail is one that the program cannot fetch whole, or a piece
+// of one.
 func (j job) broke(raw []byte) bool {
 	if len(j.breaks) > 0 && !bytes.Contains(raw, []byte("\r\n\r\n")) {
 		return true
@@ -192,7 +193,7 @@ func (j job) broke(raw []byte) bool {
 	})
 }
 
-// amount says how many mails, and how much mail.
+// amount returns the number of mails and their size, in words.
 func amount(messages []message) string {
 	size := 0
 	for _, msg := range messages {
@@ -206,7 +207,7 @@ func say(started time.Time, j job, format string, args ...any) {
 	fmt.Printf("ok   %-17s %-6s %-8s %s (%.1f s)\n", j.name, j.verb, j.security, fmt.Sprintf(format, args...), time.Since(started).Seconds())
 }
 
-// tail is the end of what a program said; the beginning is debugging of its own.
+// tail returns the end of a program's output; the beginning is its own debugging.
 func tail(out []byte) string {
 	const enough = 4000
 	if len(out) > enough {

@@ -17,9 +17,8 @@ import (
 	"time"
 )
 
-// TestRealMail runs real mail programs, which know nothing but a password,
-// through authferry to a real Dovecot and Postfix, which accept nothing but
-// OAuth tokens. It needs them installed, and root: see .ci/realmail.
+// TestRealMail runs real mail programs, which log in with a password, through
+// authferry to a real Dovecot and Postfix, which accept only OAuth tokens. It needs them installed, and root: see .ci/realmail.
 func TestRealMail(t *testing.T) {
 	for _, name := range []string{"dovecot", "doveadm", "postfix", "curl", "mbsync", "fetchmail", "getmail", "mpop", "msmtp", "swaks", "mutt",
 		"/usr/bin/python3", "php", "perl", "ruby", "java", "javac", "keytool", "offlineimap", "imapfilter", "s-nail"} {
@@ -74,7 +73,7 @@ func (m *realMail) testSend(t *testing.T, messages []message) {
 		for i, security := range p.verbs["send"] {
 			j := job{mailProgram: p, verb: "send", security: security, mailbox: mailbox(variants[n%len(variants)].name)}
 			n++
-			// The programs that encode 30 MB take longer over that than over sending it.
+			// Programs that encode 30 MB take longer for that than for sending it.
 			some := messages
 			if p.composes && i > 0 {
 				some = messages[:len(messages)-1]
@@ -84,8 +83,8 @@ func (m *realMail) testSend(t *testing.T, messages []message) {
 	}
 }
 
-// send has a program send mails to a recipient of its own, and compares what
-// has arrived there.
+// send makes a program send mails to a recipient of its own, and compares the mails
+// that arrive there.
 func (m *realMail) send(t *testing.T, j job, messages []message) {
 	t.Helper()
 	started := time.Now()
@@ -112,24 +111,24 @@ func (m *realMail) send(t *testing.T, j job, messages []message) {
 	say(started, j, "%s, hashes equal", amount(messages))
 }
 
-// newRecipient is an address that has had no mail yet.
+// newRecipient returns an address that has had no mail yet.
 func (m *realMail) newRecipient() string {
 	m.recipients++
 	return fmt.Sprintf("recipient-%d@example.org", m.recipients)
 }
 
-// count is how many mails have been delivered to an address.
+// count returns how many mails have been delivered to an address.
 func (m *realMail) count(address string) int {
 	entries, _ := os.ReadDir(m.maildir(address, "") + "/new")
 	return len(entries)
 }
 
-// sent is what the program sent, out of a mail as it was delivered.
+// sent returns the mail that the program sent, from the mail that was delivered.
 func (j job) sent(raw []byte) ([]byte, error) {
 	if j.composes {
 		return attachment(raw)
 	}
-	// Servers write their trace above the mail.
+	// Servers add trace fields before the mail.
 	i := bytes.Index(raw, []byte("From: sender@example.org\r\n"))
 	if i < 0 {
 		return nil, fmt.Errorf("a mail arrived that nobody sent: %.300q", raw)
@@ -137,12 +136,12 @@ func (j job) sent(raw []byte) ([]byte, error) {
 	return raw[i:], nil
 }
 
-// expectedSent is what should have been delivered.
+// expectedSent returns the mails that have to be delivered.
 func (j job) expectedSent(messages []message) []message {
 	var expected []message
 	for _, msg := range messages {
 		if !j.composes && !bytes.HasSuffix(msg.raw, []byte("\r\n")) {
-			// SMTP carries lines, so the last one gets its end (RFC 5321 §4.1.1.4).
+			// SMTP transfers lines, so that the last one gets a line end (RFC 5321 §4.1.1.4).
 			msg.raw = append(bytes.Clone(msg.raw), '\r', '\n')
 		} else if j.emptyEnd {
 			msg.raw = append(bytes.Clone(msg.raw), '\r', '\n')
@@ -191,8 +190,8 @@ func nextPart(parts *multipart.Reader) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// testLog reads the log of everything above for secrets, and for what the
-// program should never have to say.
+// testLog searches the log of all tests above for secrets, and for messages that the
+// program must never log.
 func (m *realMail) testLog(t *testing.T) {
 	for _, p := range m.lives {
 		log := p.stderr.bytes()

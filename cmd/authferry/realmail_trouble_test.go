@@ -15,16 +15,16 @@ import (
 	"authferry/demo"
 )
 
-// What the refusals of the table in proxy/refusal.go look like to a program, or
-// to a person where the program shows the words alone.
+// These match the refusals of the table in proxy/refusal.go as programs print them:
+// with the code, or with the words alone.
 var (
 	saysWrong     = regexp.MustCompile(`AUTHENTICATIONFAILED|\[AUTH\]|\b535\b|user name or password not accepted`)
 	saysTemporary = regexp.MustCompile(`\[UNAVAILABLE\]|\[SYS/TEMP\]|\b454\b|try again later|authferry tries again`)
 	saysNeedsHelp = regexp.MustCompile(`\[CONTACTADMIN\]|\[SYS/PERM\]|\b454\b|must be connected again|run authferry connect`)
 )
 
-// smallJobs are one run for every program and protocol of it, on the mailbox
-// with small mails.
+// smallJobs returns one run for every program and each of its protocols, on the
+// mailbox with small mails.
 func smallJobs() []job {
 	var jobs []job
 	for _, p := range mailPrograms {
@@ -50,11 +50,11 @@ func (m *realMail) try(t *testing.T, j job) (out []byte, worked bool) {
 	}
 	dir := t.TempDir()
 	out, err := m.do(t, j, dir)
-	// Some end well whatever happened.
+	// Some programs exit with 0 after a failure, too.
 	return out, err == nil && len(filesBelow(t, dir)) >= 2
 }
 
-// refused has every program try and fail, for a reason that it should see.
+// refused makes every program fail, and checks the reason that it prints.
 func (m *realMail) refused(t *testing.T, password string, reason *regexp.Regexp) {
 	for _, j := range smallJobs() {
 		t.Run(j.name+"/"+j.verb, func(t *testing.T) {
@@ -75,7 +75,7 @@ func (m *realMail) refused(t *testing.T, password string, reason *regexp.Regexp)
 	}
 }
 
-// works has every program do its work.
+// works makes every program do its work.
 func (m *realMail) works(t *testing.T) {
 	for _, j := range smallJobs() {
 		t.Run(j.name+"/"+j.verb, func(t *testing.T) {
@@ -95,7 +95,7 @@ func (m *realMail) testWrongPassword(t *testing.T) {
 	t.Run("right", m.works)
 }
 
-// testTrouble makes things go wrong on the provider's side.
+// testTrouble makes the provider's servers fail.
 func (m *realMail) testTrouble(t *testing.T) {
 	t.Run("token endpoint fails", func(t *testing.T) {
 		m.withFault(t, demo.Token500)
@@ -118,8 +118,8 @@ func (m *realMail) testTrouble(t *testing.T) {
 	t.Run("kill -9", m.testKill)
 }
 
-// withFault makes every login need the token endpoint, and that fail until the
-// test ends.
+// withFault makes every login need the token endpoint, which fails until the test
+// ends.
 func (m *realMail) withFault(t *testing.T, fault demo.TokenAnswer) {
 	m.oauth.Faults.Token(fault)
 	m.oauth.ExpireAccessTokens()
@@ -129,7 +129,7 @@ func (m *realMail) withFault(t *testing.T, fault demo.TokenAnswer) {
 	})
 }
 
-// waitForLogins waits until a login works again, by itself, over each protocol.
+// waitForLogins waits until logins over each protocol work again without a person.
 func (m *realMail) waitForLogins(t *testing.T) {
 	t.Helper()
 	for _, protocol := range protocols {
@@ -140,7 +140,7 @@ func (m *realMail) waitForLogins(t *testing.T) {
 	}
 }
 
-// login is one by a client of Go, on the mailbox with small mails.
+// login logs in with a Go client, to the mailbox with small mails.
 func (m *realMail) login(protocol string) (verdict, error) {
 	return tryLogin(protocol, fmt.Sprintf("127.0.0.1:%d", m.ports[protocol+" plain"]), smallMailbox, m.passwords[smallMailbox])
 }
@@ -154,7 +154,7 @@ func (m *realMail) testFault(t *testing.T, fault demo.TokenAnswer) {
 	}
 }
 
-// testRevoked ends the grant for good, until a person gives it again.
+// testRevoked revokes the grant, and a person connects the mailbox again.
 func (m *realMail) testRevoked(t *testing.T) {
 	m.oauth.RevokeGrants(smallMailbox)
 	t.Run("refused", func(t *testing.T) { m.refused(t, "", saysNeedsHelp) })
@@ -188,9 +188,9 @@ func (m *realMail) testExpiry(t *testing.T) {
 	say(started, j, "%d logins, %d refreshes", logins, expired-1)
 }
 
-// testQueue has a Postfix send through authferry, as an office's server does
-// whose provider has moved to OAuth: the mail waits in its queue while there is
-// no token to be had, and is delivered by itself when there is.
+// testQueue makes a Postfix send through authferry, as the server of an office does
+// whose provider requires OAuth. The mail stays in its queue while the provider issues
+// no token, and is delivered when it does again.
 func (m *realMail) testQueue(t *testing.T) {
 	started := time.Now()
 	m.oauth.Faults.Token(demo.Token500)
@@ -244,8 +244,8 @@ func (m *realMail) testRestart(t *testing.T) {
 	m.waitForLogins(t)
 }
 
-// testKill ends authferry without warning, while one program waits for mail and
-// another is half through sending 30 MB.
+// testKill kills authferry while one program waits for mail and another has sent half
+// of 30 MB.
 func (m *realMail) testKill(t *testing.T) {
 	started := time.Now()
 	idler := m.start(t, job{mailProgram: python, verb: "hold", security: "tls", mailbox: smallMailbox})

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// way leads to the token endpoint, and can be closed: a simulated service has
-// faults, but is there.
+// way forwards connections to the token endpoint, and can be closed: the simulated
+// service itself has faults, but always accepts connections.
 type way struct {
 	address, to string
 
@@ -32,7 +32,7 @@ func openWay(t *testing.T, to string) *way {
 	return w
 }
 
-// open lets connections through, on the port it has always had.
+// open forwards connections, always on the same port.
 func (w *way) open(t *testing.T) {
 	t.Helper()
 	ln, err := net.Listen("tcp", w.address)

@@ -83,7 +83,7 @@ func (m *realMail) start(t *testing.T, j job, args ...string) *talker {
 	return p
 }
 
-// hears waits for something that a program says.
+// hears waits for a line of a program's output.
 func (p *talker) hears(t *testing.T, pattern string) {
 	t.Helper()
 	if _, err := p.find(pattern); err != nil {
@@ -91,7 +91,7 @@ func (p *talker) hears(t *testing.T, pattern string) {
 	}
 }
 
-// testIdle has programs wait for a mail that then comes.
+// testIdle makes programs wait for a mail, which then arrives.
 func (m *realMail) testIdle(t *testing.T) {
 	for i, p := range []mailProgram{python, ruby} {
 		for _, security := range anySecurity {
@@ -129,8 +129,8 @@ func folderNames() []string {
 	return names
 }
 
-// testFolders makes folders with nested and non-ASCII names by one program,
-// and reads names and mails by others.
+// testFolders creates folders with nested and non-ASCII names with one program, and
+// reads the names and the mails with others.
 func (m *realMail) testFolders(t *testing.T) {
 	started := time.Now()
 	names := folderNames()
@@ -222,7 +222,7 @@ func (m *realMail) testManyMessages(t *testing.T) {
 	})
 }
 
-// testCrowd has fifty sessions work at the same time.
+// testCrowd makes fifty sessions work at the same time.
 func (m *realMail) testCrowd(t *testing.T) {
 	const sessions = 50
 	hash := sha256.Sum256(awkwardMessages()[0].raw)

@@ -76,7 +76,7 @@ func startRealMail(t *testing.T) *realMail {
 	return m
 }
 
-// smallMailbox has small mails only, for what is not about size.
+// smallMailbox has small mails only, for tests that do not depend on size.
 const smallMailbox = "small@example.org"
 
 // showLogs prints the end of every log after a failure.
@@ -132,7 +132,7 @@ func (m *realMail) write(t *testing.T, name string, content []byte) {
 	}
 }
 
-// eventually looks until something outside this process has come about.
+// eventually polls until a condition outside this process is true.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -188,7 +188,7 @@ func (m *realMail) connect(t *testing.T, mailbox, provider string, chosen bool) 
 	m.passwords[mailbox] = strings.TrimRight(string(out), "\n")
 }
 
-// consent runs `authferry connect` and does at the consent page what a person does.
+// consent runs `authferry connect` and gives consent on the page, as a person does.
 func (m *realMail) consent(t *testing.T, mailbox, provider string) {
 	t.Helper()
 	p, err := startProcess(m.dir, os.Environ(), "connect", mailbox, "--provider", provider, "--no-browser", "--config", m.path("authferry.toml"))
@@ -211,7 +211,7 @@ func (m *realMail) consent(t *testing.T, mailbox, provider string) {
 	}
 }
 
-// explain adds what a command said on standard error.
+// explain adds a command's standard error to its error.
 func explain(err error) error {
 	if e, ok := err.(*exec.ExitError); ok {
 		return fmt.Errorf("%w: %s", err, e.Stderr)

@@ -71,7 +71,7 @@ func newReplicas(t *testing.T) *replicas {
 	for i := range 3 {
 		text := strings.Replace(string(one), `store = "file:state"`,
 			fmt.Sprintf("store = \"postgres:env:%s\"\nseal = \"file:seal.key\"\nstate = \"state%d\"", replicasURL, i), 1)
-		// No sweep by the clock: what ends sessions is that PostgreSQL tells.
+		// No periodic sweep: sessions end because PostgreSQL notifies the servers.
 		text += "[gate]\ndelay = \"1ms\"\nfailures = 1000\n[limits]\nsweep = \"24h\"\n[log]\nformat = \"json\"\n"
 		path := filepath.Join(r.dir, fmt.Sprintf("config%d.toml", i))
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -87,7 +87,7 @@ func newReplicas(t *testing.T) *replicas {
 	return r
 }
 
-// makeSeal takes the key that a store in a directory is made with.
+// makeSeal creates the seal key of the servers with a store in a directory.
 func (r *replicas) makeSeal(t *testing.T) {
 	t.Helper()
 	c, err := config.Load(r.configPath())
@@ -197,7 +197,7 @@ func (r *replicas) replace(t *testing.T, i int) {
 	r.front.to[i] = r.servers[i].address("imap")
 }
 
-// command runs a command of the administrator, and returns what it says.
+// command runs a command of the administrator, and returns its output.
 func (r *replicas) command(args ...string) (string, error) {
 	cmd := exec.Command("authferry", append(args, "--config", r.configs[0])...)
 	cmd.Dir = r.dir
@@ -214,7 +214,7 @@ func (r *replicas) mustCommand(t *testing.T, args ...string) string {
 	return out
 }
 
-// eachSays waits until every server answers a login so.
+// eachSays waits until every server gives this answer to a login.
 func (r *replicas) eachSays(t *testing.T, password string, want verdict) {
 	t.Helper()
 	for i, p := range r.servers {

@@ -29,8 +29,8 @@ const focused = `(() => {
   return e.dataset.order ?? e.localName;
 })()`
 
-// faultsOfPage lists what is wrong with a page for those who do not see it as we
-// do: WCAG 2.2, 1.3.1, 1.4.3, 1.4.10, 2.4.6, 3.3.2, 4.1.2.
+// faultsOfPage lists what makes a page inaccessible: WCAG 2.2, 1.3.1, 1.4.3, 1.4.10,
+// 2.4.6, 3.3.2, 4.1.2.
 const faultsOfPage = `(() => {
   const faults = [];
   const name = e => (e.getAttribute('aria-label') || e.textContent).trim();
@@ -81,8 +81,8 @@ const faultsOfPage = `(() => {
   return faults;
 })()`
 
-// walkByTab presses Tab from the top: focus goes through all that can have it,
-// in the order of the page, and can be seen.
+// walkByTab presses Tab from the top: the focus visits every element that can have
+// it, in the order of the page, and is visible.
 func (b *tab) walkByTab(name string) {
 	b.t.Helper()
 	want, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](focusOrder))

@@ -21,7 +21,7 @@ import (
 	"authferry/internal/console/people"
 )
 
-// screen is what a person looks at.
+// screen is the screen of a person.
 type screen struct {
 	name   string
 	width  int64
@@ -30,7 +30,7 @@ type screen struct {
 	keys   bool // walk each page by Tab, too
 }
 
-// TestBrowser is the whole way of an administrator and of an owner in a real
+// TestBrowser takes every step of an administrator and of an owner in a real
 // Chromium, against the simulated Gmail's own consent page. Each page on the way
 // is checked: it must fit the screen, log nothing on the browser's console (which
 // reports violations of the policy), have its inputs labelled, its
@@ -150,7 +150,7 @@ func (s screen) walk(t *testing.T) {
 	}
 }
 
-// refusals matches what the browser logs about answers that refuse something.
+// refusals matches the browser's log lines about answers with an error status.
 var refusals = regexp.MustCompile(`the server responded with a status of (410|422)`)
 
 // tab is one person's browser.
@@ -260,7 +260,7 @@ func (b *tab) location() string {
 	return address
 }
 
-// look keeps a screenshot of a page, and says what is wrong with it.
+// look keeps a screenshot of a page, and reports its faults.
 func (b *tab) look(name string) {
 	b.t.Helper()
 	b.see("main h1")

@@ -11,7 +11,7 @@ import (
 	"authferry/internal/console/people"
 )
 
-// TestCheck: one at a time of a mailbox, seen as it goes on, and stopped.
+// TestCheck: a mailbox has one check at a time; people can watch and stop it.
 func TestCheck(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()

@@ -39,7 +39,7 @@ func TestConnectByAnAdministrator(t *testing.T) {
 	}
 }
 
-// TestConnectRefuses: what is wrong is said, and nothing is kept.
+// TestConnectRefuses: a wrong form is refused with a reason, and nothing is kept.
 func TestConnectRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault func(*ferry)
@@ -69,7 +69,7 @@ func TestConnectRefuses(t *testing.T) {
 	}
 }
 
-// TestDenied: who does not allow the access can think again.
+// TestDenied: an owner who denies the access can sign in again.
 func TestDenied(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
@@ -164,7 +164,7 @@ func (f *ferry) ended(b *caller) {
 }
 
 // TestUntried: where the mailbox cannot be reached, an administrator's grant is
-// kept all the same, as the command line does; who holds a link proves theirs.
+// kept unproven, as on the command line; one by an invitation is not.
 func TestUntried(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
@@ -186,8 +186,8 @@ func TestUntried(t *testing.T) {
 	}
 }
 
-// TestOwnersConnectTheirOwn: an owner renews the grant of their mailbox, and
-// those of others are not there for them.
+// TestOwnersConnectTheirOwn: an owner renews the grant of their mailbox; for them
+// there are no others.
 func TestOwnersConnectTheirOwn(t *testing.T) {
 	f := newFerry(t)
 	b := f.signedIn(people.LinkOptions{Owner: []string{owner}})

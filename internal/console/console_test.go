@@ -22,7 +22,7 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// state is all that a POST could have changed.
+// state returns everything that a POST can change.
 func (s *stage) state() string {
 	s.Helper()
 	register, err := s.Vault.Document(s.Context(), people.UsersDocument)
@@ -47,7 +47,7 @@ func (s *stage) state() string {
 	return state + string(kicked)
 }
 
-// form is one that would change something, on whatever page it is sent to.
+// form changes something on every page that it is sent to.
 func (s *stage) form() url.Values {
 	return url.Values{
 		"name": {"CRM"}, "protocol": {"imap"}, "id": {"2"}, "mailbox": {theirs}, "language": {"pl"},
@@ -111,7 +111,7 @@ func TestChangesAreRefused(t *testing.T) {
 	}
 }
 
-// TestOwner: an owner sees what is theirs, and nothing else exists.
+// TestOwner: an owner sees their own mailbox; for them there is no other.
 func TestOwner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -133,7 +133,7 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// TestPassword: a password is shown in the answer that made it, and nowhere else.
+// TestPassword: only the answer that creates a password shows it.
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -178,7 +178,7 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-// TestRemove: removing asks first, and keeps what it was told to keep.
+// TestRemove: the removal asks for confirmation, and keeps what the form says.
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -188,12 +188,12 @@ func TestRemove(t *testing.T) {
 	b.Do(frame.MailboxPath(mine), nil).Wants(t, http.StatusOK, "Disconnected", "CRM")
 	b.Do(frame.MailboxPath(mine, "remove"), url.Values{}).Wants(t, http.StatusSeeOther, "removed")
 	b.Do(frame.MailboxPath(mine), nil).Wants(t, http.StatusNotFound)
-	// The provider has no address to give grants back at, which is said.
+	// The provider has no revocation endpoint, which the page says.
 	b.Do(frame.MailboxPath(theirs, "remove"), url.Values{}).Wants(t, http.StatusOK, theirs, "myaccount.google.com")
 	b.Do("/", nil).Wants(t, http.StatusOK, "No mailbox is connected yet")
 }
 
-// TestReverseProxy: its word is taken from its own networks, and from nowhere else.
+// TestReverseProxy: its header is believed from its own networks only.
 func TestReverseProxy(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -245,7 +245,7 @@ func (s *stage) strangersOnlyKnock(b *consoletest.Browser) {
 	}
 }
 
-// TestSessionsEnd: sessions end by themselves, and with who has them.
+// TestSessionsEnd: sessions expire, and end with their user.
 func TestSessionsEnd(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -264,10 +264,10 @@ func TestSessionsEnd(t *testing.T) {
 		s.Pass(people.SessionIdle / 2)
 		admin.Do("/", nil)
 	}
-	admin.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin") // however much it is used
+	admin.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin") // although it is in use
 }
 
-// TestHost: a name that is not the console's is another site's.
+// TestHost: requests for another host name are refused.
 func TestHost(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -282,8 +282,8 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// TestConsoleTellsMailPrograms: programs come by names that the console does not
-// go by, such as autoconfig.example.org; only what is for them is told there.
+// TestConsoleTellsMailPrograms: mail programs use host names that are not the
+// console's, such as autoconfig.example.org, and get nothing but settings there.
 func TestConsoleTellsMailPrograms(t *testing.T) {
 	c := New(Deps{
 		Log:    zap.NewNop(),

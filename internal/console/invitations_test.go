@@ -12,7 +12,7 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestInvitation is the whole way of an administrator and an owner. A mail
+// TestInvitation takes every step of an administrator and an owner. A mail
 // scanner opens the link before the owner does, and the administrator never
 // sees the password.
 func TestInvitation(t *testing.T) {
@@ -109,8 +109,8 @@ func TestInvitationOfADomain(t *testing.T) {
 	}
 }
 
-// TestInvitationOutlivesFailures: a wrong account or a change of mind does not
-// use it up; having been used does, even when both were on their way.
+// TestInvitationOutlivesFailures: a wrong account or a denied access does not use an
+// invitation up. Of two sign-ins under way, one does.
 func TestInvitationOutlivesFailures(t *testing.T) {
 	f := newFerry(t)
 	link := f.administrator().invitation(owner)
@@ -199,7 +199,7 @@ func TestInvitationEnds(t *testing.T) {
 	guest.want(http.StatusGone, "has expired")
 }
 
-// TestLinksAreNotGuessed: who tries one wrong link after the other waits.
+// TestLinksAreNotGuessed: a browser has to wait after several wrong links.
 func TestLinksAreNotGuessed(t *testing.T) {
 	f := newFerry(t)
 	link := f.administrator().invitation(owner)
@@ -215,8 +215,8 @@ func TestLinksAreNotGuessed(t *testing.T) {
 	b.want(http.StatusOK, "Connect "+owner)
 }
 
-// TestInvitationsAreChecked: what could not work is refused when it is made, not
-// after the owner has signed in.
+// TestInvitationsAreChecked: an invitation that cannot work is refused when it is
+// made, not after the owner has signed in.
 func TestInvitationsAreChecked(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()
@@ -239,7 +239,7 @@ func TestInvitationsAreChecked(t *testing.T) {
 	b.want(http.StatusOK, "None yet.")
 }
 
-// TestCrossSite: no other site's page has an invitation accepted or made.
+// TestCrossSite: a page of another site can neither accept nor make an invitation.
 func TestCrossSite(t *testing.T) {
 	f := newFerry(t)
 	b := f.administrator()

@@ -22,7 +22,7 @@ import (
 	"authferry/tokens/store"
 )
 
-// element is a piece of a page: what it is, what it says, and where.
+// element is an element of a page, with its text and its place.
 type element struct {
 	name string
 	attr map[string]string
@@ -68,7 +68,7 @@ func parsePage(t *testing.T, page string) []*element {
 
 var unknownKey = regexp.MustCompile(`\b(?:frame|nav|signin|enter|error|done|time|overview|state|cause|mailbox|password|made|servers|remove|logins|result|people|link|account|configuration)\.[a-z-]+\b`)
 
-// checkHTML holds a page to what people need who use no mouse, or see nothing.
+// checkHTML checks that a page can be used without a mouse and without sight.
 func checkHTML(t *testing.T, name, language, page string) {
 	t.Helper()
 	all := parsePage(t, page)
@@ -141,7 +141,7 @@ func checkHTML(t *testing.T, name, language, page string) {
 	}
 }
 
-// TestPages: every page, in every language, as people of all kinds see it.
+// TestPages: every page works in every language, for every kind of user.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -246,13 +246,13 @@ func TestConditions(t *testing.T) {
 	if strings.Index(page, theirs) > strings.Index(page, mine) {
 		t.Error("a mailbox that nobody misses comes first")
 	}
-	// A long use shows although the store has not heard of it.
+	// The use by a live session is shown before the store records it.
 	if !strings.Contains(page, fmt.Sprintf("%d hour", 1)) {
 		t.Error("a live session counts for nothing")
 	}
 }
 
-// TestStatic: files are kept by browsers for as long as they stay the same.
+// TestStatic: browsers cache a file until it changes.
 func TestStatic(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -269,7 +269,8 @@ func TestStatic(t *testing.T) {
 	b.Do("/static/nothing.css", nil).Wants(t, http.StatusNotFound)
 }
 
-// TestProfileForATelephone: one is shown the way to the settings, if it can get there.
+// TestProfileForATelephone: the URL of the settings is shown if a telephone can reach
+// it.
 func TestProfileForATelephone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -39,7 +39,7 @@ func IsUsage(err error) bool {
 	return ok && u.IsUsage()
 }
 
-// IsUsage is for [IsUsage].
+// IsUsage makes the error one of usage, or not: see the function [IsUsage].
 func (e *Error) IsUsage() bool { return e.usage }
 
 // Of returns the hint of an error, or "". Of several, the outermost counts: it

@@ -20,9 +20,9 @@ import (
 // errNoServer reports that no listener suits a program.
 var errNoServer = errors.New("there is no listener that such a program could connect to")
 
-// SignProfile wraps a profile as signed data (RFC 5652 §5). It includes the
+// signProfile wraps a profile as signed data (RFC 5652 §5). It includes the
 // certificate's chain, so that devices find a root.
-func SignProfile(profile []byte, pair *tls.Certificate) ([]byte, error) {
+func signProfile(profile []byte, pair *tls.Certificate) ([]byte, error) {
 	var chain []*x509.Certificate
 	for _, der := range pair.Certificate {
 		c, err := x509.ParseCertificate(der)

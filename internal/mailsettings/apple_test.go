@@ -61,8 +61,7 @@ func propertyList(content string) (map[string]string, error) {
 	}
 }
 
-// TestProfile: what an iPhone installs, with all that the payload requires, and
-// without a password.
+// TestProfile: a profile has everything that the payload requires, and no password.
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	w := askSettings(mailSettings(everyService), "GET", "/email.mobileconfig?email=o%27b%26rien@example.com", "")
@@ -112,7 +111,7 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// readByPython has a reader of property lists that is not ours judge.
+// readByPython reads a property list with Python's plistlib.
 func readByPython(t *testing.T, content string) {
 	t.Helper()
 	python, err := exec.LookPath("python3")
@@ -165,8 +164,8 @@ const (
 	sha1OID   = "\x06\x05\x2b\x0e\x03\x02\x1a"
 )
 
-// TestSignedProfile: openssl takes the signature for good, and finds the profile
-// in it as it was.
+// TestSignedProfile: openssl accepts the signature, and finds the profile unchanged in
+// it.
 func TestSignedProfile(t *testing.T) {
 	t.Parallel()
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -206,7 +205,7 @@ func TestSignedProfile(t *testing.T) {
 			t.Errorf("%s: openssl: %v\n%s%s", name, err, &errs, &out)
 		}
 	}
-	// What cannot be signed is given as it is.
+	// A profile that cannot be signed is served unsigned.
 	for name, certificate := range map[string]func() (*tls.Certificate, error){
 		"no certificate":    func() (*tls.Certificate, error) { return nil, nil },
 		"none yet":          func() (*tls.Certificate, error) { return nil, errors.New("not yet") },

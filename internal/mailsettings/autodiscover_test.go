@@ -18,8 +18,7 @@ func discoverBody(address string) string {
 		`<Request><EMailAddress>` + address + `</EMailAddress><AcceptableResponseSchema>` + discoverResponse + `</AcceptableResponseSchema></Request></Autodiscover>`
 }
 
-// TestAutodiscover: the answer to Outlook, to the letter: it is read by a schema,
-// in whose order the elements have to be.
+// TestAutodiscover: the answer to Outlook has the elements in the order of its schema.
 func TestAutodiscover(t *testing.T) {
 	protocol := func(kind, port, ssl, encryption, more string) string {
 		return `<Protocol><Type>` + kind + `</Type><Server>mail.example.com</Server><Port>` + port + `</Port><DomainRequired>off</DomainRequired>` +
@@ -64,8 +63,8 @@ func unindented(s string) string {
 	return b.String()
 }
 
-// TestAutodiscoverRefused: what is no request of Outlook's is refused by the
-// codes of the format, and entities are not looked at.
+// TestAutodiscoverRefused: other requests get the error codes of the format, and
+// entities are not expanded.
 func TestAutodiscoverRefused(t *testing.T) {
 	whole := discoverBody("you@example.com")
 	for name, c := range map[string]struct {
@@ -99,8 +98,8 @@ func TestAutodiscoverRefused(t *testing.T) {
 	}
 }
 
-// FuzzAutodiscover: whatever is taken for a request has a mail address in it that
-// arrives in the answer as it is.
+// FuzzAutodiscover: a request that is accepted has a mail address, and the answer has
+// the same one.
 func FuzzAutodiscover(f *testing.F) {
 	f.Add([]byte(discoverBody("you@example.com")))
 	f.Add([]byte(discoverBody("o'b&amp;rien@münchen.de")))

@@ -105,8 +105,8 @@ func TestCards(t *testing.T) {
 	}
 }
 
-// TestCardProblems: a program that cannot get here is told of no server, but of
-// what is missing.
+// TestCardProblems: the card of a program that cannot reach authferry has no server,
+// and names what is missing.
 func TestCardProblems(t *testing.T) {
 	loopback := everyService[:2]
 	for _, c := range []struct {
@@ -148,7 +148,7 @@ func TestCardProblems(t *testing.T) {
 	}
 }
 
-// readyServices are one way in and one way out, for each way of TLS.
+// readyServices are one service for reading and one for sending, for each kind of TLS.
 func readyServices(incoming string, security proxy.Security) []Service {
 	return []Service{
 		{Protocol: incoming, Host: "mail.example.com", Port: 1000, Security: security},
@@ -156,8 +156,8 @@ func readyServices(incoming string, security proxy.Security) []Service {
 	}
 }
 
-// TestReadyFiles: filled for every kind of service, nothing of the templates is
-// left, and interpreters take what they get.
+// TestReadyFiles: for every kind of service, no placeholder is left in a file, and its
+// interpreter accepts it.
 func TestReadyFiles(t *testing.T) {
 	t.Parallel()
 	checks := map[string][]string{ // programs that say whether a file is well-formed

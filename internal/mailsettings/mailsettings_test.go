@@ -98,8 +98,8 @@ func readByThunderbird(content []byte) (servers []string, err error) {
 	return servers, nil
 }
 
-// TestAutoconfig: what Thunderbird is told, which is nothing of loopback, of
-// listeners for some, or of those without TLS where there is one with it.
+// TestAutoconfig: the answer to Thunderbird has no service on loopback, none for some
+// programs only, and none without TLS if there is one with it.
 func TestAutoconfig(t *testing.T) {
 	want := []string{
 		"imap mail.example.com 993 SSL", "imap mail.example.com 143 STARTTLS", "pop3 mail.example.com 995 SSL",
@@ -149,8 +149,8 @@ func TestAutoconfigOrder(t *testing.T) {
 	}
 }
 
-// TestOnThisMachine: loopback is told to a program that asks this machine for
-// this machine, and only where there is nothing else.
+// TestOnThisMachine: services on loopback are named to a program on this machine that
+// asks for this machine, and only if there are no others.
 func TestOnThisMachine(t *testing.T) {
 	for _, c := range []struct {
 		host, from string
@@ -175,7 +175,7 @@ func TestOnThisMachine(t *testing.T) {
 	}
 }
 
-// TestNothingTold: no answer says whether a mailbox is there.
+// TestNothingTold: no answer reveals whether a mailbox exists.
 func TestNothingTold(t *testing.T) {
 	s := mailSettings(everyService)
 	ask := map[string]func(address string) *httptest.ResponseRecorder{
@@ -213,7 +213,7 @@ func TestNothingTold(t *testing.T) {
 	}
 }
 
-// TestReachable: the best first, and loopback never beside others.
+// TestReachable: the best service comes first, and loopback never with others.
 func TestReachable(t *testing.T) {
 	ports := func(list []Service) (ports []int) {
 		for _, s := range list {

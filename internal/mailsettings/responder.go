@@ -122,7 +122,7 @@ func (s *Responder) signed(profile []byte) []byte {
 	}
 	if err == nil {
 		var content []byte
-		if content, err = SignProfile(profile, pair); err == nil {
+		if content, err = signProfile(profile, pair); err == nil {
 			return content
 		}
 	}

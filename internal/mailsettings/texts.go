@@ -17,19 +17,19 @@ import (
 //go:embed texts/settings.*.toml
 var textFiles embed.FS
 
-// fallback is spoken by those whose language there are no texts in.
+// fallback is the language for readers of a language without texts.
 const fallback = "en"
 
-// Languages are those there are cards in.
+// Languages are the languages of the cards.
 var Languages = []string{"en", "de", "pl", "ro"}
 
-// texts are all texts by language and key.
+// texts holds all texts by language and key.
 var texts = sync.OnceValue(func() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, language := range Languages {
 		texts, err := readTexts(textFiles, language)
 		if err != nil {
-			panic(err) // they are built in, and tests read them
+			panic(err) // the files are built in, and tests read them
 		}
 		all[language] = texts
 	}
@@ -57,8 +57,8 @@ func readTexts(files fs.FS, language string) (map[string]string, error) {
 	return texts, nil
 }
 
-// say finds a text; pairs are names and values for its placeholders.
-// One that is missing says its key, which tests do not let happen.
+// say returns a text; pairs are names and values for its placeholders. A missing
+// text is its key; tests check that none is missing.
 func say(language, key string, pairs ...string) string {
 	text, ok := texts()[language][key]
 	if !ok {

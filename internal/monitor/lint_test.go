@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
-// TestLint: Prometheus's own judge has nothing to say against our names.
+// TestLint: Prometheus's linter accepts the metrics.
 func TestLint(t *testing.T) {
 	s, store := subject(t)
 	fill(t, store)

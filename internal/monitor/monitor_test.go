@@ -29,14 +29,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// subject is one that is well, with no mailbox.
+// subject returns a healthy subject without mailboxes.
 func subject(t *testing.T) (Subject, *store.Files) {
 	t.Helper()
 	s, store, _ := subjectIn(t)
 	return s, store
 }
 
-// subjectIn tells where its mailboxes lie, too.
+// subjectIn is subject, and returns the directory of its mailboxes as well.
 func subjectIn(t *testing.T) (_ Subject, _ *store.Files, mailboxes string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -61,7 +61,7 @@ func subjectIn(t *testing.T) (_ Subject, _ *store.Files, mailboxes string) {
 	}, store, filepath.Join(dir, "mailboxes")
 }
 
-// ask asks a monitor, as a program that accepts what it says.
+// ask requests a page of a monitor, with an Accept header.
 func ask(h http.Handler, path, accept string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set("Accept", accept)
@@ -98,8 +98,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestOneLookServesAll: concurrent requests, some of them cancelled, share one look,
-// which has a context of its own.
+// TestOneLookServesAll: concurrent requests, some of them cancelled, share one
+// question, which has a context of its own.
 func TestOneLookServesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks, begun := 0, make(chan context.Context)
@@ -169,8 +169,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestDocumented: docs/metrics.md says of every metric what there is, and of
-// none that there is not.
+// TestDocumented: docs/metrics.md lists exactly the metrics, with their help texts.
 func TestDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
@@ -274,9 +273,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestMetricsOfAStoreThatFails: one mailbox that cannot be read is counted as
-// such; a store that cannot be listed is no store without mailboxes, and hides
-// nothing else.
+// TestMetricsOfAStoreThatFails: a mailbox that cannot be read is counted as such. A
+// store that cannot be listed does not count as empty, and hides no other metric.
 func TestMetricsOfAStoreThatFails(t *testing.T) {
 	s, store, dir := subjectIn(t)
 	fill(t, store)
@@ -300,7 +298,7 @@ func TestMetricsOfAStoreThatFails(t *testing.T) {
 	}
 }
 
-// TestJSONOfHealth: what is promised of the JSON can be read back.
+// TestJSONOfHealth: the JSON can be read back into Health.
 func TestJSONOfHealth(t *testing.T) {
 	s, _ := subject(t)
 	var h Health

@@ -16,20 +16,18 @@ import (
 // everywhere.
 type mask struct {
 	show     bool
-	secrets  secret.Scrubber
+	secrets  []secret.String
 	numbered map[string]string // address in lower case: its replacement
 }
 
-func newMask(show bool) *mask {
-	return &mask{show: show, secrets: secret.NewScrubber(minSecret), numbered: map[string]string{}}
-}
+func newMask(show bool) *mask { return &mask{show: show, numbered: map[string]string{}} }
 
 // minSecret is how long a secret must be to be removed: a shorter one occurs within the
 // words of a whole report.
 const minSecret = 6
 
 // hide adds secrets to remove.
-func (m *mask) hide(secrets ...secret.String) { m.secrets = m.secrets.With(secrets...) }
+func (m *mask) hide(secrets ...secret.String) { m.secrets = append(m.secrets, secrets...) }
 
 // number adds a mailbox to replace.
 func (m *mask) number(mailbox string) { m.stand("mailbox", mailbox) }
@@ -48,7 +46,7 @@ func (m *mask) stand(kind, address string) string {
 var anyAddress = regexp.MustCompile(`[\pL\pN._%+'=-]+(?:@|%40)(?:[\pL\pN-]+\.)+[\pL]{2,}`)
 
 func (m *mask) apply(text string) string {
-	text = m.secrets.Scrub(text)
+	text = secret.NewScrubber(minSecret, m.secrets...).Scrub(text)
 	if m.show {
 		return text
 	}

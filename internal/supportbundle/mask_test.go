@@ -1,6 +1,11 @@
 package supportbundle
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+
+	"authferry/internal/secret"
+)
 
 func TestMask(t *testing.T) {
 	m := newMask(false)
@@ -20,5 +25,21 @@ func TestMask(t *testing.T) {
 	}
 	if got := m.apply("<new@example.org> NEW@example.org"); got != "<address-3> address-3" {
 		t.Errorf("an unknown address became %q", got)
+	}
+}
+
+// TestHideManySecrets: the work for a secret does not grow with those before it. A
+// store has some eight for each mailbox.
+func TestHideManySecrets(t *testing.T) {
+	const count, most = 2000, 8 << 20
+	m := newMask(false)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range count {
+		m.hide(secret.String(secret.RandomHex(32)))
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > most {
+		t.Errorf("%d secrets took %d bytes, want at most %d", count, n, most)
 	}
 }

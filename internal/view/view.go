@@ -76,7 +76,7 @@ func Of(a *store.Account, v *tokens.Vault) Mailbox {
 	m.NeedsPerson = Time(at)
 	for _, p := range a.Passwords {
 		view := Password{
-			Name: p.Name, Protocols: p.Protocols, Networks: p.Networks, Expires: Time(p.Expires), Expiry: ExpiryOf(p.Expires, time.Now()),
+			Name: p.Name, Protocols: p.Protocols, Networks: p.Networks, Expires: Time(p.Expires), Expiry: expiryOf(p.Expires, time.Now()),
 			ReadOnly: p.ReadOnly, MessagesPerHour: p.MessagesPerHour, Recipients: p.Recipients, Created: Time(p.Created),
 		}
 		if u := p.LastUsed; !u.At.IsZero() {
@@ -117,18 +117,18 @@ func (p *Password) May() string {
 type Expiry string
 
 const (
-	Expired     Expiry = "expired"
-	ExpiresSoon Expiry = "soon" // within [Soon]
-	Soon               = 14 * 24 * time.Hour
+	expired     Expiry = "expired"
+	expiresSoon Expiry = "soon" // within soon
+	soon               = 14 * 24 * time.Hour
 )
 
-// ExpiryOf returns the expiry of a password; empty if it is far away.
-func ExpiryOf(end, now time.Time) Expiry {
+// expiryOf returns the expiry of a password; empty if it is far away.
+func expiryOf(end, now time.Time) Expiry {
 	switch {
-	case end.IsZero() || end.Sub(now) > Soon:
+	case end.IsZero() || end.Sub(now) > soon:
 		return ""
 	case !now.Before(end):
-		return Expired
+		return expired
 	}
-	return ExpiresSoon
+	return expiresSoon
 }

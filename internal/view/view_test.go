@@ -12,13 +12,13 @@ func TestExpiryOf(t *testing.T) {
 		want Expiry
 	}{
 		{time.Time{}, ""},
-		{now.Add(Soon + 1), ""},
-		{now.Add(Soon), ExpiresSoon},
-		{now.Add(1), ExpiresSoon},
-		{now, Expired},
-		{now.Add(-time.Hour), Expired},
+		{now.Add(soon + 1), ""},
+		{now.Add(soon), expiresSoon},
+		{now.Add(1), expiresSoon},
+		{now, expired},
+		{now.Add(-time.Hour), expired},
 	} {
-		if got := ExpiryOf(test.end, now); got != test.want {
+		if got := expiryOf(test.end, now); got != test.want {
 			t.Errorf("%v: %q, want %q", test.end, got, test.want)
 		}
 	}

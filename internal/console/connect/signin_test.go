@@ -8,7 +8,7 @@ import (
 	"authferry/tokens/oauth"
 )
 
-// TestDeviceSignInLasts: as long as its code, be that longer than others or not.
+// TestDeviceSignInLasts: a sign-in with a device code lasts as long as the code.
 func TestDeviceSignInLasts(t *testing.T) {
 	now := time.Now()
 	for _, life := range []time.Duration{signInLife / 2, 2 * signInLife} {
@@ -53,7 +53,7 @@ func TestRedirectTo(t *testing.T) {
 	}
 }
 
-// TestFreeName: numbers, and never more bytes than a name may have.
+// TestFreeName: a taken name gets a number, and stays within the bytes of a name.
 func TestFreeName(t *testing.T) {
 	long := strings.Repeat("ż", 32)
 	taken := map[string]bool{"CRM": true, "CRM (2)": true, long: true}

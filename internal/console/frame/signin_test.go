@@ -31,8 +31,8 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// TestLink: looking at a link does not use it up; using it does, once, however
-// many try at a time.
+// TestLink: opening a link does not use it up. Of several concurrent sign-ins with it,
+// one succeeds.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -66,8 +66,8 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestLinkRaisesNobody: a link for an owner opens no administrator's account,
-// whatever the order they were made and used in.
+// TestLinkRaisesNobody: a link for an owner opens no administrator's account, also if
+// the administrator was added after the link was made.
 func TestLinkRaisesNobody(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -79,8 +79,8 @@ func TestLinkRaisesNobody(t *testing.T) {
 	}
 }
 
-// TestSignIn: a password, once set, signs in; what is wrong is told in one way,
-// and costs time.
+// TestSignIn: a password signs in. A wrong one and an unknown name get the same
+// answer, and a wait after several.
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -100,8 +100,8 @@ func TestSignIn(t *testing.T) {
 	if c.Cookies[sessionCookie] == fixed {
 		t.Error("the session was known before")
 	}
-	b.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin") // its session made room
-	// Signed in by the password, it takes the password to change it.
+	b.Do("/", nil).Wants(t, http.StatusSeeOther, "/signin") // the new session replaced it
+	// After a sign-in by password, a change requires the old password.
 	c.Do("/account/password", url.Values{"new": {"another password"}, "old": {"wrong"}}).Wants(t, http.StatusForbidden)
 	c.Do("/signout", url.Values{}).Wants(t, http.StatusSeeOther, "/signin")
 	c.Cookies[sessionCookie] = fixed
@@ -127,7 +127,8 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestCookie: what keeps a session from others' hands.
+// TestCookie: the session's cookie has the attributes that protect it, and the store
+// does not hold its value.
 func TestCookie(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -148,7 +149,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// TestNext: no redirect leads elsewhere.
+// TestNext: no redirect leads to another site.
 func TestNext(t *testing.T) {
 	t.Parallel()
 	for next, want := range map[string]string{

@@ -63,8 +63,8 @@ func placeholders(t text) []string {
 	return slices.Compact(found)
 }
 
-// TestTextsOfPages: what the templates ask for is there, with a number where the
-// text has plural forms, and without where it has none.
+// TestTextsOfPages: every text that a template names exists. The template gives a
+// number if the text has plural forms, and none otherwise.
 func TestTextsOfPages(t *testing.T) {
 	english, asked := texts()[English], 0
 	for name, page := range templates() {
@@ -127,7 +127,7 @@ func walk(v reflect.Value, do func(*parse.CommandNode)) {
 	}
 }
 
-// TestPlurals: the forms of CLDR's own examples.
+// TestPlurals: numbers take the forms of CLDR's examples.
 func TestPlurals(t *testing.T) {
 	for _, test := range []struct {
 		language, form string

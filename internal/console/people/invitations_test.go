@@ -12,7 +12,7 @@ import (
 	"authferry/internal/console/people"
 )
 
-// TestClaimOnce: of many at once, one uses an invitation.
+// TestClaimOnce: of many concurrent claims of an invitation, one succeeds.
 func TestClaimOnce(t *testing.T) {
 	d := people.InvitationStore{Vault: consoletest.New(t).Vault, Now: time.Now}
 	i, _, err := d.Add(t.Context(), people.Invitation{Domain: "example.com", Provider: "gmail"}, time.Hour)
