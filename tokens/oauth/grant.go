@@ -92,7 +92,7 @@ func runTokenCommand(ctx context.Context, p *Provider, mailbox string, now time.
 	})
 	if err == nil {
 		var t *Token
-		if t, err = readCommandOutput(output.Stdout, now.UTC().Round(0)); err == nil {
+		if t, err = readCommandOutput([]byte(output.Stdout.Reveal()), now.UTC().Round(0)); err == nil {
 			return t, nil
 		}
 		err = errors.New(err.Error() + output.Complaint)

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -34,7 +35,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 	device := &Device{UserCode: "A", URL: "https://example.com/", code: "device-CANARY", provider: p}
 	asked := call{provider: p, endpoint: "x", form: url.Values{"assertion": {"CANARY"}}, bearer: "CANARY"}
 	response := &Response{Status: 200, Body: []byte("CANARY")}
-	secrets := []string{"CANARY", fmt.Sprintf("%x", "CANARY")}
+	secrets := []string{"CANARY", fmt.Sprintf("%x", "CANARY"), base64.StdEncoding.EncodeToString([]byte("CANARY"))}
 	for _, n := range oauthtest.TestKey().Primes {
 		secrets = append(secrets, n.String(), n.Text(16), fmt.Sprintf("%X", n))
 	}
