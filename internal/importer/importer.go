@@ -146,7 +146,7 @@ func readEmailProxy(s *Source) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Found{proxy.Accounts, proxy.Domains, proxy.ListenTOML()}, nil
+	return &Found{proxy.Accounts, proxy.Domains, proxy.listenTOML()}, nil
 }
 
 // maxToken bounds a refresh token, as the vault does.
