@@ -171,7 +171,7 @@ func startPebble(t *testing.T) *pebble {
 	dns := testport.Free(t)
 	background(t, nil, "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns,
 		"-http01", "", "-https01", "", "-tlsalpn01", "", "-management", testport.Free(t))
-	// It may refuse a nonce now and then, as it likes to.
+	// Pebble refuses some nonces on purpose.
 	p.said = background(t, []string{"PEBBLE_VA_NOSLEEP=1"}, "pebble", "-config", file, "-strict", "-dnsserver", dns)
 	if _, err := p.said.find("ACME directory available"); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"authferry/internal/importer"
 	"authferry/internal/logging"
 	"authferry/internal/onboard"
+	"authferry/internal/secret"
 	"authferry/tokens"
 )
 
@@ -133,9 +134,11 @@ func readSource(cmd *cobra.Command, s *importer.Source, f importFlags) (found *i
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	if s.Content, err = readContent(cmd, s); err != nil {
+	content, err := readContent(cmd, s)
+	if err != nil {
 		return nil, err
 	}
+	s.Content = secret.String(content)
 	if f.passwordStdin {
 		if s.Password, err = readPassword(cmd); err != nil {
 			return nil, hint.Usage(fmt.Errorf("--password-stdin: %w", err), "pipe in the password that mail programs send, and nothing else")

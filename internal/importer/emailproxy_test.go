@@ -111,7 +111,7 @@ func TestEmailProxyProviders(t *testing.T) {
 		}
 	}
 	erin := found.account(t, "erin@example.net").Provider
-	if len(found.Domains) != 1 || found.Domains[0].Name != "example.net" || !found.Domains[0].Provider.Same(&erin) {
+	if len(found.Domains) != 1 || found.Domains[0].Name != "example.net" || !found.Domains[0].Provider.same(&erin) {
 		t.Errorf("domains %+v", found.Domains)
 	}
 }

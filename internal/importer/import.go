@@ -125,7 +125,7 @@ func (m *Import) providerOf(a *Account) (*oauth.Provider, error) {
 
 func (m *Import) configured(p *Provider) *oauth.Provider {
 	for _, name := range slices.Sorted(maps.Keys(m.Providers)) {
-		if q := m.Providers[name]; p.Is(q) {
+		if q := m.Providers[name]; p.is(q) {
 			return q
 		}
 	}
@@ -138,7 +138,7 @@ func (m *Import) addEntry(p Provider) {
 		return
 	}
 	e := entry{Provider: p}
-	e.Name, e.Like = p.Name(func(name string) bool {
+	e.Name, e.Like = p.tableName(func(name string) bool {
 		return m.Providers[name] != nil || slices.ContainsFunc(m.entries, func(e entry) bool { return e.Name == name })
 	})
 	m.entries = append(m.entries, e)
@@ -146,7 +146,7 @@ func (m *Import) addEntry(p Provider) {
 
 func (m *Import) entryOf(p *Provider) *entry {
 	for i := range m.entries {
-		if m.entries[i].Provider.Same(p) {
+		if m.entries[i].Provider.same(p) {
 			return &m.entries[i]
 		}
 	}
@@ -166,7 +166,7 @@ func (m *Import) printEntries() error {
 				return err
 			}
 		}
-		fmt.Fprintf(m.Out, "%s\n", e.TOML())
+		fmt.Fprintf(m.Out, "%s\n", e.toml())
 	}
 	for _, d := range m.Found.Domains {
 		name := ""
@@ -175,7 +175,7 @@ func (m *Import) printEntries() error {
 		} else if e := m.entryOf(&d.Provider); e != nil {
 			name = e.Name
 		}
-		if text := d.TOML(name); text != "" {
+		if text := d.toml(name); text != "" {
 			fmt.Fprintf(m.Out, "%s\n", text)
 		}
 	}

@@ -1,8 +1,12 @@
 package importer
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -19,6 +23,22 @@ func TestWriteSecretReturnsTheWholePath(t *testing.T) {
 		}
 		if text, err := os.ReadFile(path); err != nil || string(text) != "s\n" {
 			t.Errorf("%q, %v", text, err)
+		}
+	}
+}
+
+// TestSourcePrintsNoContent: the file of another program holds tokens and secrets.
+func TestSourcePrintsNoContent(t *testing.T) {
+	s := Source{Format: "token", File: "-", Content: "CANARY"}
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{fmt.Sprintf("%v", s), fmt.Sprintf("%+v", &s), fmt.Sprintf("%#v", s), fmt.Sprintf("%s", s), string(b)} {
+		for _, form := range []string{"CANARY", fmt.Sprint([]byte("CANARY")), fmt.Sprintf("%#v", []byte("CANARY")), base64.StdEncoding.EncodeToString([]byte("CANARY"))} {
+			if strings.Contains(text, form) {
+				t.Errorf("the content is shown: %s", text)
+			}
 		}
 	}
 }

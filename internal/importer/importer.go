@@ -35,7 +35,7 @@ type Account struct {
 type Source struct {
 	Format       string // one of [Formats]
 	File         string // its name; "-" is standard input
-	Content      []byte
+	Content      secret.String
 	Mailboxes    []string // the owner of the grant, or the accounts to read; empty: as the file says
 	ClientConfig string   // sasl-xoauth2: the file that names the client; empty: the usual one, if it exists
 	CacheStore   string   // email-oauth2-proxy: the file with its tokens; empty: they are in its configuration
@@ -76,7 +76,7 @@ func (s *Source) Check() error {
 func (s *Source) Read() (*Found, error) { return formats[s.Format](s) }
 
 func readToken(s *Source) (*Found, error) {
-	token, err := parseToken(s.Content)
+	token, err := parseToken([]byte(s.Content.Reveal()))
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func readToken(s *Source) (*Found, error) {
 // readAccount reads a file about one mailbox.
 func readAccount(read func([]byte) (*Account, error)) func(*Source) (*Found, error) {
 	return func(s *Source) (*Found, error) {
-		a, err := read(s.Content)
+		a, err := read([]byte(s.Content.Reveal()))
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +127,7 @@ func readSASLXOAUTH2(s *Source) (*Found, error) {
 	if err != nil {
 		configuration = nil // the token file may name the client itself
 	}
-	a, err := parseSASLXOAUTH2(s.Content, configuration)
+	a, err := parseSASLXOAUTH2([]byte(s.Content.Reveal()), configuration)
 	if err != nil {
 		return nil, err
 	}
@@ -142,11 +142,11 @@ func readEmailProxy(s *Source) (*Found, error) {
 			return nil, fmt.Errorf("its cache store: %w", err)
 		}
 	}
-	proxy, err := parseEmailProxy(s.Content, cache, s.Password, s.Mailboxes...)
+	proxy, err := parseEmailProxy([]byte(s.Content.Reveal()), cache, s.Password, s.Mailboxes...)
 	if err != nil {
 		return nil, err
 	}
-	return &Found{proxy.Accounts, proxy.Domains, proxy.ListenTOML()}, nil
+	return &Found{proxy.Accounts, proxy.Domains, proxy.listenTOML()}, nil
 }
 
 // maxToken bounds a refresh token, as the vault does.

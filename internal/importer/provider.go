@@ -49,9 +49,9 @@ func familyOf(tokenURL string) string {
 	return families[strings.ToLower(u.Hostname())]
 }
 
-// Is reports whether q is this provider as it is configured: the same client at
+// is reports whether q is this provider as it is configured: the same client at
 // the same endpoint, or, where no client is named, the same endpoint.
-func (p *Provider) Is(q *oauth.Provider) bool {
+func (p *Provider) is(q *oauth.Provider) bool {
 	if p.ClientID != "" && p.ClientID != q.ClientID {
 		return false
 	}
@@ -71,8 +71,8 @@ func (p *Provider) sharesEndpoint(q *oauth.Provider) bool {
 	return p.Family != "" && (p.Family == familyOf(q.TokenURL) || p.Family == q.Name)
 }
 
-// Same reports whether two accounts share one provider.
-func (p *Provider) Same(q *Provider) bool {
+// same reports whether two accounts share one provider.
+func (p *Provider) same(q *Provider) bool {
 	return p.Family == q.Family && p.Flow == q.Flow && p.TokenURL == q.TokenURL && p.ClientID == q.ClientID &&
 		p.ClientSecret == q.ClientSecret && p.ServiceAccountFile == q.ServiceAccountFile && p.ServiceAccountKey == q.ServiceAccountKey &&
 		p.CertificateFile == q.CertificateFile && slices.Equal(p.Scopes, q.Scopes)
@@ -91,9 +91,9 @@ func (p *Provider) settle() {
 	}
 }
 
-// Name finds a name for a provider's table that is not taken, and the built-in
+// tableName finds a name for a provider's table that is not taken, and the built-in
 // provider that the table is like.
-func (p *Provider) Name(taken func(string) bool) (name, like string) {
+func (p *Provider) tableName(taken func(string) bool) (name, like string) {
 	builtin := oauth.Builtin()
 	if p.Family != "" {
 		if !taken(p.Family) {

@@ -20,9 +20,9 @@ type entry struct {
 	SecretFile, KeyFile string
 }
 
-// TOML returns the table of a provider, as a person would write it: only what
+// toml returns the table of a provider, as a person would write it: only what
 // differs from the built-in provider.
-func (e entry) TOML() string {
+func (e entry) toml() string {
 	var b strings.Builder
 	p := e.Provider
 	text := func(key, value string) {
@@ -84,17 +84,17 @@ func sameScopes(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// TOML returns the table of a domain whose provider opens every mailbox of it;
+// toml returns the table of a domain whose provider opens every mailbox of it;
 // empty where the owners sign in, because the domain needs no table then.
-func (d Domain) TOML(provider string) string {
+func (d Domain) toml(provider string) string {
 	if d.Provider.Flow.NeedsPerson() || d.Name == "" || d.Problem != "" {
 		return ""
 	}
 	return fmt.Sprintf("[domain.%s]\nprovider = %s\n", quoteTOML(d.Name), quoteTOML(provider))
 }
 
-// ListenTOML returns the listeners of the old program, as a commented key.
-func (e *emailProxyFile) ListenTOML() string {
+// listenTOML returns the listeners of the old program, as a commented key.
+func (e *emailProxyFile) listenTOML() string {
 	if len(e.Listen) == 0 {
 		return ""
 	}

@@ -37,10 +37,13 @@ type Credentials struct {
 	Port      int
 }
 
-// Format keeps every verb from printing the token.
+// Format and MarshalText keep every verb and encoder from writing the token.
 func (c Credentials) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "credentials of "+strconv.Quote(c.User))
 }
+
+// MarshalText keeps encoders (JSON, TOML, XML) from writing the token.
+func (c Credentials) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }
 
 // Response returns the initial response.
 func (c Credentials) Response() []byte {

@@ -143,8 +143,8 @@ func TestNothingPrintsTheToken(t *testing.T) {
 				t.Errorf("%s of %T: %s", verb, v, text)
 			}
 		}
-	}
-	if text, err := json.Marshal(client); err != nil || strings.Contains(string(text), "CANARY") {
-		t.Errorf("%s, %v", text, err)
+		if text, err := json.Marshal(v); err != nil || strings.Contains(string(text), "CANARY") {
+			t.Errorf("JSON of %T: %s, %v", v, text, err)
+		}
 	}
 }

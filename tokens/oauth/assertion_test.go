@@ -161,7 +161,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 	p := googleApp(j)
 	p.Timeout = 300 * time.Millisecond // enough to connect on a busy machine
-	ctx, cancel := context.WithTimeout(t.Context(), RefreshTimeout/4)
+	ctx, cancel := context.WithTimeout(t.Context(), defaultTimeout/4)
 	defer cancel()
 	_, err := p.Mint(ctx, me)
 	wantFailure(t, err, ErrUnavailable, "no answer within 300ms")

@@ -105,8 +105,10 @@ type Response struct {
 	host   string
 }
 
-// Format keeps the body out of logs: it may contain a token.
+// Format and MarshalText keep the body out of logs: it may contain a token.
 func (r Response) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "response %d", r.Status) }
+
+func (r Response) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(r)), nil }
 
 // secretParameters are the form fields that errors must not repeat, although the
 // peer may.

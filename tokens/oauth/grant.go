@@ -92,7 +92,7 @@ func runTokenCommand(ctx context.Context, p *Provider, mailbox string, now time.
 	})
 	if err == nil {
 		var t *Token
-		if t, err = readCommandOutput(output.Stdout, now.UTC().Round(0)); err == nil {
+		if t, err = readCommandOutput([]byte(output.Stdout.Reveal()), now.UTC().Round(0)); err == nil {
 			return t, nil
 		}
 		err = errors.New(err.Error() + output.Complaint)
@@ -112,9 +112,9 @@ func missingSetting(p *Provider, what, key string) error {
 	return &EndpointError{Kind: ErrRefused, reason: fmt.Sprintf("the provider %s has no %s; set %s in [provider.%s]", p.Name, what, key, p.Name)}
 }
 
-// ErrNoRevocation is a provider without a revocation endpoint: the owner can revoke
+// errNoRevocation is a provider without a revocation endpoint: the owner can revoke
 // the grant on a page of the provider's alone.
-var ErrNoRevocation = errors.New("the provider has no revocation endpoint")
+var errNoRevocation = errors.New("the provider has no revocation endpoint")
 
 // revoke is [Provider.Revoke].
 func revoke(ctx context.Context, p *Provider, t Token) error {
@@ -124,7 +124,7 @@ func revoke(ctx context.Context, p *Provider, t Token) error {
 	case !p.Flow.NeedsPerson() || token.Empty():
 		return nil
 	case p.RevokeURL == "":
-		return fmt.Errorf("%w: the owner can remove the grant on the account's page there", ErrNoRevocation)
+		return fmt.Errorf("%w: the owner can remove the grant on the account's page there", errNoRevocation)
 	}
 	form, now := url.Values{"token": {token.Reveal()}}, time.Now()
 	if !t.Refresh.Empty() {
@@ -157,27 +157,27 @@ func revoke(ctx context.Context, p *Provider, t Token) error {
 // without those that only concern the sign-in.
 func missingScopes(requested, granted []string) (missing []string) {
 	for _, scope := range requested {
-		if IsSignInScope(scope) {
+		if isSignInScope(scope) {
 			continue
 		}
-		if !slices.ContainsFunc(granted, func(got string) bool { return ScopeName(got) == ScopeName(scope) }) {
+		if !slices.ContainsFunc(granted, func(got string) bool { return scopeName(got) == scopeName(scope) }) {
 			missing = append(missing, scope)
 		}
 	}
 	return missing
 }
 
-// ScopeName returns the part of a scope that identifies it: Microsoft's response has
+// scopeName returns the part of a scope that identifies it: Microsoft's response has
 // other hosts and capitals than the request.
-func ScopeName(scope string) string {
+func scopeName(scope string) string {
 	scope = strings.TrimRight(strings.ToLower(scope), "/")
 	return scope[strings.LastIndex(scope, "/")+1:]
 }
 
-// IsSignInScope reports whether a scope only concerns the sign-in. Responses omit
+// isSignInScope reports whether a scope only concerns the sign-in. Responses omit
 // these.
-func IsSignInScope(scope string) bool {
-	switch ScopeName(scope) {
+func isSignInScope(scope string) bool {
+	switch scopeName(scope) {
 	case "offline_access", "openid", "email", "profile":
 		return true
 	}

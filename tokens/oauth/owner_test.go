@@ -124,7 +124,7 @@ func TestRevoke(t *testing.T) {
 	}
 	calls := f.Asked()
 	p := fakeProvider(f)
-	if err := p.Revoke(t.Context(), grant); !errors.Is(err, ErrNoRevocation) {
+	if err := p.Revoke(t.Context(), grant); !errors.Is(err, errNoRevocation) {
 		t.Errorf("no revoke_url: %v", err)
 	}
 	p.RevokeURL = f.URL + "/revoke"

@@ -72,7 +72,7 @@ type Provider struct {
 	KeepAlive time.Duration
 
 	// Timeout bounds one call to the provider's OAuth service, and one run of
-	// TokenCommand. 0: [RefreshTimeout].
+	// TokenCommand. 0: 20 seconds.
 	Timeout time.Duration
 
 	// Proxy is used for mail and for OAuth: an http://, https:// or socks5://
@@ -128,8 +128,8 @@ const DefaultRefreshAhead = 0.75
 // DefaultKeepAlive is well within Google's six months and Microsoft's ninety days.
 const DefaultKeepAlive = 30 * 24 * time.Hour
 
-// RefreshTimeout bounds one call to a token endpoint unless [Provider.Timeout] is set.
-const RefreshTimeout = 20 * time.Second
+// defaultTimeout is the limit of one call unless [Provider.Timeout] is set.
+const defaultTimeout = 20 * time.Second
 
 const maxRefreshAhead = 0.95
 
@@ -329,7 +329,7 @@ func (p *Provider) FirstProtocol() string {
 // CallTimeout returns the limit of one call.
 func (p *Provider) CallTimeout() time.Duration {
 	if p.Timeout <= 0 {
-		return RefreshTimeout
+		return defaultTimeout
 	}
 	return p.Timeout
 }

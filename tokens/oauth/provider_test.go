@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -32,9 +33,10 @@ func TestNothingPrintsKeys(t *testing.T) {
 		Proxy: &url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("me", "proxy-CANARY")},
 	}
 	device := &Device{UserCode: "A", URL: "https://example.com/", code: "device-CANARY", provider: p}
+	consent := &Consent{provider: p, state: "state-CANARY", verifier: "verifier-CANARY"}
 	asked := call{provider: p, endpoint: "x", form: url.Values{"assertion": {"CANARY"}}, bearer: "CANARY"}
 	response := &Response{Status: 200, Body: []byte("CANARY")}
-	secrets := []string{"CANARY", fmt.Sprintf("%x", "CANARY")}
+	secrets := []string{"CANARY", fmt.Sprintf("%x", "CANARY"), base64.StdEncoding.EncodeToString([]byte("CANARY"))}
 	for _, n := range oauthtest.TestKey().Primes {
 		secrets = append(secrets, n.String(), n.Text(16), fmt.Sprintf("%X", n))
 	}
@@ -48,7 +50,7 @@ func TestNothingPrintsKeys(t *testing.T) {
 		}
 	}
 	for _, v := range []any{
-		account, *account, certificate, *certificate, p, *p, device, *device, asked, &asked, response, *response, []*ServiceAccount{account},
+		account, *account, certificate, *certificate, p, *p, device, *device, consent, *consent, asked, &asked, response, *response, []*ServiceAccount{account},
 		map[string]*ClientCertificate{"x": certificate}, struct{ S ServiceAccount }{*account}, struct{ s ServiceAccount }{*account},
 		struct{ C *ClientCertificate }{certificate}, struct{ Providers map[string]*Provider }{map[string]*Provider{"x": p}}, struct{ P Provider }{*p},
 	} {

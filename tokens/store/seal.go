@@ -139,7 +139,7 @@ func loadOrMakeKey(path string) (*Seal, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
-	// A new key would open none of them, and would take the place of the one that does.
+	// A new key would open none of them, and would be used instead of the right one.
 	if sealed, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*", "*"+sealedSuffix)); len(sealed) > 0 {
 		return nil, fmt.Errorf("the seal key %s is gone, and the files beside it are sealed with it: put it back, or name its place in seal", path)
 	}

@@ -112,8 +112,8 @@ func TestLoadSealAtOnce(t *testing.T) {
 	}
 }
 
-// A state directory whose key was left out of a backup must not get a new one,
-// which would be taken for the right one ever after.
+// TestLoadSealKeepsOutOfTheWay: a state directory that was restored without its key
+// does not get a new key, which would be used instead of the right one.
 func TestLoadSealKeepsOutOfTheWay(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "mailboxes"), 0o700); err != nil {

@@ -59,7 +59,7 @@ func PemOf(t testing.TB, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// certificateOf is a certificate in PEM for a key, signed by itself.
+// CertificateOf returns a self-signed certificate for a key, in PEM.
 func CertificateOf(t testing.TB, key crypto.Signer, expires time.Time) string {
 	t.Helper()
 	template := &x509.Certificate{

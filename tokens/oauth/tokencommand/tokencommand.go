@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -42,9 +43,14 @@ type Command struct {
 	Timeout  time.Duration
 }
 
+// Format and MarshalText leave out the arguments, which may be secrets.
+func (c Command) Format(f fmt.State, _ rune) { io.WriteString(f, "token command for "+c.Mailbox) }
+
+func (c Command) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }
+
 // Output is what a program that succeeded has printed.
 type Output struct {
-	Stdout    []byte
+	Stdout    secret.String
 	Complaint string // ": it said ..." with the first line of the standard error, if there is one
 }
 
@@ -95,7 +101,7 @@ func Run(ctx context.Context, c Command) (Output, error) {
 	case err != nil:
 		return Output{}, &Error{words: exitWords(err) + complaint(stderr, stdout)}
 	}
-	return Output{stdout.kept.Bytes(), complaint(stderr, stdout)}, nil
+	return Output{secret.String(stdout.kept.String()), complaint(stderr, stdout)}, nil
 }
 
 // hidden are the environment variables that no program inherits.

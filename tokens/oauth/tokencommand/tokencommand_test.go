@@ -4,7 +4,10 @@ package tokencommand
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +31,8 @@ func TestSlots(t *testing.T) {
 	for range cap(slots) {
 		<-slots
 	}
-	if output, err := Run(t.Context(), command); err != nil || string(output.Stdout) != "CANARY\n" {
-		t.Errorf("%q, %v", output.Stdout, err)
+	if output, err := Run(t.Context(), command); err != nil || output.Stdout.Reveal() != "CANARY\n" {
+		t.Errorf("%q, %v", output.Stdout.Reveal(), err)
 	}
 	if len(slots) != 0 {
 		t.Errorf("%d slots are still taken", len(slots))
@@ -46,6 +49,23 @@ func TestComplaintKeepsWords(t *testing.T) {
 		stderr.Write([]byte("\n  " + line + "\nmore"))
 		if got := complaint(stderr, &bounded{}); got != ": it said "+printable.Quote(line) {
 			t.Errorf("%s", got)
+		}
+	}
+}
+
+// TestPrintsNoSecret: arguments may be secrets, and the output is a token.
+func TestPrintsNoSecret(t *testing.T) {
+	for _, v := range []any{Command{Args: []string{"program", "CANARY"}, Mailbox: "me@gmail.com"}, Output{Stdout: "CANARY"}} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, text := range []string{fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s", v), string(b)} {
+			for _, form := range []string{"CANARY", fmt.Sprint([]byte("CANARY")), fmt.Sprintf("%#v", []byte("CANARY")), base64.StdEncoding.EncodeToString([]byte("CANARY"))} {
+				if strings.Contains(text, form) {
+					t.Errorf("%T shows a secret: %s", v, text)
+				}
+			}
 		}
 	}
 }

@@ -139,7 +139,7 @@ func TestIsTheConfiguredOne(t *testing.T) {
 		{Provider{Family: "gmail", Flow: oauth.FlowServiceAccount, ServiceAccountFile: "x"}, gmail, false},
 		{Provider{}, gmail, false},
 	} {
-		if got := c.p.Is(c.q); got != c.want {
+		if got := c.p.is(c.q); got != c.want {
 			t.Errorf("%d: %v is %s: %v", i, c.p, c.q.Name, got)
 		}
 	}
@@ -160,7 +160,7 @@ func TestNames(t *testing.T) {
 		{Provider{TokenURL: "https://microsoft.example/token"}, "microsoft-2", ""},
 		{Provider{TokenURL: "\x7f"}, "imported", ""},
 	} {
-		name, like := c.p.Name(func(n string) bool { return taken[n] })
+		name, like := c.p.tableName(func(n string) bool { return taken[n] })
 		if name != c.name || like != c.like {
 			t.Errorf("%s is called %q like %q, want %q like %q", c.p.TokenURL, name, like, c.name, c.like)
 		}
@@ -199,26 +199,26 @@ smtp = "smtp://smtp.mail.example.org:587"
 			"[provider.gmail]\nflow = \"service_account\"\nservice_account_file = \"/s/key.json\"\n"},
 	} {
 		c.entry.Provider = found.account(t, c.mailbox).Provider
-		if got := c.entry.TOML(); got != c.want {
+		if got := c.entry.toml(); got != c.want {
 			t.Errorf("%s:\n%s", c.mailbox, got)
 		}
 	}
 	e := entry{Name: "gmail", Provider: found.account(t, "erin@example.net").Provider}
-	if got := e.TOML(); strings.Contains(got, "canary") || !strings.Contains(got, "#service_account_file") {
+	if got := e.toml(); strings.Contains(got, "canary") || !strings.Contains(got, "#service_account_file") {
 		t.Errorf("a key in print: %s", got)
 	}
-	if got := found.Domains[0].TOML("gmail"); got != "[domain.\"example.net\"]\nprovider = \"gmail\"\n" {
+	if got := found.Domains[0].toml("gmail"); got != "[domain.\"example.net\"]\nprovider = \"gmail\"\n" {
 		t.Errorf("the domain: %s", got)
 	}
-	if got := found.ListenTOML(); !strings.Contains(got, `#listen = ["imap://127.0.0.1:2993", "imaps://192.0.2.5:3993", `) {
+	if got := found.listenTOML(); !strings.Contains(got, `#listen = ["imap://127.0.0.1:2993", "imaps://192.0.2.5:3993", `) {
 		t.Errorf("listen: %s", got)
 	}
-	if got := (&emailProxyFile{}).ListenTOML(); got != "" {
+	if got := (&emailProxyFile{}).listenTOML(); got != "" {
 		t.Errorf("nothing was listened at: %s", got)
 	}
 }
 
-// Whatever the file holds, the table says just that.
+// FuzzTOML: the table has the values of the file, whatever they are.
 func FuzzTOML(f *testing.F) {
 	f.Add("id", "secret", "https://x.example/token", "a b")
 	f.Add("\"\\\n]\x7f\x00", "\u2028'", "\xff", "=")
@@ -228,7 +228,7 @@ func FuzzTOML(f *testing.F) {
 		}
 		p := Provider{ClientID: id, ClientSecret: secret.String(clientSecret), TokenURL: tokenURL, Scopes: strings.Fields(scopes)}
 		e := entry{Provider: p}
-		e.Name, _ = p.Name(func(string) bool { return false })
+		e.Name, _ = p.tableName(func(string) bool { return false })
 		var got struct {
 			Provider map[string]struct {
 				ID     string `toml:"client_id"`
@@ -237,12 +237,12 @@ func FuzzTOML(f *testing.F) {
 				Scopes []string
 			}
 		}
-		if err := toml.Unmarshal([]byte(e.TOML()), &got); err != nil {
-			t.Fatalf("%v in\n%s", err, e.TOML())
+		if err := toml.Unmarshal([]byte(e.toml()), &got); err != nil {
+			t.Fatalf("%v in\n%s", err, e.toml())
 		}
 		table := got.Provider[e.Name]
 		if table.ID != id || table.Secret != clientSecret || table.URL != tokenURL || strings.Join(table.Scopes, " ") != strings.Join(p.Scopes, " ") {
-			t.Errorf("got %+v of\n%s", table, e.TOML())
+			t.Errorf("got %+v of\n%s", table, e.toml())
 		}
 	})
 }
@@ -281,11 +281,11 @@ func FuzzEmailProxy(f *testing.F) {
 				t.Errorf("a grant was opened without a password")
 			}
 			e := entry{Name: "x", Provider: a.Provider}
-			if a.Problem == "" && strings.TrimSpace(e.TOML()) == "" {
+			if a.Problem == "" && strings.TrimSpace(e.toml()) == "" {
 				t.Errorf("nothing to write for %q", a.Mailbox)
 			}
 		}
-		found.ListenTOML()
+		found.listenTOML()
 	})
 }
 
