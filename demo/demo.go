@@ -169,10 +169,10 @@ func (p *Provider) ClientKeyPEM() []byte { return oauthserver.ClientKeyPEM() }
 // ...). A request counts before it is answered.
 func (p *Provider) TokenCalls(grantType string) int { return p.oauth.TokenCalls(grantType) }
 
-// ExpireAccessTokens makes every access token issued so far bad.
+// ExpireAccessTokens makes every access token issued so far invalid.
 func (p *Provider) ExpireAccessTokens() { p.oauth.ExpireAccessTokens() }
 
-// RevokeGrants makes every grant of a mailbox bad: refresh answers
+// RevokeGrants revokes every grant of a mailbox: refresh answers
 // invalid_grant, and access tokens are refused.
 func (p *Provider) RevokeGrants(mailbox string) { p.oauth.RevokeGrants(mailbox) }
 

@@ -47,11 +47,10 @@ const (
 	TokenEmpty           TokenAnswer = "empty"                 // 200 with no body
 )
 
-// What the token endpoint can be made to do to answers that are right
-// otherwise: the work is done.
+// What the token endpoint can be made to change in its answers. The work is done.
 const (
 	TokenTruncated    TokenAnswer = "truncated"       // 200, a whole HTTP answer with half of the JSON
-	TokenWrongType    TokenAnswer = "wrong-type"      // the JSON, said to be text/html
+	TokenWrongType    TokenAnswer = "wrong-type"      // the JSON, labelled text/html
 	TokenLifeString   TokenAnswer = "life-string"     // "expires_in": "3599"
 	TokenLifeFloat    TokenAnswer = "life-float"      // "expires_in": 3599.5
 	TokenLifeMissing  TokenAnswer = "life-missing"    // no expires_in (null)
@@ -116,14 +115,14 @@ type MailFault string
 const (
 	MailNormal     MailFault = ""
 	MailRefuse     MailFault = "refuse"      // refuses every token, with Gmail's challenge
-	MailDisabled   MailFault = "disabled"    // "not enabled for IMAP use" and its kin
+	MailDisabled   MailFault = "disabled"    // "not enabled for IMAP use" and similar
 	MailTooMany    MailFault = "too-many"    // too many simultaneous connections; SMTP: too many login attempts
 	MailTemporary  MailFault = "temporary"   // temporary system problem
 	MailWebLogin   MailFault = "web-login"   // log in via your web browser
 	MailStall      MailFault = "stall"       // accepts and says nothing
 	MailCut        MailFault = "cut"         // closes after the greeting
 	MailCutMessage MailFault = "cut-message" // closes in the middle of the next message it sends; SMTP: receives
-	MailBye        MailFault = "bye"         // IMAP: * BYE Session expired, please login again. A new session hears it after its login
+	MailBye        MailFault = "bye"         // IMAP: * BYE Session expired, please login again. A new session gets it after its login
 )
 
 // Mail sets what a protocol ("imap", "pop3", "smtp") does from now on.

@@ -35,13 +35,13 @@ type imapConn struct {
 	engine  *imapserver.Conn // set before ready
 
 	// Only imapserver's own goroutine reads, and invites literals.
-	line    []byte // what imapserver has yet to take of a line
-	asked   int    // a literal the client announced and waits to be invited to send
+	line    []byte // the rest of a line, which imapserver has yet to read
+	asked   int    // size of a literal that waits for imapserver's invitation
 	literal int    // octets to pass on unread
 	inside  bool   // the next line continues a command
 
 	mu  sync.Mutex
-	cut int // octets until the connection is cut; negative: it is not to be
+	cut int // octets until the connection is cut; negative: no cut
 }
 
 // serve runs the session to its end.

@@ -18,7 +18,8 @@ const (
 	// eclipse-ee4j/angus-mail#201), so a client with a long token must send it
 	// on a line of its own (RFC 4954 §4).
 	smtpLineLimit = 1000
-	// smtpSASLLimit is what RFC 4954 §4 asks servers to take on such a line.
+	// smtpSASLLimit is the length of such a line that servers should accept (RFC
+	// 4954 §4).
 	smtpSASLLimit = 12288
 	// smtpUnknownLimit is how many unknown commands Gmail tolerates.
 	smtpUnknownLimit = 10
@@ -43,7 +44,7 @@ type smtpTalk struct {
 	*conn
 	startTLSOffered bool   // port 587
 	secure          bool   // TLS is on
-	helo            string // what the client called itself; "": nothing yet
+	helo            string // name in EHLO or HELO; "": not sent yet
 	unknown         int
 }
 

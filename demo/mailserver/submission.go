@@ -30,7 +30,7 @@ type smtpConn struct {
 
 	// Only go-smtp's own goroutine writes.
 	greeted    bool // its greeting has been dropped
-	introduced bool // its answer to our EHLO has been dropped
+	introduced bool // its answer to the EHLO from here has been dropped
 }
 
 // serve runs the session to its end.
@@ -55,7 +55,7 @@ func newSMTPEngine(server *Server) *smtp.Server {
 	s.Domain = "smtp.gmail.com"
 	s.EnableSMTPUTF8 = true
 	// One more than the limit: go-smtp refuses a message of exactly so many
-	// octets. The session counts for itself.
+	// octets. smtpSession counts octets itself.
 	s.MaxMessageBytes = smtpSize + 1
 	// Lines in a message may be of any length here; go-smtp cannot tell them
 	// from commands.
@@ -104,7 +104,7 @@ func (s *smtpConn) Write(p []byte) (int, error) {
 		s.greeted = true
 		return len(p), nil
 	case bytes.HasPrefix(p, []byte("250-")) && !bytes.HasPrefix(p, []byte("250-Hello ")):
-		return len(p), nil // the middle of an EHLO answer: ours was given at its first line
+		return len(p), nil // the middle of an EHLO answer: Gmail's was sent at its first line
 	case bytes.HasPrefix(p, []byte("250-Hello ")):
 		if !s.introduced {
 			return len(p), nil

@@ -15,7 +15,7 @@ import (
 type viewed struct {
 	*message
 	place  uint32 // its number in the folder
-	number uint32 // its number for this client, who has not heard of every change
+	number uint32 // its number for this client, which does not know of every change
 	flags  []imap.Flag
 }
 

@@ -51,7 +51,7 @@ func NewSession(mailbox *Mailbox, beforeBody func(size int)) *Session {
 // Login is never reached: the session begins with the login done.
 func (s *Session) Login(string, string) error { return errLoggedIn }
 
-// AppendLimit is what APPENDLIMIT advertises.
+// AppendLimit returns the limit that APPENDLIMIT advertises.
 func (s *Session) AppendLimit() uint32 { return appendLimit }
 
 // Close ends the session.

@@ -18,9 +18,9 @@ import (
 	"authferry/demo/eventlog"
 )
 
-// What Google lacks and Microsoft has: clients that prove themselves with a
-// certificate, and clients that open mailboxes by themselves. Refusals are in
-// Microsoft's words, of which the numbers are what programs look at:
+// This file has what Microsoft offers and Google does not: clients that authenticate
+// with a certificate, and clients that open mailboxes by themselves. Refusals have
+// Microsoft's text. Programs read the number in it:
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 
 const clientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
@@ -68,8 +68,8 @@ func authenticate(s *Server, r *http.Request) error {
 	return nil
 }
 
-// verifyClient checks a client's assertion about itself: RFC 7523 §3, with the
-// header Microsoft wants.
+// verifyClient checks a client's assertion: RFC 7523 §3, with the header that
+// Microsoft requires.
 func verifyClient(s *Server, form url.Values, id string) error {
 	bad := func(description string) error {
 		return s.refuse(http.StatusUnauthorized, "invalid_client", description)
@@ -107,7 +107,7 @@ func (a *assertion) namesCertificate(der []byte) bool {
 		a.header.X5T+a.header.X5TS256 != ""
 }
 
-// appGrant is the grant of RFC 6749 §4.4: the client acts for itself, and its
+// appGrant returns the grant of RFC 6749 §4.4: the client acts for itself, and its
 // token opens every mailbox here. Like Microsoft, the token endpoint does not
 // check that an administrator allowed the client any: the mailbox refuses it.
 func appGrant(s *Server, form url.Values) (*grant, error) {

@@ -33,7 +33,7 @@ type consentView struct {
 // consentEndpoint is the authorization endpoint: RFC 6749 §3.1.
 type consentEndpoint struct{ *Server }
 
-// request is an authorisation request: RFC 6749 §4.1.1, RFC 7636 §4.3.
+// request is an authorization request: RFC 6749 §4.1.1, RFC 7636 §4.3.
 type request struct {
 	redirectURI, scope, state, challenge string
 }
@@ -81,7 +81,7 @@ func knownScope(scope string) bool {
 		slices.Contains([]string{"openid", "email", "profile"}, scope)
 }
 
-// showConsent asks the person.
+// show asks the person.
 func (e *consentEndpoint) show(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	request, err := e.parseRequest(q)
@@ -94,7 +94,7 @@ func (e *consentEndpoint) show(w http.ResponseWriter, r *http.Request) {
 	showPage(w, http.StatusOK, view)
 }
 
-// takeConsent sends the person's answer to the program that asked.
+// take redirects the person's answer to the client.
 func (e *consentEndpoint) take(w http.ResponseWriter, r *http.Request) {
 	request, err := e.parseRequest(r.URL.Query())
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 const grantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 
-// devices are the programs that wait for a person to type a code elsewhere.
+// devices are the clients that wait for a person to type a code elsewhere.
 type devices struct {
 	*Server
 	mu     sync.Mutex
@@ -120,7 +120,7 @@ func (ds *devices) show(w http.ResponseWriter, r *http.Request) {
 	showPage(w, http.StatusOK, view)
 }
 
-// take takes the person's answer; the device learns of it when it asks.
+// take stores the person's answer until the device polls.
 func (ds *devices) take(w http.ResponseWriter, r *http.Request) {
 	mailbox := mailstore.Canonical(r.PostFormValue("mailbox"))
 	d := ds.find(r.PostFormValue("user_code"))

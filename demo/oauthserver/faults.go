@@ -23,7 +23,8 @@ var refusalFaults = map[fault.TokenAnswer]oauthError{
 	fault.Token429:             {status: http.StatusTooManyRequests, Code: "rate_limit_exceeded", Description: "Rate Limit Exceeded"},
 }
 
-// answersFault answers in place of the work where a fault says so.
+// answersFault answers a token request if a fault replaces the answer, and reports
+// whether it did.
 func answersFault(log *eventlog.Log, w http.ResponseWriter, injected fault.TokenAnswer) bool {
 	if e, ok := refusalFaults[injected]; ok {
 		if injected == fault.Token429 {
@@ -53,8 +54,7 @@ func answersFault(log *eventlog.Log, w http.ResponseWriter, injected fault.Token
 	return true
 }
 
-// disfigure makes an answer differ from Google's where a fault says so. The
-// answer is nil if the request was refused.
+// disfigure changes an answer if a fault says so. The answer is nil if the request was refused.
 func (a *tokenAnswer) disfigure(injected fault.TokenAnswer) {
 	if a == nil {
 		return
@@ -83,14 +83,14 @@ func cutAnswer(log *eventlog.Log, w http.ResponseWriter, answer *tokenAnswer) {
 	panic(http.ErrAbortHandler) // net/http's way of closing without a word
 }
 
-// truncateAnswer sends half of an answer as if it were the whole.
+// truncateAnswer sends half of an answer as a complete HTTP response.
 func truncateAnswer(w http.ResponseWriter, answer *tokenAnswer) {
 	body := answerBody(answer)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Write(body[:len(body)/2])
 }
 
-// mislabelAnswer sends an answer as if it were a page.
+// mislabelAnswer sends an answer with the content type of a page.
 func mislabelAnswer(w http.ResponseWriter, answer *tokenAnswer) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Write(answerBody(answer))

@@ -20,7 +20,7 @@ type grants struct {
 	refresh map[string]*refreshToken
 }
 
-// authCode is a consent on its way back to the program that asked.
+// authCode is an authorization code: a consent that the client has yet to redeem.
 type authCode struct {
 	grant       *grant
 	redirectURI string
@@ -67,7 +67,7 @@ func (g *grants) newCode(c *authCode) string {
 	return code
 }
 
-// takeCode redeems a code: it is good for one try, right or wrong.
+// takeCode redeems a code. A code is valid for one try, even a wrong one.
 func (g *grants) takeCode(code string) *authCode {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,7 +79,7 @@ func (g *grants) takeCode(code string) *authCode {
 	return c
 }
 
-// issued is what a token answer carries.
+// issued are the tokens of one answer.
 type issued struct {
 	access, refresh string
 	grant           *grant
@@ -93,8 +93,8 @@ func (g *grants) begin(gr *grant, life time.Duration) issued {
 	return issued{g.newAccessLocked(gr, token, life), refresh, gr}
 }
 
-// serviceTokenLength is what Google pads the tokens of service accounts to,
-// with dots: too long for a line of SMTP (jstedfast/MailKit#1343).
+// serviceTokenLength is the length to which Google pads the tokens of service
+// accounts with dots: too long for a line of SMTP (jstedfast/MailKit#1343).
 const serviceTokenLength = 1024
 
 // beginWithout issues the one token of a grant that no person gave: there is
@@ -108,7 +108,7 @@ func (g *grants) beginWithout(gr *grant, life time.Duration) string {
 	return s
 }
 
-// renew answers a refresh. ok is false where the refresh token is no good;
+// renew answers a refresh. ok is false if the refresh token is not valid;
 // reuse reports that it was a spent one, which revoked its grant.
 func (g *grants) renew(refresh string, rotate bool, life time.Duration) (out issued, reuse, ok bool) {
 	g.mu.Lock()
@@ -159,7 +159,7 @@ func (gr *grant) goodAt(now time.Time) bool {
 	return !gr.revoked && (gr.ends.IsZero() || now.Before(gr.ends))
 }
 
-// identity is what a good access token says.
+// identity is the content of a valid access token.
 type identity struct {
 	mailbox, scope string
 	app            bool // the client itself, which may open every mailbox
@@ -178,8 +178,8 @@ func (id identity) allows(scope string) bool {
 	return slices.Contains(strings.Fields(id.scope), scope)
 }
 
-// use looks an access token up as a resource server does: it counts as its
-// first use where it came with a rotated refresh token.
+// use looks an access token up as a resource server does. It confirms the rotated
+// refresh token that came with it.
 func (g *grants) use(access string) (identity, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -202,8 +202,8 @@ func (g *grants) expireAccess() {
 	}
 }
 
-// revoke ends the grant a token of either kind belongs to and, as at Google,
-// whatever else its owner allowed the project.
+// revoke revokes the grant of an access or refresh token and, as at Google, all
+// other grants of its owner to the project.
 func (g *grants) revoke(token string) (*grant, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

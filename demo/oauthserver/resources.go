@@ -11,7 +11,7 @@ import (
 type resourceEndpoints struct{ *Server }
 
 // revoke is the revocation endpoint (RFC 7009), which at Google takes tokens
-// of either kind and ends all that their owner allowed the project.
+// of either kind and revokes all grants of their owner to the project.
 func (e *resourceEndpoints) revoke(w http.ResponseWriter, r *http.Request) {
 	gr, ok := e.grants.revoke(r.FormValue("token"))
 	if !ok {

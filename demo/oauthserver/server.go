@@ -1,5 +1,5 @@
 // Package oauthserver is the OAuth side of the simulated Gmail: the consent page,
-// the token endpoint, device codes, revocation, and what tells whose a token is.
+// the token endpoint, device codes, revocation, and information about tokens.
 package oauthserver
 
 import (
@@ -20,7 +20,7 @@ import (
 	"authferry/demo/random"
 )
 
-// ClientConfig is what an OAuth client is configured with.
+// ClientConfig is the configuration of an OAuth client.
 type ClientConfig struct {
 	AuthURL, TokenURL, RevokeURL string // http:// on loopback
 	TokenInfoURL                 string // Google's tokeninfo: ?access_token=...
@@ -127,7 +127,7 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// Client returns what a client is configured with.
+// Client returns the configuration of a client.
 func (s *Server) Client() ClientConfig { return s.client }
 
 // TokenCalls returns how many requests the token endpoint has had, by grant type.
@@ -137,13 +137,13 @@ func (s *Server) TokenCalls(grantType string) int {
 	return s.tokenCalls[grantType]
 }
 
-// ExpireAccessTokens makes every access token issued so far bad.
+// ExpireAccessTokens makes every access token issued so far invalid.
 func (s *Server) ExpireAccessTokens() {
 	s.grants.expireAccess()
 	s.log.Printf("oauth: every access token issued so far has expired")
 }
 
-// RevokeGrants makes every grant of a mailbox bad.
+// RevokeGrants revokes every grant of a mailbox.
 func (s *Server) RevokeGrants(mailbox string) {
 	s.grants.revokeMailbox(mailstore.Canonical(mailbox))
 	s.log.Printf("oauth: %s revoked what it had allowed", mailstore.Canonical(mailbox))
@@ -195,7 +195,7 @@ func (s *Server) refuse(status int, code, description string) error {
 	return &oauthError{Code: code, Description: description, status: status}
 }
 
-// now is the time by the provider's clock.
+// now returns the time by the provider's clock.
 func (s *Server) now() time.Time { return time.Now().Add(s.faults.ClockError()) }
 
 // dated puts the provider's time into every answer.

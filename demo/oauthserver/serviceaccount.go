@@ -23,8 +23,8 @@ const (
 	serviceAccountKeyID  = "de30de30de30de30de30de30de30de30de30de30"
 )
 
-// RSA keys take a tenth of a second to make, and every test starts a provider
-// of its own: those here are made when first asked for, once a process.
+// Making an RSA key takes a tenth of a second, and every test starts a provider:
+// each key is made on first use, once in a process.
 
 var serviceAccountKey = sync.OnceValue(newRSAKey)
 
@@ -44,7 +44,7 @@ func keyPEM(key *rsa.PrivateKey) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// ServiceAccountJSON is the key of a service account as Google's console offers
+// ServiceAccountJSON returns the key of a service account as Google's console offers
 // it for download. The account may act for every mailbox here, unless
 // [fault.Injector.NoDelegation] is on.
 func ServiceAccountJSON(c ClientConfig) []byte {
@@ -73,7 +73,7 @@ func ServiceAccountJSON(c ClientConfig) []byte {
 	return append(file, '\n')
 }
 
-// serviceAccountGrant is the grant of RFC 7523 §2.1 as Google gives it to service
+// serviceAccountGrant returns the grant of RFC 7523 §2.1 as Google gives it to service
 // accounts: with domain-wide delegation the assertion's subject is the mailbox.
 // Without a subject the token is the account's own, which opens nothing.
 func serviceAccountGrant(s *Server, form url.Values) (*grant, error) {
@@ -115,7 +115,7 @@ func serviceAccountGrant(s *Server, form url.Values) (*grant, error) {
 	return &grant{mailbox: mailbox, scope: a.claims.Scope, nobody: true}, nil
 }
 
-// onlyMail reports whether every scope is the one that is delegated here.
+// onlyMail reports whether no scope but that for mail is requested.
 func onlyMail(scopes string) bool {
 	for _, scope := range strings.Fields(scopes) {
 		if scope != gmailScope {

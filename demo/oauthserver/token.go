@@ -14,7 +14,7 @@ import (
 	"authferry/demo/fault"
 )
 
-// tokenAnswer is shaped as Google's.
+// tokenAnswer has the shape of Google's.
 type tokenAnswer struct {
 	AccessToken           string `json:"access_token"`
 	ExpiresIn             any    `json:"expires_in"` // a number, unless a fault says otherwise
@@ -175,8 +175,8 @@ func (e *tokenEndpoint) answer(i issued) *tokenAnswer {
 	return a
 }
 
-// pause waits, for good if d is negative. It does not return if the client or
-// the provider has gone meanwhile: to return would be to answer.
+// pause waits for d, without end if d is negative. If the client or the provider
+// goes away meanwhile it panics to abort the request: a return would answer it.
 func (e *tokenEndpoint) pause(r *http.Request, d time.Duration) {
 	if d == 0 {
 		return
