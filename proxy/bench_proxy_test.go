@@ -22,9 +22,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/testport"
 	"authferry/internal/testtls"
 	"authferry/proxy/gate"
-	"authferry/internal/testport"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"

@@ -13,6 +13,7 @@ import (
 	"authferry/internal/certs"
 	"authferry/internal/config"
 	"authferry/internal/mailsettings"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -45,7 +46,7 @@ func MailServices(c *config.Config, bound map[string]string) (services []mailset
 			continue
 		}
 		services = append(services, mailsettings.Service{
-			Protocol: l.Protocol, Host: knownAs(l, host, name), Port: int(n), Security: l.Security,
+			Protocol: protocol.Protocol(l.Protocol), Host: knownAs(l, host, name), Port: int(n), Security: l.Security,
 			Reserved: l.Options.Allow != "" || l.OldTLS(),
 		})
 	}

@@ -27,6 +27,7 @@ import (
 	"authferry/internal/console"
 	"authferry/internal/hint"
 	"authferry/internal/monitor"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 	"authferry/proxy/gate"
 	"authferry/tokens"
@@ -190,7 +191,7 @@ func (s *Server) server(kind config.ServerKind) *proxy.Server {
 	}
 	c := s.Config.Load()
 	server := &proxy.Server{
-		Protocol: kind.Protocol, Security: kind.Security, Hostname: c.Hostname,
+		Protocol: protocol.Protocol(kind.Protocol), Security: kind.Security, Hostname: c.Hostname,
 		Vault: s.Vault, Providers: s.providers, Gate: s.Gate, Metrics: s.metrics,
 		Limits: c.Limits, Log: s.Log, Attempts: s.audit.Note,
 		Allow: kind.Options.Allow.Prefixes(), ProxyFrom: kind.Options.ProxyFrom.Prefixes(),
