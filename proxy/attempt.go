@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authferry/internal/printable"
+	"authferry/internal/protocol"
 	"authferry/proxy/relay"
 )
 
@@ -13,7 +14,7 @@ import (
 // before it could try.
 type Attempt struct {
 	At       time.Time
-	Protocol string
+	Protocol protocol.Protocol
 	Client   netip.AddrPort
 	TLS      string // version with the mail program; empty: none
 	// User is the name it gave. If that is neither an address nor an alias, it is

@@ -61,7 +61,7 @@ func (d *dialogue) attempted() {
 	var told []string
 	for _, a := range d.attempts.list() {
 		told = append(told, a.Result+" "+a.Client.String())
-		if (a.Cause == "") != (a.Result == AttemptOK) || a.Protocol != d.head["protocol"] || a.At.IsZero() {
+		if (a.Cause == "") != (a.Result == AttemptOK) || string(a.Protocol) != d.head["protocol"] || a.At.IsZero() {
 			d.Errorf("told of %+v", a)
 		}
 		if text, _ := json.Marshal(a); strings.Contains(string(text), d.filler().Fill("$PASS")) || strings.Contains(string(text), d.filler().Fill("$TOKEN1")) {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"authferry/internal/printable"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/proxy/gate"
 	"authferry/proxy/relay"
@@ -30,16 +31,16 @@ type dialect interface {
 	farewell(*relay.Conn, string) error           // tell the client that we hang up, before or after login
 }
 
-func newDialect(protocol string) dialect {
-	switch protocol {
-	case "imap":
+func newDialect(p protocol.Protocol) dialect {
+	switch p {
+	case protocol.IMAP:
 		return new(imapDialect)
-	case "pop3":
+	case protocol.POP3:
 		return new(pop3Dialect)
-	case "smtp":
+	case protocol.SMTP:
 		return new(smtpDialect)
 	}
-	panic("proxy: no such protocol: " + protocol)
+	panic("proxy: no such protocol: " + string(p))
 }
 
 // maxNonsense is how many commands may make no sense before a login. A client that
@@ -162,7 +163,7 @@ func (s *session) tracer(direction string) func(string) {
 		return nil
 	}
 	return func(line string) {
-		s.Log.Debug("said", zap.String("protocol", s.Protocol), zap.Stringer("client", s.peer),
+		s.Log.Debug("said", zap.String("protocol", string(s.Protocol)), zap.Stringer("client", s.peer),
 			zap.String("direction", direction), zap.String("line", upstream.Quotable(line)))
 	}
 }
@@ -184,7 +185,7 @@ func (s *session) logRefused(r refusal, cause error) {
 // outcome, sent, received, for and error follow where they are known.
 func (s *session) fields() []zap.Field {
 	f := []zap.Field{
-		zap.String("protocol", s.Protocol),
+		zap.String("protocol", string(s.Protocol)),
 		zap.Stringer("client", s.peer),
 	}
 	if g := s.grant; g != nil {
@@ -274,8 +275,8 @@ const (
 
 // wrongProtocol recognizes clients that are not mail programs of the protocol by
 // the first line, or the first five bytes, that they send.
-func wrongProtocol(protocol, line string) error {
-	if len(line) >= 5 && protocol != "smtp" {
+func wrongProtocol(p protocol.Protocol, line string) error {
+	if len(line) >= 5 && p != protocol.SMTP {
 		if verb := strings.ToUpper(line[:5]); verb == "EHLO " || verb == "HELO " {
 			return fmt.Errorf("%w: %s", errWrongProtocol, smtpClient)
 		}

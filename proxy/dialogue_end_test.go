@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/proxy/dialoguetest"
 )
 
@@ -50,7 +51,7 @@ func (d *dialogue) records(ctx context.Context) {
 		}
 	}
 	var refused int
-	for _, n := range d.server.Metrics.Snapshot().Protocols[d.head["protocol"]].Refused {
+	for _, n := range d.server.Metrics.Snapshot().Protocols[protocol.Protocol(d.head["protocol"])].Refused {
 		refused += int(n)
 	}
 	if want := strings.Count(d.log.String(), `"event":"login refused"`); refused != want {

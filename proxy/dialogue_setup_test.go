@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/internal/testtls"
 	"authferry/proxy/dialoguetest"
@@ -60,7 +61,7 @@ func newDialogue(t *testing.T, file string) (*dialogue, []dialoguetest.Step) {
 	token2 := "token-2"
 	d.expand = strings.NewReplacer("$USER", dialogueUser, "$PASS", password.Reveal(), "$TOKEN1", d.token1(), "$TOKEN2", token2)
 	d.server = &Server{
-		Protocol: head["protocol"], Hostname: "ferry.example.org", Vault: vault, Log: log,
+		Protocol: protocol.Protocol(head["protocol"]), Hostname: "ferry.example.org", Vault: vault, Log: log,
 		TLS: testtls.ServerTLS(), Gate: gate.New(gate.Limits{Failures: d.number("failures"), Delay: -1}),
 		Providers: func() []*oauth.Provider { return []*oauth.Provider{p} },
 		Limits:    Limits{Login: d.limit("login"), Command: d.limit("command"), ProviderLogin: d.limit("provider-login"), Stall: patience, Hello: d.limit("hello")},
@@ -203,7 +204,7 @@ func (d *dialogue) vault(p *oauth.Provider, log *zap.Logger) (*tokens.Vault, sec
 	spec := tokens.PasswordSpec{Name: "the program", ReadOnly: d.head["read-only"] == "yes",
 		MessagesPerHour: d.number("messages-per-hour"), Recipients: d.number("recipients")}
 	if only := d.head["password-for"]; only != "" {
-		spec.Protocols = []string{only}
+		spec.Protocols = []protocol.Protocol{protocol.Protocol(only)}
 	}
 	password, err := v.AddPassword(ctx, dialogueUser, spec)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/protocol"
 	"authferry/internal/testtls"
 	"authferry/proxy/dialoguetest"
 	"authferry/proxy/gate"
@@ -15,11 +16,11 @@ import (
 )
 
 // seed adds what one side says in the dialogues of a protocol.
-func seed(f *testing.F, protocol string, who byte, add func(said []byte)) {
-	dialoguetest.Seed(f, "testdata/dialogues", protocol, who, add)
+func seed(f *testing.F, protocol protocol.Protocol, who byte, add func(said []byte)) {
+	dialoguetest.Seed(f, "testdata/dialogues", string(protocol), who, add)
 }
 
-func fuzzSession(protocol string, startTLS bool, client *relay.Conn) *session {
+func fuzzSession(protocol protocol.Protocol, startTLS bool, client *relay.Conn) *session {
 	s := &session{
 		Server:  &Server{Protocol: protocol, Hostname: "ferry.example.org", Log: zap.NewNop(), TLS: testtls.ServerTLS(), Gate: new(gate.Gate)},
 		peer:    netip.MustParseAddrPort("127.0.0.1:50000"),
@@ -35,7 +36,7 @@ func fuzzSession(protocol string, startTLS bool, client *relay.Conn) *session {
 }
 
 // fuzzHear hears logins as session.run does, all of them wrong.
-func fuzzHear(f *testing.F, protocol string) {
+func fuzzHear(f *testing.F, protocol protocol.Protocol) {
 	seed(f, protocol, 'C', func(said []byte) { f.Add(said, false); f.Add(said, true) })
 	f.Fuzz(func(t *testing.T, said []byte, startTLS bool) {
 		peer := dialoguetest.NewPeer(said)

@@ -3,12 +3,14 @@ package proxy
 import (
 	"sync/atomic"
 	"time"
+
+	"authferry/internal/protocol"
 )
 
 // Metrics counts what servers have done. The zero value is ready for any number of
 // servers.
 type Metrics struct {
-	protocols [3]protocolMetrics
+	protocols [len(protocol.All)]protocolMetrics // as in protocol.All
 	turned    atomic.Int64
 }
 
@@ -20,8 +22,7 @@ type protocolMetrics struct {
 
 // Snapshot is the state of [Metrics] at one moment.
 type Snapshot struct {
-	// Protocols by name: "imap", "pop3", "smtp".
-	Protocols map[string]ProtocolSnapshot
+	Protocols map[protocol.Protocol]ProtocolSnapshot
 	// TurnedAway counts connections closed before anything was read.
 	TurnedAway int64
 }
@@ -40,8 +41,8 @@ type ProtocolSnapshot struct {
 
 // Snapshot reads all counters.
 func (m *Metrics) Snapshot() Snapshot {
-	s := Snapshot{Protocols: make(map[string]ProtocolSnapshot), TurnedAway: m.turned.Load()}
-	for i, name := range protocolNames {
+	s := Snapshot{Protocols: make(map[protocol.Protocol]ProtocolSnapshot), TurnedAway: m.turned.Load()}
+	for i, name := range protocol.All {
 		p := &m.protocols[i]
 		refused := make(map[string]int64)
 		for r := range p.refused {
@@ -61,16 +62,14 @@ func (m *Metrics) Snapshot() Snapshot {
 	return s
 }
 
-var protocolNames = [3]string{"imap", "pop3", "smtp"}
-
 // of returns the counters of a protocol.
-func (m *Metrics) of(protocol string) *protocolMetrics {
-	for i, name := range protocolNames {
-		if name == protocol {
+func (m *Metrics) of(p protocol.Protocol) *protocolMetrics {
+	for i, name := range protocol.All {
+		if name == p {
 			return &m.protocols[i]
 		}
 	}
-	panic("proxy: no such protocol: " + protocol)
+	panic("proxy: no such protocol: " + string(p))
 }
 
 // LoginBounds are the upper bounds of the buckets of [Histogram]. A login with a

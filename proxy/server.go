@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/network"
+	"authferry/internal/protocol"
 	"authferry/proxy/gate"
 	"authferry/proxy/relay"
 	"authferry/proxy/upstream"
@@ -57,7 +58,7 @@ func (l Limits) withDefaults() Limits {
 // Server accepts mail programs of one protocol on any number of listeners.
 // Set its fields before the first call of Serve, and do not change them afterwards.
 type Server struct {
-	Protocol string // "imap", "pop3" or "smtp"
+	Protocol protocol.Protocol
 	Security Security
 	Hostname string      // its name in greetings
 	TLS      *tls.Config // for every Security but Plain
@@ -144,7 +145,7 @@ func (s *Server) Serve(ln net.Listener) error {
 				s.Gate.Evict()
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.Log.Warn("accepting a connection failed", zap.String("protocol", s.Protocol),
+			s.Log.Warn("accepting a connection failed", zap.String("protocol", string(s.Protocol)),
 				zap.Duration("again in", pause), zap.Error(err))
 			s.sleep(pause)
 		}
@@ -194,7 +195,7 @@ func (s *Server) admit(conn net.Conn) {
 		if x.slot, err = s.askGate(from.Addr(), x.evict); err != nil {
 			s.Metrics.turned.Add(1)
 			s.attemptTurnedAway(from, err)
-			s.Log.Info("connection refused", zap.String("protocol", s.Protocol), zap.Stringer("client", from), zap.Error(err))
+			s.Log.Info("connection refused", zap.String("protocol", string(s.Protocol)), zap.Stringer("client", from), zap.Error(err))
 			s.sayNo(conn, refusalFor(err).words)
 			x.client.Release() // returns the buffer to its pool
 			conn.Close()
@@ -252,9 +253,9 @@ func (s *Server) sayNo(conn net.Conn, words string) {
 // RFC 5321 §3.1.
 func (s *Server) goodbye(words string) string {
 	switch s.Protocol {
-	case "imap":
+	case protocol.IMAP:
 		return "* BYE " + words + "\r\n"
-	case "pop3":
+	case protocol.POP3:
 		return "-ERR [LOGIN-DELAY] " + words + "\r\n"
 	}
 	return "421 4.7.0 " + s.Hostname + " " + words + "\r\n"
@@ -272,7 +273,7 @@ func addrOf(a net.Addr) netip.AddrPort {
 // SessionInfo describes a session that is logged in.
 type SessionInfo struct {
 	ID       int64 // unique in this process
-	Protocol string
+	Protocol protocol.Protocol
 	TLS      string // version with the mail program; empty: none
 	Client   netip.AddrPort
 	Name     string // the name that the program gave itself
@@ -317,7 +318,7 @@ func (s *Server) Kick(match func(SessionInfo) bool) int {
 		}
 		n++
 		s.Log.Info("ending a session", append(x.fields(), zap.Error(errKicked))...)
-		if s.Protocol == "imap" {
+		if s.Protocol == protocol.IMAP {
 			x.hangUp(errKicked, func(c *relay.Conn) error {
 				return new(imapDialect).farewell(c, "the administrator of authferry has ended this session")
 			})
@@ -367,7 +368,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // dismiss tells quiet IMAP sessions that they end.
 func (s *Server) dismiss() {
-	if s.Protocol != "imap" {
+	if s.Protocol != protocol.IMAP {
 		return
 	}
 	for _, x := range s.sessions() {

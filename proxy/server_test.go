@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"authferry/internal/protocol"
 	"authferry/internal/testtls"
 	"authferry/proxy/gate"
 )
@@ -63,7 +64,7 @@ func TestServeOutlivesFailuresToAccept(t *testing.T) {
 }
 
 func TestTooManyConnectionsAreToldSo(t *testing.T) {
-	for protocol, want := range map[string]string{
+	for protocol, want := range map[protocol.Protocol]string{
 		"imap": "* BYE too many failures or connections, try again later\r\n",
 		"pop3": "-ERR [LOGIN-DELAY] too many failures or connections, try again later\r\n",
 		"smtp": "421 4.7.0 ferry.example.org too many failures or connections, try again later\r\n",
@@ -156,7 +157,7 @@ func TestShutdownTellsQuietSessions(t *testing.T) {
 }
 
 func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
-	for _, protocol := range protocolNames {
+	for _, protocol := range protocol.All {
 		p := startProvider(t, &fakeProvider{protocol: protocol, after: echo})
 		w := startWhole(t, p, Plain)
 		m := w.login("")

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -308,7 +307,7 @@ func (s *session) giveUp(why error) error {
 	case errors.Is(why, os.ErrDeadlineExceeded):
 		s.dialect.farewell(s.client, "no login in time")
 	case errors.Is(why, errWrongProtocol):
-		s.dialect.farewell(s.client, "this port speaks "+strings.ToUpper(s.Protocol))
+		s.dialect.farewell(s.client, "this port speaks "+s.Protocol.Upper())
 	case errors.Is(why, errNonsense):
 		s.dialect.farewell(s.client, "too many commands that make no sense here")
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/testtls"
 	"authferry/proxy/upstream"
 	"authferry/tokens"
@@ -23,7 +24,7 @@ var everySecurity = map[string]Security{"plain": Plain, "starttls": StartTLS, "t
 // TestWholeSession logs in over every protocol and arrangement of TLS, with
 // bytes sent early on both sides.
 func TestWholeSession(t *testing.T) {
-	for _, protocol := range protocolNames {
+	for _, protocol := range protocol.All {
 		for name, security := range everySecurity {
 			for _, startTLS := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/provider starttls %v", protocol, name, startTLS), func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestWholeSession(t *testing.T) {
 
 func TestTryLogin(t *testing.T) {
 	_, pool := testtls.LoopbackCert()
-	for _, protocol := range protocolNames {
+	for _, protocol := range protocol.All {
 		p := startProvider(t, &fakeProvider{protocol: protocol, after: func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }})
 		provider := oauth.Builtin()["gmail"]
 		provider.IMAP, provider.POP3, provider.SMTP, provider.RootCAs = p.endpoint(), p.endpoint(), p.endpoint(), pool

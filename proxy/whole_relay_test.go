@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authferry/internal/protocol"
 )
 
 // TestBytesAreExact sends random bytes in random chunks both ways at once
 // through whole sessions, some of them with the login.
 func TestBytesAreExact(t *testing.T) {
-	for _, protocol := range protocolNames {
+	for _, protocol := range protocol.All {
 		for name, security := range everySecurity {
 			for _, startTLS := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/provider starttls %v", protocol, name, startTLS), func(t *testing.T) {

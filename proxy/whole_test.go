@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"authferry/internal/protocol"
 	"authferry/internal/testtls"
 	"authferry/proxy/gate"
 	"authferry/tokens"
@@ -40,7 +41,7 @@ const patient = 20 * time.Second
 // together with what was read of it beyond the login.
 type fakeProvider struct {
 	net.Listener
-	protocol string
+	protocol protocol.Protocol
 	startTLS bool
 	after    func(c net.Conn, r *bufio.Reader)
 	behind   string // sent in one piece with the last reply of the login
@@ -76,7 +77,7 @@ func (p *fakeProvider) serve(c net.Conn) {
 	}
 	defer c.Close()
 	r := bufio.NewReader(c)
-	io.WriteString(c, map[string]string{
+	io.WriteString(c, map[protocol.Protocol]string{
 		"imap": "* OK [CAPABILITY IMAP4rev1 STARTTLS SASL-IR AUTH=XOAUTH2] ready\r\n", "pop3": "+OK ready\r\n", "smtp": "220 mx ready\r\n",
 	}[p.protocol])
 	for {
@@ -91,7 +92,7 @@ func (p *fakeProvider) serve(c net.Conn) {
 		}
 		switch verb {
 		case "STARTTLS", "STLS":
-			io.WriteString(c, map[string]string{"imap": words[0] + " OK\r\n", "pop3": "+OK\r\n", "smtp": "220 go\r\n"}[p.protocol])
+			io.WriteString(c, map[protocol.Protocol]string{"imap": words[0] + " OK\r\n", "pop3": "+OK\r\n", "smtp": "220 go\r\n"}[p.protocol])
 			c = tls.Server(c, providerConfig)
 			r = bufio.NewReader(c)
 		case "CAPABILITY":
@@ -105,7 +106,7 @@ func (p *fakeProvider) serve(c net.Conn) {
 			if err != nil || !strings.Contains(string(response), "Bearer "+wholeToken+"\x01") {
 				return
 			}
-			io.WriteString(c, map[string]string{
+			io.WriteString(c, map[protocol.Protocol]string{
 				"imap": words[0] + " OK [CAPABILITY IMAP4rev1 IDLE] in\r\n", "pop3": "+OK in\r\n", "smtp": "235 2.7.0 in\r\n",
 			}[p.protocol]+p.behind)
 			p.after(c, r)
@@ -181,7 +182,7 @@ func (w *whole) login(early string) *mail {
 	return c
 }
 
-func logIn(addr, protocol string, security Security, cfg *tls.Config, password, early string) (*mail, error) {
+func logIn(addr string, protocol protocol.Protocol, security Security, cfg *tls.Config, password, early string) (*mail, error) {
 	c, err := net.DialTimeout("tcp", addr, patient)
 	if err != nil {
 		return nil, err
@@ -199,12 +200,12 @@ func logIn(addr, protocol string, security Security, cfg *tls.Config, password, 
 	return m, nil
 }
 
-func (m *mail) converse(protocol string, security Security, cfg *tls.Config, password, early string) error {
-	script := map[string][][2]string{ // what is awaited, what is said then
+func (m *mail) converse(p protocol.Protocol, security Security, cfg *tls.Config, password, early string) error {
+	script := map[protocol.Protocol][][2]string{ // what is awaited, what is said then
 		"imap": {{"* OK", "s STARTTLS"}, {"s OK", ""}, {"", imapLogin(password)}, {"a OK", ""}},
 		"pop3": {{"+OK", "STLS"}, {"+OK", ""}, {"", "USER " + wholeUser}, {"+OK", "PASS " + password}, {"+OK", ""}},
 		"smtp": {{"220 ", "EHLO me"}, {"250 ", "STARTTLS"}, {"220 ", ""}, {"", "AUTH PLAIN " + b64("\x00"+wholeUser+"\x00"+password)}, {"235 ", ""}},
-	}[protocol]
+	}[p]
 	for i, step := range script {
 		if strings.HasSuffix(step[1], "TLS") || step[1] == "STLS" {
 			if err := m.await(step[0]); err != nil {

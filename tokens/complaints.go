@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"authferry/internal/hint"
-	"authferry/internal/printable"
+	"authferry/internal/protocol"
 )
 
 // The fields of a [PasswordSpec] in a [Complaint].
@@ -25,9 +24,6 @@ const (
 	FieldMessages   = "messages-per-hour"
 	FieldRecipients = "recipients"
 )
-
-// protocols are those that a password may be limited to.
-var protocols = []string{"imap", "pop3", "smtp"}
 
 const (
 	minLength = 12
@@ -165,9 +161,8 @@ func (s *PasswordSpec) checkPreset() *Complaint {
 
 func (s *PasswordSpec) checkProtocols() *Complaint {
 	for _, p := range s.Protocols {
-		if !slices.Contains(protocols, p) {
-			return &Complaint{Field: FieldProtocols, Rule: "noprotocol", What: "the protocol " + printable.Quote(p) + " is unknown",
-				Hint: "choose from " + strings.Join(protocols, ", ")}
+		if err := p.Check(); err != nil {
+			return &Complaint{Field: FieldProtocols, Rule: "noprotocol", What: err.Error(), Hint: hint.Of(err)}
 		}
 	}
 	return nil
@@ -176,7 +171,7 @@ func (s *PasswordSpec) checkProtocols() *Complaint {
 // checkSending returns a complaint about limits on sending for a password that
 // cannot send.
 func (s *PasswordSpec) checkSending() *Complaint {
-	sends := len(s.Protocols) == 0 || slices.Contains(s.Protocols, "smtp")
+	sends := protocol.Allowed(s.Protocols, protocol.SMTP)
 	limited := s.MessagesPerHour != 0 || s.Recipients != 0
 	switch {
 	case s.ReadOnly && limited:

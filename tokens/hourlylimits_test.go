@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authferry/internal/hint"
+	"authferry/internal/protocol"
 	"authferry/tokens/store"
 )
 
@@ -102,9 +103,9 @@ func TestRules(t *testing.T) {
 		want string // empty: fine
 	}{
 		{PasswordSpec{ReadOnly: true}, ""},
-		{PasswordSpec{ReadOnly: true, Protocols: []string{"imap"}}, ""},
-		{PasswordSpec{ReadOnly: true, Protocols: []string{"smtp", "imap"}}, ""},
-		{PasswordSpec{ReadOnly: true, Protocols: []string{"smtp"}}, "imap or pop3"},
+		{PasswordSpec{ReadOnly: true, Protocols: []protocol.Protocol{"imap"}}, ""},
+		{PasswordSpec{ReadOnly: true, Protocols: []protocol.Protocol{"smtp", "imap"}}, ""},
+		{PasswordSpec{ReadOnly: true, Protocols: []protocol.Protocol{"smtp"}}, "imap or pop3"},
 		{PasswordSpec{ReadOnly: true, Recipients: 1}, "sends nothing"},
 		{PasswordSpec{ReadOnly: true, MessagesPerHour: 1}, "sends nothing"},
 		{PasswordSpec{MessagesPerHour: 1, Recipients: maxRecipients}, ""},
@@ -112,7 +113,7 @@ func TestRules(t *testing.T) {
 		{PasswordSpec{MessagesPerHour: maxMessages + 1}, "1 to 10000"},
 		{PasswordSpec{Recipients: -1}, "-1 recipients"},
 		{PasswordSpec{Recipients: maxRecipients + 1}, "1 to 10000"},
-		{PasswordSpec{Recipients: 1, Protocols: []string{"imap"}}, "must allow smtp"},
+		{PasswordSpec{Recipients: 1, Protocols: []protocol.Protocol{"imap"}}, "must allow smtp"},
 	} {
 		test.spec.Name = "x"
 		p, _, err := newPassword(test.spec, time.Now())
@@ -129,7 +130,7 @@ func TestRules(t *testing.T) {
 // says why.
 func TestReadOnlyIsNotForSending(t *testing.T) {
 	p := store.Password{Name: "x", ReadOnly: true}
-	for protocol, want := range map[string]bool{"imap": true, "pop3": true, "smtp": false} {
+	for protocol, want := range map[protocol.Protocol]bool{"imap": true, "pop3": true, "smtp": false} {
 		if why := forbids(&p, Login{Protocol: protocol}, time.Now()); (why == "") != want {
 			t.Errorf("%s: %q", protocol, why)
 		}

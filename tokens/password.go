@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"authferry/internal/network"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/store"
 )
@@ -22,9 +23,9 @@ import (
 // PasswordSpec describes a new local password.
 type PasswordSpec struct {
 	Name      string
-	Preset    secret.String // taken exactly as given; empty: one is generated
-	Length    int           // letters of a generated one, 12 or more; 0: 16
-	Protocols []string
+	Preset    secret.String       // taken exactly as given; empty: one is generated
+	Length    int                 // letters of a generated one, 12 or more; 0: 16
+	Protocols []protocol.Protocol // empty: all
 	Networks  []netip.Prefix
 	Expires   time.Time
 
@@ -119,9 +120,9 @@ func forbids(p *store.Password, l Login, now time.Time) string {
 	switch {
 	case expired(p, now):
 		return "expired on " + p.Expires.Format(time.RFC3339)
-	case len(p.Protocols) > 0 && !slices.Contains(p.Protocols, l.Protocol):
-		return fmt.Sprintf("is for %s, not for %s", strings.Join(p.Protocols, ", "), l.Protocol)
-	case p.ReadOnly && l.Protocol == "smtp":
+	case !protocol.Allowed(p.Protocols, l.Protocol):
+		return fmt.Sprintf("is for %s, not for %s", protocol.Join(p.Protocols, ", "), l.Protocol)
+	case p.ReadOnly && l.Protocol == protocol.SMTP:
 		return "is read-only, and smtp is for sending"
 	case len(p.Networks) > 0 && !slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(from) }):
 		return fmt.Sprintf("is not allowed from %s", from)

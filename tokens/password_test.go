@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"authferry/internal/hint"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/store"
 )
@@ -121,7 +122,7 @@ func TestPasswordSpecs(t *testing.T) {
 		"too short":                        func(s *PasswordSpec) { s.Preset = "elevenchars" },
 		"at most 255 bytes":                func(s *PasswordSpec) { s.Preset = secret.String(strings.Repeat("x", 256)) },
 		"line break":                       func(s *PasswordSpec) { s.Preset = "twelve chars\n" },
-		`the protocol "IMAP"`:              func(s *PasswordSpec) { s.Protocols = []string{"IMAP"} },
+		`the protocol "IMAP"`:              func(s *PasswordSpec) { s.Protocols = []protocol.Protocol{"IMAP"} },
 		"a network is not valid":           func(s *PasswordSpec) { s.Networks = []netip.Prefix{{}} },
 		"expired already":                  func(s *PasswordSpec) { s.Expires = time.Now() },
 		`has a password named "livespace"`: func(s *PasswordSpec) { s.Name = "livespace" },
@@ -145,7 +146,7 @@ func TestPasswordSpecs(t *testing.T) {
 func TestAllComplaints(t *testing.T) {
 	now := time.Now()
 	err := (&PasswordSpec{
-		Length: 200, Protocols: []string{"imap", "ftp"}, Networks: []netip.Prefix{{}, {}}, Expires: now,
+		Length: 200, Protocols: []protocol.Protocol{"imap", "ftp"}, Networks: []netip.Prefix{{}, {}}, Expires: now,
 		ReadOnly: true, MessagesPerHour: -1, Recipients: 1e6,
 	}).Check(now)
 	all, ok := errors.AsType[Complaints](err)
@@ -163,7 +164,7 @@ func TestAllComplaints(t *testing.T) {
 	if !slices.Equal(fields, want) {
 		t.Errorf("complaints of %q, want %q", fields, want)
 	}
-	if err := (&PasswordSpec{Name: "x", Length: 12, Protocols: []string{"smtp"}, Expires: now.Add(1), Recipients: 1}).Check(now); err != nil {
+	if err := (&PasswordSpec{Name: "x", Length: 12, Protocols: []protocol.Protocol{"smtp"}, Expires: now.Add(1), Recipients: 1}).Check(now); err != nil {
 		t.Error(err)
 	}
 }
@@ -171,15 +172,17 @@ func TestAllComplaints(t *testing.T) {
 func TestPasswordLimits(t *testing.T) {
 	r := newRig(t)
 	p, err := r.AddPassword(context.Background(), me, PasswordSpec{
-		Name: "limited", Protocols: []string{"imap", "pop3"}, Expires: time.Now().Add(time.Hour),
+		Name: "limited", Protocols: []protocol.Protocol{"imap", "pop3"}, Expires: time.Now().Add(time.Hour),
 		Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/24"), netip.MustParsePrefix("::ffff:198.51.100.0/120"), netip.MustParsePrefix("2001:db8::/32")},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		from, protocol, says string
-		later                time.Duration
+		from     string
+		protocol protocol.Protocol
+		says     string
+		later    time.Duration
 	}{
 		{"192.0.2.1", "imap", "", 0},
 		{"::ffff:192.0.2.1", "pop3", "", 0},
@@ -211,15 +214,15 @@ func TestPasswordLimits(t *testing.T) {
 // allows the login counts, whichever comes first.
 func TestOneSecretTwoPasswords(t *testing.T) {
 	r := newRig(t)
-	for name, protocol := range map[string]string{"in": "imap", "out": "smtp"} {
-		if _, err := r.AddPassword(context.Background(), me, PasswordSpec{Name: name, Preset: "the same for both", Protocols: []string{protocol}}); err != nil {
+	for name, proto := range map[string]protocol.Protocol{"in": protocol.IMAP, "out": protocol.SMTP} {
+		if _, err := r.AddPassword(context.Background(), me, PasswordSpec{Name: name, Preset: "the same for both", Protocols: []protocol.Protocol{proto}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, protocol := range map[string]string{"in": "imap", "out": "smtp"} {
-		g, err := r.Authorize(context.Background(), Login{User: me, Password: "the same for both", Protocol: protocol, From: here})
+	for name, proto := range map[string]protocol.Protocol{"in": protocol.IMAP, "out": protocol.SMTP} {
+		g, err := r.Authorize(context.Background(), Login{User: me, Password: "the same for both", Protocol: proto, From: here})
 		if err != nil || g.PasswordName != name {
-			t.Errorf("%s: %v, %v", protocol, g, err)
+			t.Errorf("%s: %v, %v", proto, g, err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/internal/xoauth2"
 	"authferry/tokens/oauth"
@@ -31,7 +32,7 @@ type Login struct {
 	// user%40host, or with POP3's "recent:" in front.
 	User     string
 	Password secret.String
-	Protocol string // "imap", "pop3" or "smtp"
+	Protocol protocol.Protocol
 	From     netip.Addr
 	Client   string // the program's name for itself, if it sent one
 }
@@ -126,7 +127,7 @@ func (v *Vault) Canonical(user string) (mailbox, providerUser string) {
 func (v *Vault) Authorize(ctx context.Context, l Login) (*Grant, error) {
 	s := v.settings.Load()
 	mailbox, user := s.canonical(l.User)
-	if l.Protocol != "pop3" {
+	if l.Protocol != protocol.POP3 {
 		user = mailbox // some programs send the POP3 user name over SMTP too
 	}
 	a, err := v.store.Get(ctx, mailbox)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
 )
@@ -71,7 +72,11 @@ func TestRenewRefreshesOnceForAThousandSessions(t *testing.T) {
 // reaches the provider over POP3 only.
 func TestAuthorizeNames(t *testing.T) {
 	r := newRig(t)
-	for _, c := range []struct{ user, protocol, provider string }{
+	for _, c := range []struct {
+		user     string
+		protocol protocol.Protocol
+		provider string
+	}{
 		{"ME@Gmail.com", "imap", me},
 		{"me%40gmail.com", "smtp", me},
 		{"scanner", "smtp", me},

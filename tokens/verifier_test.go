@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -16,7 +17,7 @@ import (
 // TestVerifierRefusesAtOneCost: once a mailbox with a chosen password was seen, every
 // refusal costs one verification, also for a mailbox that does not exist.
 func TestVerifierRefusesAtOneCost(t *testing.T) {
-	generated, shown, err := newPassword(PasswordSpec{Name: "g", Protocols: []string{"imap"}}, time.Now())
+	generated, shown, err := newPassword(PasswordSpec{Name: "g", Protocols: []protocol.Protocol{"imap"}}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func TestVerifierRefusesAtOneCost(t *testing.T) {
 	for range cap(c.slots) {
 		c.slots <- struct{}{}
 	}
-	try := func(a *store.Account, given secret.String, protocol string) error {
+	try := func(a *store.Account, given secret.String, protocol protocol.Protocol) error {
 		_, err := c.verify(context.Background(), a, Login{Password: given, Protocol: protocol}, time.Now())
 		return err
 	}

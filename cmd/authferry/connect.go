@@ -190,18 +190,18 @@ func (v *consentFlow) keep(ctx context.Context, t *oauth.Token) error {
 
 // explainConnect adds what to do about a grant that was not accepted.
 func explainConnect(e *onboard.Error) error {
-	protocol := strings.ToUpper(e.Protocol)
+	proto := e.Protocol.Upper()
 	switch e.Cause {
 	case onboard.NoToken, onboard.NotOpened:
 		return hint.New(e, "%s", adviceText(e.Advice()))
 	case onboard.WrongAccount:
 		return hint.New(e, "nothing was changed: open the page again and choose the right account")
 	case onboard.NotDelegated:
-		return hint.New(e, "nothing was changed: give %s full access to the mailbox at the provider, and check that it may use %s", e.SignIn, protocol)
+		return hint.New(e, "nothing was changed: give %s full access to the mailbox at the provider, and check that it may use %s", e.SignIn, proto)
 	case onboard.ProtocolOff:
-		return hint.New(e, "nothing was changed: check that the account may use %s", protocol)
+		return hint.New(e, "nothing was changed: check that the account may use %s", proto)
 	case onboard.Refused:
-		return hint.New(e, "nothing was changed: did you sign in with another account than %s, or leave a box unticked? Otherwise check that the account may use %s", e.Expected(), protocol)
+		return hint.New(e, "nothing was changed: did you sign in with another account than %s, or leave a box unticked? Otherwise check that the account may use %s", e.Expected(), proto)
 	}
 	return hint.New(e, "nothing was changed; run this again")
 }
@@ -287,7 +287,7 @@ func printEnrolled(ctx context.Context, cmd *cobra.Command, mailbox string, p *o
 		}
 	}
 	if err == nil {
-		fmt.Fprintf(errs, "A login to it over %s succeeded.\n", strings.ToUpper(p.FirstProtocol()))
+		fmt.Fprintf(errs, "A login to it over %s succeeded.\n", p.FirstProtocol().Upper())
 		return
 	}
 	fmt.Fprintf(errs, "authferry: warning: the password is kept, but the mailbox cannot be opened now: %v\n", err)

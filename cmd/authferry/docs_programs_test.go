@@ -35,7 +35,7 @@ func TestDocumentedPrograms(t *testing.T) {
 	words := []string{"you@gmail.com", demoMailbox, "127.0.0.1", "127.0.0.1",
 		"abcd efgh jkmn pqrs", s.password.Reveal(), "abcdefghjkmnpqrs", strings.ReplaceAll(s.password.Reveal(), " ", "")}
 	for protocol, port := range map[string]string{"imap": "1143", "pop3": "1110", "smtp": "1587"} {
-		_, ours, err := net.SplitHostPort(s.service.Address(protocol))
+		_, ours, err := net.SplitHostPort(s.address(protocol))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ func TestMonitor(t *testing.T) {
 	}
 	s.expire(t)
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.address(protocol), demoMailbox, s.password.Reveal())
 		s.login(protocol, "canary-of-a-guess")
 	}
 	url := "http://" + s.service.Monitored.Addr().String()

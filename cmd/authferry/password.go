@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +19,7 @@ import (
 	"authferry/internal/hint"
 	"authferry/internal/logging"
 	"authferry/internal/network"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/internal/view"
@@ -109,14 +110,7 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config.Config, vaul
 		fmt.Fprintln(cmd.OutOrStdout(), password.Reveal())
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "\nIn your mail program, enter the password, the user name %s, and these servers:\n\n", mailbox)
-	protocols := spec.Protocols
-	if spec.ReadOnly { // it cannot send
-		if len(protocols) == 0 {
-			protocols = []string{"imap", "pop3"}
-		}
-		protocols = slices.DeleteFunc(slices.Clone(protocols), func(p string) bool { return p == "smtp" })
-	}
-	if err := columns(cmd.ErrOrStderr(), serverRows(c, protocols)...); err != nil {
+	if err := columns(cmd.ErrOrStderr(), serverRows(c, spec)...); err != nil {
 		return err
 	}
 	after, err := vault.Account(ctx, mailbox)
@@ -129,18 +123,20 @@ func addPassword(ctx context.Context, cmd *cobra.Command, c *config.Config, vaul
 	return nil
 }
 
-// serverRows returns the servers as the settings of a mail program ask for them.
-func serverRows(c *config.Config, protocols []string) []string {
+// serverRows returns the servers that a password can be used with, as the settings
+// of a mail program ask for them.
+func serverRows(c *config.Config, spec tokens.PasswordSpec) []string {
 	var rows []string
 	for _, l := range c.Listen {
-		if len(protocols) > 0 && !slices.Contains(protocols, l.Protocol) {
+		p := protocol.Protocol(l.Protocol)
+		if !protocol.Allowed(spec.Protocols, p) || spec.ReadOnly && p == protocol.SMTP {
 			continue
 		}
 		host, port := l.HostPort()
 		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 			host = c.Hostname
 		}
-		rows = append(rows, row("  "+strings.ToUpper(l.Protocol), "host "+host, "port "+port, server.SecurityName(l.Security)))
+		rows = append(rows, row("  "+p.Upper(), "host "+host, "port "+port, server.SecurityName(l.Security)))
 	}
 	return rows
 }
@@ -215,7 +211,7 @@ func showPasswords(w io.Writer, passwords []view.Password) error {
 		for _, n := range p.Networks {
 			networks = append(networks, n.String())
 		}
-		rows = append(rows, row(p.Name, orAll(p.Protocols), orAll(networks), p.May(), expires(p), lastUse(p.LastUsed)))
+		rows = append(rows, row(p.Name, orAll(protocol.Join(p.Protocols, ",")), orAll(strings.Join(networks, ",")), p.May(), expires(p), lastUse(p.LastUsed)))
 	}
 	return columns(w, rows...)
 }
@@ -227,12 +223,7 @@ func expires(p view.Password) string {
 	return fmt.Sprintf("%s (%s)", moment(p.Expires), p.Expiry)
 }
 
-func orAll(list []string) string {
-	if len(list) == 0 {
-		return "all"
-	}
-	return strings.Join(list, ",")
-}
+func orAll(list string) string { return cmp.Or(list, "all") }
 
 func lastUse(u *view.Use) string {
 	if u == nil {
@@ -260,13 +251,10 @@ type passwordFlags struct {
 
 // spec reads the flags. Every error is a usage error.
 func (f passwordFlags) spec(cmd *cobra.Command, now time.Time) (spec tokens.PasswordSpec, err error) {
-	spec = tokens.PasswordSpec{Name: strings.TrimSpace(f.name), Length: f.length,
+	spec = tokens.PasswordSpec{Name: strings.TrimSpace(f.name), Length: f.length, Protocols: protocol.List(f.protocols),
 		ReadOnly: f.readOnly, MessagesPerHour: f.messages, Recipients: f.mailTo}
 	if f.stdin && f.length != 0 {
 		return spec, hint.Usage(errors.New("--length is for a generated password, --stdin for a chosen one"), "use one of the two")
-	}
-	for _, p := range f.protocols {
-		spec.Protocols = append(spec.Protocols, strings.ToLower(strings.TrimSpace(p)))
 	}
 	for _, n := range f.networks {
 		prefix, err := network.Parse(n)

@@ -99,7 +99,7 @@ func TestPrometheus(t *testing.T) {
 	}
 	s.expire(t)
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.address(protocol), demoMailbox, s.password.Reveal())
 		s.login(protocol, "wrong-password")
 	}
 	monitor := s.service.Monitored.Addr().String()

@@ -43,9 +43,9 @@ webhook = "https://127.0.0.1:1/CANARY-hook"
 canary-alias = "somebody@example.org"
 `)
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.address(protocol), demoMailbox, s.password.Reveal())
 		s.login(protocol, "CANARY-guess")
-		tryLogin(protocol, s.service.Address(protocol), "CANARY-user", "CANARY-guess")
+		tryLogin(protocol, s.address(protocol), "CANARY-user", "CANARY-guess")
 	}
 	holdOne(t, s)
 	a := s.account(t)

@@ -31,7 +31,7 @@ func TestNoSecretInTheLog(t *testing.T) {
 		for _, protocol := range protocols {
 			s.login(protocol, s.password.Reveal())
 			s.login(protocol, "canary-of-a-guess")
-			tryLogin(protocol, s.service.Address(protocol), "canary-of-a-guess", demoMailbox) // the wrong way round
+			tryLogin(protocol, s.address(protocol), "canary-of-a-guess", demoMailbox) // the wrong way round
 		}
 	}
 	note("at first")

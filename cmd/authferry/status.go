@@ -16,6 +16,7 @@ import (
 	"authferry/internal/alert"
 	"authferry/internal/config"
 	"authferry/internal/hint"
+	"authferry/internal/protocol"
 	"authferry/internal/view"
 	"authferry/tokens"
 	"authferry/tokens/store"
@@ -66,13 +67,13 @@ type statusReport struct {
 // mailboxStatus is the status of one mailbox.
 type mailboxStatus struct {
 	view.Condition
-	Event       alert.Event          `json:"event,omitempty"` // empty: no alert is due
-	Words       string               `json:"words,omitempty"`
-	PersonAt    *time.Time           `json:"person_at,omitempty"` // when a person is needed next
-	PersonDays  *int                 `json:"person_days,omitempty"`
-	LastLogin   map[string]time.Time `json:"last_login"` // by protocol
-	Passwords   int                  `json:"passwords"`
-	Sessions    *int                 `json:"sessions,omitempty"` // nil: no server runs
+	Event       alert.Event                     `json:"event,omitempty"` // empty: no alert is due
+	Words       string                          `json:"words,omitempty"`
+	PersonAt    *time.Time                      `json:"person_at,omitempty"` // when a person is needed next
+	PersonDays  *int                            `json:"person_days,omitempty"`
+	LastLogin   map[protocol.Protocol]time.Time `json:"last_login"` // by protocol
+	Passwords   int                             `json:"passwords"`
+	Sessions    *int                            `json:"sessions,omitempty"` // nil: no server runs
 	needsPerson bool
 }
 
@@ -128,7 +129,7 @@ func unreadable(mailbox string, err error) mailboxStatus {
 			Mailbox: mailbox, Reason: err.Error(),
 			Fix: fmt.Sprintf("restore its file from a backup, or run authferry mailbox remove %s", mailbox),
 		},
-		Words: "it cannot be read", needsPerson: true, LastLogin: map[string]time.Time{},
+		Words: "it cannot be read", needsPerson: true, LastLogin: map[protocol.Protocol]time.Time{},
 	}
 }
 
@@ -141,7 +142,7 @@ func healthOf(c *config.Config, vault *tokens.Vault, a *store.Account, now time.
 			Cause: is.Cause, Reason: is.Reason, Fix: is.Advice.Fix, Page: is.Advice.Page, Since: view.Time(is.Since),
 		},
 		Event: is.Event, Words: is.Advice.Words, PersonAt: view.Time(at), needsPerson: is.Person(),
-		LastLogin: map[string]time.Time{}, Passwords: len(a.Passwords),
+		LastLogin: map[protocol.Protocol]time.Time{}, Passwords: len(a.Passwords),
 	}
 	if f := a.Trouble; is.Event == "" && f != nil { // no alert is due yet
 		h.Reason, h.Since = f.Reason, view.Time(f.Since)
@@ -286,9 +287,9 @@ func (h mailboxStatus) person() string {
 // lastLogin returns the latest login of each protocol.
 func (h mailboxStatus) lastLogin() string {
 	var parts []string
-	for _, protocol := range []string{"imap", "pop3", "smtp"} {
-		if at, ok := h.LastLogin[protocol]; ok {
-			parts = append(parts, protocol+" "+moment(&at))
+	for _, p := range protocol.All {
+		if at, ok := h.LastLogin[p]; ok {
+			parts = append(parts, string(p)+" "+moment(&at))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -15,6 +15,7 @@ import (
 	"authferry/demo"
 	"authferry/internal/config"
 	"authferry/internal/logging"
+	"authferry/internal/protocol"
 	"authferry/internal/roundtrip"
 	"authferry/internal/secret"
 	"authferry/internal/server"
@@ -105,7 +106,7 @@ func (s *show) account(t *testing.T) *store.Account {
 }
 
 func (s *show) login(protocol, password string) (verdict, error) {
-	return tryLogin(protocol, s.service.Address(protocol), demoMailbox, password)
+	return tryLogin(protocol, s.address(protocol), demoMailbox, password)
 }
 
 // TestStampede: a thousand programs log in at once to a mailbox whose access token has
@@ -177,7 +178,7 @@ func TestTokenFaults(t *testing.T) {
 			}
 			s.heal(t, fault)
 			for _, protocol := range protocols {
-				mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
+				mustLogin(t, protocol, s.address(protocol), demoMailbox, s.password.Reveal())
 			}
 		})
 	}
@@ -225,7 +226,7 @@ func TestMailFaults(t *testing.T) {
 					t.Errorf("%s: %s: %v", protocol, v, err)
 				}
 				s.gmail.Faults.Mail(protocol, demo.MailNormal)
-				mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
+				mustLogin(t, protocol, s.address(protocol), demoMailbox, s.password.Reveal())
 			}
 		})
 	}
@@ -253,7 +254,7 @@ func TestWrongPasswordChangesNothing(t *testing.T) {
 		t.Errorf("%d refreshes", n-calls)
 	}
 	for _, protocol := range protocols {
-		mustLogin(t, protocol, s.service.Address(protocol), demoMailbox, s.password.Reveal())
+		mustLogin(t, protocol, s.address(protocol), demoMailbox, s.password.Reveal())
 	}
 }
 
@@ -271,3 +272,6 @@ func TestDemoCheck(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// address returns where the service listens for a protocol.
+func (s *show) address(name string) string { return s.service.Address(protocol.Protocol(name)) }

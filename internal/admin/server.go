@@ -169,7 +169,7 @@ func refuse(w http.ResponseWriter, status int, err error) {
 
 func sessionOf(s proxy.SessionInfo) Session {
 	return Session{
-		ID: s.ID, Protocol: s.Protocol, TLS: s.TLS, Client: s.Client.String(), Name: s.Name,
+		ID: s.ID, Protocol: string(s.Protocol), TLS: s.TLS, Client: s.Client.String(), Name: s.Name,
 		Mailbox: s.Mailbox, Password: s.Password, Provider: s.Provider,
 		Since: s.Since, Sent: s.Sent, Received: s.Received, Moved: s.Moved,
 	}

@@ -56,7 +56,7 @@ func addressOf(a fmt.Stringer, valid bool) string {
 
 func entryOf(a proxy.Attempt) Entry {
 	return Entry{
-		Time: a.At.UTC().Truncate(time.Millisecond), Protocol: a.Protocol, Client: addressOf(a.Client, a.Client.IsValid()), TLS: a.TLS,
+		Time: a.At.UTC().Truncate(time.Millisecond), Protocol: string(a.Protocol), Client: addressOf(a.Client, a.Client.IsValid()), TLS: a.TLS,
 		User: a.User, Mailbox: a.Mailbox, Password: a.Password, Program: a.Program,
 		Result: a.Result, Cause: a.Cause,
 	}

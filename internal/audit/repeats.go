@@ -39,7 +39,7 @@ func (r *repeats) add(a proxy.Attempt) (Entry, bool) {
 	if r.by == nil {
 		r.by = map[failureKey]*gathered{}
 	}
-	e, key := entryOf(a), failureKey{a.Protocol, a.User, a.Result, a.Client.Addr()}
+	e, key := entryOf(a), failureKey{string(a.Protocol), a.User, a.Result, a.Client.Addr()}
 	if g := r.by[key]; g != nil {
 		g.more(e, addressOf(a.Client.Addr(), a.Client.IsValid()))
 		return Entry{}, false
@@ -49,7 +49,7 @@ func (r *repeats) add(a proxy.Attempt) (Entry, bool) {
 		return e, true
 	}
 	// Too many kinds: the rest are counted together, without names and addresses.
-	key = failureKey{protocol: a.Protocol, result: a.Result}
+	key = failureKey{protocol: string(a.Protocol), result: a.Result}
 	g := r.by[key]
 	if g == nil {
 		g = &gathered{since: a.At, until: a.At.Add(alike)}

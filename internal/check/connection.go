@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"authferry/internal/protocol"
 	"authferry/proxy/upstream"
 	"authferry/tokens/oauth"
 )
@@ -52,7 +53,7 @@ func (e *unreachableError) Unwrap() error { return e.error }
 
 // openMail connects to a mail server and starts TLS. The end of ctx closes the
 // connection, so that a read on it returns an error.
-func openMail(ctx context.Context, p *oauth.Provider, protocol string, e oauth.Endpoint) (*mailConn, error) {
+func openMail(ctx context.Context, p *oauth.Provider, proto protocol.Protocol, e oauth.Endpoint) (*mailConn, error) {
 	raw, err := upstream.Dial(ctx, p, e)
 	if err != nil {
 		return nil, &unreachableError{timeoutError(ctx, err)}
@@ -60,7 +61,7 @@ func openMail(ctx context.Context, p *oauth.Provider, protocol string, e oauth.E
 	context.AfterFunc(ctx, func() { raw.Close() })
 	c := &mailConn{}
 	if e.StartTLS {
-		if c.greeting, err = startTLS(raw, protocol); err != nil {
+		if c.greeting, err = startTLS(raw, proto); err != nil {
 			raw.Close()
 			return nil, timeoutError(ctx, err)
 		}
@@ -84,31 +85,34 @@ func timeoutError(ctx context.Context, err error) error {
 }
 
 // startTLSError is a server that refuses to start TLS.
-type startTLSError struct{ protocol, response string }
+type startTLSError struct {
+	protocol protocol.Protocol
+	response string
+}
 
 func (e *startTLSError) Error() string {
 	return fmt.Sprintf("the server does not begin TLS by %s: %s", startTLSCommand[e.protocol], quoted(noSecrets, e.response))
 }
 
-var startTLSCommand = map[string]string{"imap": "STARTTLS", "pop3": "STLS", "smtp": "STARTTLS"}
+var startTLSCommand = map[protocol.Protocol]string{protocol.IMAP: "STARTTLS", protocol.POP3: "STLS", protocol.SMTP: "STARTTLS"}
 
 // maxPlain bounds what is read before TLS.
 const maxPlain = 64 << 10
 
 // startTLS asks a server to start TLS: RFC 9051 §6.2.1, RFC 2595 §4, RFC 3207. It
 // returns a greeting for the client that takes the connection over.
-func startTLS(conn net.Conn, protocol string) (greeting string, err error) {
+func startTLS(conn net.Conn, proto protocol.Protocol) (greeting string, err error) {
 	// Plaintext after the response is an injection. It stays in the buffer of t, which
 	// is read no further.
 	t := textproto.NewConn(struct {
 		io.Reader
 		io.WriteCloser
 	}{io.LimitReader(conn, maxPlain), conn})
-	switch protocol {
-	case "imap":
-		return "* OK TLS has begun\r\n", startTLSByLine(t, protocol, "s1 STARTTLS", "S1 OK")
-	case "pop3":
-		return "+OK TLS has begun\r\n", startTLSByLine(t, protocol, "STLS", "+OK")
+	switch proto {
+	case protocol.IMAP:
+		return "* OK TLS has begun\r\n", startTLSByLine(t, proto, "s1 STARTTLS", "S1 OK")
+	case protocol.POP3:
+		return "+OK TLS has begun\r\n", startTLSByLine(t, proto, "STLS", "+OK")
 	}
 	if _, _, err := t.ReadResponse(220); err != nil {
 		return "", smtpRefusal(err)
@@ -128,7 +132,7 @@ func startTLS(conn net.Conn, protocol string) (greeting string, err error) {
 }
 
 // startTLSByLine is startTLS of IMAP and POP3.
-func startTLSByLine(t *textproto.Conn, protocol, command, ok string) error {
+func startTLSByLine(t *textproto.Conn, proto protocol.Protocol, command, ok string) error {
 	if _, err := t.ReadLine(); err != nil { // the greeting
 		return err
 	}
@@ -137,7 +141,7 @@ func startTLSByLine(t *textproto.Conn, protocol, command, ok string) error {
 		line, err = t.ReadLine()
 	}
 	if err == nil && !strings.HasPrefix(strings.ToUpper(line), ok) {
-		err = &startTLSError{protocol, line}
+		err = &startTLSError{proto, line}
 	}
 	return err
 }
@@ -145,7 +149,7 @@ func startTLSByLine(t *textproto.Conn, protocol, command, ok string) error {
 // smtpRefusal distinguishes an SMTP reply from a connection that broke.
 func smtpRefusal(err error) error {
 	if reply, ok := err.(*textproto.Error); ok {
-		return &startTLSError{"smtp", reply.Error()}
+		return &startTLSError{protocol.SMTP, reply.Error()}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
@@ -30,7 +31,7 @@ func (m *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
 
 const canary = "ya29.canary-in-a-mine"
 
-func fuzzLogin(protocol string) *loginCheck {
+func fuzzLogin(protocol protocol.Protocol) *loginCheck {
 	p := oauth.Builtin()["gmail"]
 	g := &tokens.Grant{Mailbox: me, User: me, Provider: p, AccessToken: canary}
 	return newLoginCheck(g, protocol, "localhost", noSecrets)
@@ -70,11 +71,12 @@ func FuzzStartTLS(f *testing.F) {
 	f.Add("imap", "* OK\r\ns1 OK\r\n")
 	f.Add("pop3", "+OK\r\n-ERR\r\n")
 	f.Add("smtp", "220 x\r\n250-x\r\n250 STARTTLS\r\n220 x\r\n")
-	f.Fuzz(func(t *testing.T, protocol, said string) {
-		if startTLSCommand[protocol] == "" {
+	f.Fuzz(func(t *testing.T, name, said string) {
+		proto := protocol.Protocol(name)
+		if startTLSCommand[proto] == "" {
 			return
 		}
-		greeting, err := startTLS(&scriptedConn{Reader: strings.NewReader(said)}, protocol)
+		greeting, err := startTLS(&scriptedConn{Reader: strings.NewReader(said)}, proto)
 		if err == nil && !strings.HasSuffix(greeting, "TLS has begun\r\n") {
 			t.Errorf("after STARTTLS comes %q", greeting)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/internal/xoauth2"
 	"authferry/tokens"
@@ -25,17 +26,17 @@ import (
 // loginCheck is one login at a mail server, and a look at the mailbox.
 type loginCheck struct {
 	grant    *tokens.Grant
-	protocol string
+	protocol protocol.Protocol
 	endpoint oauth.Endpoint
 	hostname string // for EHLO
 	secrets  secret.Scrubber
 	sendTo   string // where SMTP sends a mail; empty: nowhere
 }
 
-func newLoginCheck(g *tokens.Grant, protocol, hostname string, secrets secret.Scrubber) *loginCheck {
-	e := endpointOf(g.Provider, protocol)
+func newLoginCheck(g *tokens.Grant, proto protocol.Protocol, hostname string, secrets secret.Scrubber) *loginCheck {
+	e := g.Provider.Endpoint(proto)
 	return &loginCheck{
-		grant: g, protocol: protocol, endpoint: e, hostname: hostname,
+		grant: g, protocol: proto, endpoint: e, hostname: hostname,
 		secrets: secrets.With(g.AccessToken, secret.String(g.Credentials(e).Response())),
 	}
 }
@@ -49,7 +50,7 @@ func (l *loginCheck) run(ctx context.Context) finding {
 		return mailTLSFailure(err, l.grant.Provider, l.endpoint)
 	}
 	defer conn.Close()
-	login := map[string]func(*mailConn) finding{"imap": l.imap, "pop3": l.pop3, "smtp": l.smtp}[l.protocol]
+	login := map[protocol.Protocol]func(*mailConn) finding{protocol.IMAP: l.imap, protocol.POP3: l.pop3, protocol.SMTP: l.smtp}[l.protocol]
 	f := login(conn)
 	if f.result == Fail && ctx.Err() != nil {
 		return failed("try again later; if it persists, look for a firewall that cuts connections", "%s: no answer within %s", l.endpoint.Host, loginTime)
@@ -183,7 +184,7 @@ func (l *loginCheck) refused(explanation string, err error) finding {
 		}
 		return l.refusal(explained(text+" "+reply.Message, explanation))
 	}
-	return l.connectionLost("talking "+strings.ToUpper(l.protocol), err)
+	return l.connectionLost("talking "+l.protocol.Upper(), err)
 }
 
 // send sends a small mail.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authferry/demo"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/store"
 )
@@ -16,7 +17,7 @@ import (
 func TestMailFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		protocol string
+		protocol protocol.Protocol
 		fault    demo.MailFault
 		words    []string
 	}{
@@ -39,11 +40,11 @@ func TestMailFaults(t *testing.T) {
 		{"smtp", demo.MailWebLogin, []string{"with a browser", webLoginPage}},
 	} {
 		for _, mechanism := range []string{"XOAUTH2", "OAUTHBEARER"} {
-			t.Run(test.protocol+"/"+string(test.fault)+"/"+mechanism, func(t *testing.T) {
+			t.Run(string(test.protocol)+"/"+string(test.fault)+"/"+mechanism, func(t *testing.T) {
 				t.Parallel()
 				c := newFixture(t, demo.Options{}, me)
 				c.provider.Mechanism = mechanism
-				c.gmail.Faults.Mail(test.protocol, test.fault)
+				c.gmail.Faults.Mail(string(test.protocol), test.fault)
 				words := slices.Clone(test.words)
 				if mechanism == "OAUTHBEARER" {
 					for i, w := range words {
@@ -51,8 +52,8 @@ func TestMailFaults(t *testing.T) {
 					}
 				}
 				r := c.check()
-				r.onlyFailures(me + " " + test.protocol + " login")
-				r.want(me, test.protocol+" login", Fail, words...)
+				r.onlyFailures(me + " " + string(test.protocol) + " login")
+				r.want(me, string(test.protocol)+" login", Fail, words...)
 			})
 		}
 	}

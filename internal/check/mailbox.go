@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
@@ -39,8 +40,8 @@ func (m *mailboxCheck) check(ctx context.Context, out *reporter) {
 	grant := m.refresh(ctx, out)
 	out.step(ctx, "scopes", func() finding { return m.scopes(ctx) })
 	for _, name := range m.logins() {
-		protocol, _, _ := strings.Cut(name, " ")
-		if at := m.run.failedAt(server{m.provider.Name, protocol}); at != "" {
+		proto, _, _ := strings.Cut(name, " ")
+		if at := m.run.failedAt(server{m.provider.Name, proto}); at != "" {
 			out.skip(ctx, "the step "+at+" failed", name)
 			continue
 		}
@@ -55,12 +56,12 @@ func (m *mailboxCheck) check(ctx context.Context, out *reporter) {
 
 // logins returns the names of the steps that log in.
 func (m *mailboxCheck) logins() (names []string) {
-	for _, protocol := range protocols {
-		if m.provider == nil || endpointOf(m.provider, protocol).Host == "" {
+	for _, proto := range protocol.All {
+		if m.provider == nil || m.provider.Endpoint(proto).Host == "" {
 			continue
 		}
-		names = append(names, protocol+" login")
-		if protocol == "smtp" && m.run.subject.SendTo != "" {
+		names = append(names, string(proto)+" login")
+		if proto == protocol.SMTP && m.run.subject.SendTo != "" {
 			names = append(names, "smtp send")
 		}
 	}
@@ -152,8 +153,8 @@ func (m *mailboxCheck) scopes(ctx context.Context) finding {
 
 // login does the step of a login, by its name.
 func (m *mailboxCheck) login(ctx context.Context, name string, grant *tokens.Grant, secrets secret.Scrubber) finding {
-	protocol, what, _ := strings.Cut(name, " ")
-	l := newLoginCheck(grant, protocol, helloName(m.run.subject), secrets)
+	proto, what, _ := strings.Cut(name, " ")
+	l := newLoginCheck(grant, protocol.Protocol(proto), helloName(m.run.subject), secrets)
 	if what == "send" {
 		l.sendTo = m.run.subject.SendTo
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/oauth"
 )
@@ -29,20 +30,6 @@ const (
 	invalidToken = "authferry-check-this-is-no-token"
 )
 
-// protocols in the order in which they are checked.
-var protocols = []string{"imap", "pop3", "smtp"}
-
-// endpointOf returns a provider's server for a protocol.
-func endpointOf(p *oauth.Provider, protocol string) oauth.Endpoint {
-	switch protocol {
-	case "imap":
-		return p.IMAP
-	case "pop3":
-		return p.POP3
-	}
-	return p.SMTP
-}
-
 // providerCheck checks a provider's servers.
 type providerCheck struct {
 	run      *checkRun
@@ -51,30 +38,30 @@ type providerCheck struct {
 
 // probes returns the checks of the servers, which are independent of each other.
 func (p *providerCheck) probes() (probes []func(context.Context, *reporter)) {
-	for _, protocol := range protocols {
-		if e := endpointOf(p.provider, protocol); e.Host != "" {
-			probes = append(probes, func(ctx context.Context, out *reporter) { p.mailServer(ctx, out, protocol, e) })
+	for _, proto := range protocol.All {
+		if e := p.provider.Endpoint(proto); e.Host != "" {
+			probes = append(probes, func(ctx context.Context, out *reporter) { p.mailServer(ctx, out, proto, e) })
 		}
 	}
 	return append(probes, p.tokenEndpoint)
 }
 
 // mailServer checks the connection to a mail server.
-func (p *providerCheck) mailServer(ctx context.Context, out *reporter, protocol string, e oauth.Endpoint) {
+func (p *providerCheck) mailServer(ctx context.Context, out *reporter, proto protocol.Protocol, e oauth.Endpoint) {
 	type step struct {
 		name string
 		do   func() finding
 	}
 	host, port, via := firstHop(p.provider.Proxy, e.Host, e.Port)
 	steps := []step{
-		{protocol + " dns", func() finding { return byWayOf(via, resolve(ctx, p.run.subject.lookup, host)) }},
-		{protocol + " tcp", func() finding { return byWayOf(via, connect(ctx, host, port)) }},
-		{protocol + " tls", func() finding { return p.mailTLS(ctx, protocol, e) }},
+		{string(proto) + " dns", func() finding { return byWayOf(via, resolve(ctx, p.run.subject.lookup, host)) }},
+		{string(proto) + " tcp", func() finding { return byWayOf(via, connect(ctx, host, port)) }},
+		{string(proto) + " tls", func() finding { return p.mailTLS(ctx, proto, e) }},
 	}
-	if protocol == "smtp" {
+	if proto == protocol.SMTP {
 		steps = append(steps, step{"smtp extensions", func() finding { return p.extensions(ctx, e) }})
 	}
-	at := server{p.provider.Name, protocol}
+	at := server{p.provider.Name, string(proto)}
 	for _, s := range steps {
 		if broken := p.run.failedAt(at); broken != "" {
 			out.skip(ctx, "the step "+broken+" failed", s.name)
@@ -85,10 +72,10 @@ func (p *providerCheck) mailServer(ctx context.Context, out *reporter, protocol 
 }
 
 // mailTLS checks TLS with a mail server, and who signed its certificate.
-func (p *providerCheck) mailTLS(ctx context.Context, protocol string, e oauth.Endpoint) finding {
+func (p *providerCheck) mailTLS(ctx context.Context, proto protocol.Protocol, e oauth.Endpoint) finding {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
-	conn, err := openMail(ctx, p.provider, protocol, e)
+	conn, err := openMail(ctx, p.provider, proto, e)
 	if err != nil {
 		return mailTLSFailure(err, p.provider, e)
 	}
@@ -101,7 +88,7 @@ func (p *providerCheck) mailTLS(ctx context.Context, protocol string, e oauth.En
 func (p *providerCheck) extensions(ctx context.Context, e oauth.Endpoint) finding {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
-	conn, err := openMail(ctx, p.provider, "smtp", e)
+	conn, err := openMail(ctx, p.provider, protocol.SMTP, e)
 	if err != nil {
 		return mailTLSFailure(err, p.provider, e)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"authferry/internal/protocol"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 )
@@ -38,7 +39,7 @@ var rules = []rule{
 }
 
 // refusalAdvice returns what to do about a server's refusal, given in lower case.
-func refusalAdvice(g *tokens.Grant, protocol, text string) (fix, page string) {
+func refusalAdvice(g *tokens.Grant, proto protocol.Protocol, text string) (fix, page string) {
 	for _, r := range rules {
 		for _, words := range r.words {
 			if strings.Contains(text, words) {
@@ -54,7 +55,7 @@ func refusalAdvice(g *tokens.Grant, protocol, text string) (fix, page string) {
 		return a.Fix, a.Page
 	}
 	return fmt.Sprintf("connect it again as %s itself, with every box ticked: %s; if that changes nothing, check whether the account may use %s",
-		g.Mailbox, connectCommand(g.Mailbox, g.Provider), strings.ToUpper(protocol)), ""
+		g.Mailbox, connectCommand(g.Mailbox, g.Provider), proto.Upper()), ""
 }
 
 // connectCommand returns the command that connects a mailbox.

@@ -16,6 +16,7 @@ import (
 
 	"authferry/demo"
 	"authferry/internal/printable"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
@@ -58,7 +59,7 @@ func TestParrots(t *testing.T) {
 		corp := newAuthority(t, "Example Corp IT")
 		c.provider.RootCAs = corp.pool
 		config := corp.sign(t, "127.0.0.1", time.Now().Add(time.Hour))
-		for protocol, e := range map[string]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP} {
+		for protocol, e := range map[protocol.Protocol]*oauth.Endpoint{"imap": &c.provider.IMAP, "pop3": &c.provider.POP3, "smtp": &c.provider.SMTP} {
 			e.Host, e.Port = serve(t, func(conn net.Conn) { repeatAll(protocol, tls.Server(conn, config)) })
 		}
 		endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,8 +90,8 @@ func TestParrots(t *testing.T) {
 		}
 		r := c.check()
 		r.onlyFailures("client", me+" refresh", me+" imap login", me+" pop3 login", me+" smtp login")
-		for _, protocol := range protocols {
-			r.want(me, protocol+" login", Fail, "parrot", "•••")
+		for _, proto := range protocol.All {
+			r.want(me, string(proto)+" login", Fail, "parrot", "•••")
 		}
 		r.want("", "client", Fail, "•••")
 		shown, err := json.Marshal(r.steps)
@@ -111,7 +112,7 @@ func TestParrots(t *testing.T) {
 }
 
 // repeatAll refuses a login with a text that repeats it.
-func repeatAll(protocol string, conn net.Conn) {
+func repeatAll(protocol protocol.Protocol, conn net.Conn) {
 	in := bufio.NewReader(conn)
 	hear := func() string {
 		line, _ := in.ReadString('\n') // an empty line ends it as well as an error

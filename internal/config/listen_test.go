@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -36,7 +37,7 @@ func TestParseListen(t *testing.T) {
 			t.Errorf("%s: %v", test.url, err)
 			continue
 		}
-		want := Listener{test.url, test.protocol, test.security, test.address, strings.Contains(test.url, "+insecure"), listenOptions{}}
+		want := Listener{test.url, protocol.Protocol(test.protocol), test.security, test.address, strings.Contains(test.url, "+insecure"), listenOptions{}}
 		if l != want {
 			t.Errorf("%s: got %+v", test.url, l)
 		}

@@ -15,6 +15,7 @@ import (
 	"authferry/internal/config/document"
 	"authferry/internal/hint"
 	"authferry/internal/network"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -196,7 +197,7 @@ func (o listenOptions) String() string {
 // it can be broken, off loopback; see listenOptions.
 type Listener struct {
 	Written  string // as in the configuration: what a listener is known by
-	Protocol string
+	Protocol protocol.Protocol
 	Security proxy.Security
 	Address  string // host:port for net.Listen
 	Insecure bool   // spelled +insecure
@@ -260,9 +261,9 @@ func (l Listener) onLoopback() bool {
 }
 
 // listenScheme splits a scheme into the protocol and the way TLS starts.
-func listenScheme(scheme string) (protocol string, security proxy.Security, insecure bool, err error) {
+func listenScheme(scheme string) (p protocol.Protocol, security proxy.Security, insecure bool, err error) {
 	name, _, _ := strings.Cut(scheme, "+")
-	protocol = strings.TrimSuffix(name, "s")
+	p = protocol.Protocol(strings.TrimSuffix(name, "s"))
 	if mailPorts[name] == 0 {
 		var known []string
 		for name := range mailPorts {
@@ -274,19 +275,19 @@ func listenScheme(scheme string) (protocol string, security proxy.Security, inse
 		}
 		return "", 0, false, fmt.Errorf("unknown scheme %q", scheme)
 	}
-	implicit := name != protocol
+	implicit := name != string(p)
 	start, insecure := strings.CutSuffix(strings.TrimPrefix(scheme, name), "+insecure")
 	switch {
 	case start == "" && implicit:
-		return protocol, proxy.Implicit, insecure, nil
+		return p, proxy.Implicit, insecure, nil
 	case start == "":
-		return protocol, proxy.Plain, insecure, nil
+		return p, proxy.Plain, insecure, nil
 	case start == "+starttls" && !implicit:
-		return protocol, proxy.StartTLS, insecure, nil
+		return p, proxy.StartTLS, insecure, nil
 	case start == "+either" && !implicit:
-		return protocol, proxy.Either, insecure, nil
+		return p, proxy.Either, insecure, nil
 	case start == "+starttls", start == "+either":
-		return "", 0, false, fmt.Errorf("%s:// has TLS from the first byte, which %s contradicts; %s%s:// is written without the s", name, start, protocol, start)
+		return "", 0, false, fmt.Errorf("%s:// has TLS from the first byte, which %s contradicts; %s%s:// is written without the s", name, start, p, start)
 	}
 	return "", 0, false, fmt.Errorf("unknown scheme %q: after %s+ comes starttls, either or insecure", scheme, name)
 }
@@ -314,7 +315,7 @@ func listenAddress(u *url.URL, port int) (string, int, error) {
 
 // ServerKind is what the listeners of one proxy have in common.
 type ServerKind struct {
-	Protocol string
+	Protocol protocol.Protocol
 	Security proxy.Security
 	Options  listenOptions
 }

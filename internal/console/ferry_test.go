@@ -24,6 +24,7 @@ import (
 	"authferry/internal/check"
 	"authferry/internal/config/document"
 	"authferry/internal/console/people"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/proxy"
 	"authferry/tokens"
@@ -242,7 +243,7 @@ func (b *caller) invitation(whom string, more ...string) string {
 	return b.find(`<code>(http[^<]*/invitation/[^<]*)</code>`)
 }
 
-func (f *ferry) letsIn(mailbox, password, protocol string) error {
+func (f *ferry) letsIn(mailbox, password string, protocol protocol.Protocol) error {
 	_, err := f.vault.Authorize(f.t.Context(), tokens.Login{
 		User: mailbox, Password: secret.String(password), Protocol: protocol, From: netip.MustParseAddr("192.0.2.1"),
 	})

@@ -12,6 +12,7 @@ import (
 	"authferry/internal/console/form"
 	"authferry/internal/console/frame"
 	"authferry/internal/console/pages"
+	"authferry/internal/protocol"
 	"authferry/tokens"
 )
 
@@ -25,13 +26,13 @@ func TestPasswordRuleTexts(t *testing.T) {
 		"The password's name is too long":         {Name: strings.Repeat("x", 65)},
 		"characters that cannot be printed":       {Name: "a\x1bb"},
 		"from 12 to 128":                          {Name: "x", Length: 129},
-		"at least one protocol":                   {Name: "x", Protocols: []string{"ftp"}},
+		"at least one protocol":                   {Name: "x", Protocols: []protocol.Protocol{"ftp"}},
 		"is not a network":                        {Name: "x", Networks: []netip.Prefix{{}}},
 		"a day that is not over yet":              {Name: "x", Expires: now},
 		"from 1 to 10000":                         {Name: "x", MessagesPerHour: 10_001},
-		"read-only password sends nothing":        {Name: "x", ReadOnly: true, Protocols: []string{"smtp"}},
+		"read-only password sends nothing":        {Name: "x", ReadOnly: true, Protocols: []protocol.Protocol{"smtp"}},
 		"read-only password sends nothing: leave": {Name: "x", ReadOnly: true, Recipients: 1},
-		"must be valid for SMTP: choose SMTP":     {Name: "x", Protocols: []string{"imap"}, Recipients: 1},
+		"must be valid for SMTP: choose SMTP":     {Name: "x", Protocols: []protocol.Protocol{"imap"}, Recipients: 1},
 		"needs a name, such as that of the program it is for. Write a whole number from 1 to 10000": {Recipients: 10_001},
 	} {
 		var r form.Reader

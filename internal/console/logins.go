@@ -7,6 +7,7 @@ import (
 
 	"authferry/internal/console/frame"
 	"authferry/internal/console/pages"
+	"authferry/internal/protocol"
 )
 
 // LoginQuery selects logins of the record.
@@ -19,7 +20,7 @@ type LoginQuery struct {
 // LoginAttempt is an attempted login.
 type LoginAttempt struct {
 	At       time.Time
-	Protocol string
+	Protocol protocol.Protocol
 	From     string
 	User     string // as the program sent it, if it may be shown
 	Mailbox  string

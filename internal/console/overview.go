@@ -9,6 +9,7 @@ import (
 
 	"authferry/internal/console/frame"
 	"authferry/internal/console/pages"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -103,7 +104,7 @@ func causeConnects(cause oauth.Cause) bool {
 
 // lastUses returns the last login by each protocol, as recorded with the passwords.
 func lastUses(a *store.Account) []store.Use {
-	latest := map[string]store.Use{}
+	latest := map[protocol.Protocol]store.Use{}
 	for _, p := range a.Passwords {
 		if u := p.LastUsed; u.At.After(latest[u.Protocol].At) {
 			latest[u.Protocol] = u

@@ -12,6 +12,7 @@ import (
 	"authferry/internal/console/pages"
 	"authferry/internal/mailsettings"
 	"authferry/internal/printable"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens"
 	"authferry/tokens/store"
@@ -21,7 +22,7 @@ import (
 type passwordForm struct {
 	Name, Networks, Expires, Messages, Recipients, Length string
 
-	Protocols []string
+	Protocols []protocol.Protocol
 	ReadOnly  bool
 
 	Trouble string // what is wrong with it
@@ -29,8 +30,8 @@ type passwordForm struct {
 }
 
 // For reports whether a protocol is chosen; an empty form has all of them.
-func (f passwordForm) For(protocol string) bool {
-	return len(f.Protocols) == 0 && f.Trouble == "" || slices.Contains(f.Protocols, protocol)
+func (f passwordForm) For(p protocol.Protocol) bool {
+	return len(f.Protocols) == 0 && f.Trouble == "" || slices.Contains(f.Protocols, p)
 }
 
 // Special reports whether fields other than the name were filled in.
@@ -40,14 +41,14 @@ func (f passwordForm) Special() bool {
 }
 
 // MailProtocols returns the protocols to choose from.
-func (f passwordForm) MailProtocols() []string { return form.Protocols }
+func (f passwordForm) MailProtocols() []protocol.Protocol { return protocol.All[:] }
 
 // readPasswordForm reads the form. What is wrong with it is in Trouble.
 func readPasswordForm(r *frame.Request) (passwordForm, tokens.PasswordSpec) {
 	f := passwordForm{
 		Name: r.Form("name"), Networks: r.Form("networks"), Expires: r.Form("expires"),
 		Messages: r.Form("messages"), Recipients: r.Form("recipients"), Length: r.Form("length"),
-		Protocols: r.HTTP.PostForm["protocol"], ReadOnly: r.Form("read-only") != "",
+		Protocols: protocol.List(r.HTTP.PostForm["protocol"]), ReadOnly: r.Form("read-only") != "",
 	}
 	var fields form.Reader
 	spec := tokens.PasswordSpec{
@@ -134,7 +135,7 @@ type passwordRow struct {
 func limits(t pages.Printer, p store.Password) string {
 	var words []string
 	if len(p.Protocols) > 0 {
-		words = append(words, strings.ToUpper(strings.Join(p.Protocols, ", ")))
+		words = append(words, strings.ToUpper(protocol.Join(p.Protocols, ", ")))
 	}
 	if p.ReadOnly {
 		words = append(words, t.T("password.readonly"))

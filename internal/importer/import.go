@@ -264,7 +264,7 @@ func explain(err error, again string) error {
 	}
 	if e.Kept {
 		return hint.New(fmt.Errorf("the grant is kept, because the one in the file may no longer be valid, but it does not open the mailbox: %w", e.Err),
-			"check that the account may use %s, or sign in again: %s", strings.ToUpper(e.Provider.FirstProtocol()), again)
+			"check that the account may use %s, or sign in again: %s", e.Provider.FirstProtocol().Upper(), again)
 	}
 	switch e.Cause {
 	case onboard.NoToken, onboard.NotOpened:

@@ -5,29 +5,32 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"authferry/internal/protocol"
 )
 
 // server is a mail server that the program connected to.
 type server struct {
-	protocol, host, port string
-	startTLS             bool
+	protocol   protocol.Protocol
+	host, port string
+	startTLS   bool
 }
 
 // serverSection splits a section name such as IMAP-1993.
-func serverSection(name string) (protocol, port string, ok bool) {
+func serverSection(name string) (proto protocol.Protocol, port string, ok bool) {
 	kind, port, ok := strings.Cut(name, "-")
-	protocol = map[string]string{"IMAP": "imap", "POP": "pop3", "SMTP": "smtp"}[kind]
+	proto = map[string]protocol.Protocol{"IMAP": protocol.IMAP, "POP": protocol.POP3, "SMTP": protocol.SMTP}[kind]
 	n, err := strconv.ParseUint(port, 10, 16)
-	return protocol, port, ok && protocol != "" && err == nil && n > 0
+	return proto, port, ok && proto != "" && err == nil && n > 0
 }
 
 func readServers(f *ini) []server {
 	var servers []server
 	for _, name := range f.names {
-		protocol, _, ok := serverSection(name)
+		proto, _, ok := serverSection(name)
 		host, port := f.get("server_address", name), f.get("server_port", name)
 		if _, err := strconv.ParseUint(port, 10, 16); ok && err == nil && isHost(host) {
-			servers = append(servers, server{protocol, host, port, f.flag("server_starttls", name)})
+			servers = append(servers, server{proto, host, port, f.flag("server_starttls", name)})
 		}
 	}
 	return servers
@@ -44,9 +47,9 @@ func isHost(host string) bool {
 func readListeners(f *ini) []string {
 	var listen []string
 	for _, name := range f.names {
-		if protocol, port, ok := serverSection(name); ok {
+		if proto, port, ok := serverSection(name); ok {
 			scheme, host := listener(f, name)
-			listen = append(listen, protocol+scheme+"://"+net.JoinHostPort(host, port))
+			listen = append(listen, string(proto)+scheme+"://"+net.JoinHostPort(host, port))
 		}
 	}
 	return listen
@@ -84,9 +87,9 @@ func setServers(p *Provider, servers []server) {
 		return
 	}
 	for _, e := range []struct {
-		protocol string
+		protocol protocol.Protocol
 		url      *string
-	}{{"imap", &p.IMAP}, {"pop3", &p.POP3}, {"smtp", &p.SMTP}} {
+	}{{protocol.IMAP, &p.IMAP}, {protocol.POP3, &p.POP3}, {protocol.SMTP, &p.SMTP}} {
 		var near, others []server
 		for _, s := range servers {
 			switch {
@@ -107,9 +110,9 @@ func setServers(p *Provider, servers []server) {
 }
 
 func (s server) url() string {
-	scheme := s.protocol + "s"
+	scheme := string(s.protocol) + "s"
 	if s.startTLS {
-		scheme = s.protocol
+		scheme = string(s.protocol)
 	}
 	return scheme + "://" + net.JoinHostPort(s.host, s.port)
 }

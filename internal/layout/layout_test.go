@@ -24,7 +24,7 @@ const module = "authferry/"
 // leaves have one idea each and import nothing of the module but each other.
 var leaves = []string{
 	"internal/address", "internal/atomicfile", "internal/buildinfo", "internal/hint", "internal/logging", "internal/network",
-	"internal/printable", "internal/secret", "internal/tlserror", "internal/xoauth2",
+	"internal/printable", "internal/protocol", "internal/secret", "internal/tlserror", "internal/xoauth2",
 }
 
 // layers is the order of imports: a package imports leaves and packages of the

@@ -14,6 +14,7 @@ import (
 	"github.com/smallstep/pkcs7"
 	"rsc.io/qr"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -53,14 +54,14 @@ func signProfile(profile []byte, pair *tls.Certificate) ([]byte, error) {
 // An account has to both read and send, so that it is an error if one cannot.
 func Profile(address string, services []Service, local bool) ([]byte, error) {
 	r := reachOf(local)
-	incoming := slices.Concat(public(services, "imap", r), public(services, "pop3", r))
-	outgoing := public(services, "smtp", r)
+	incoming := slices.Concat(public(services, protocol.IMAP, r), public(services, protocol.POP3, r))
+	outgoing := public(services, protocol.SMTP, r)
 	if len(incoming) == 0 || len(outgoing) == 0 {
 		return nil, errNoServer
 	}
 	in, out := incoming[0], outgoing[0]
 	kind := "EmailTypeIMAP"
-	if in.Protocol == "pop3" {
+	if in.Protocol == protocol.POP3 {
 		kind = "EmailTypePOP"
 	}
 	account := dictionary{

@@ -3,6 +3,7 @@ package mailsettings
 import (
 	"encoding/xml"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -44,10 +45,10 @@ func Autoconfig(domain string, services []Service, local bool) ([]byte, error) {
 	r := reachOf(local)
 	c := clientConfig{Version: "1.1"}
 	c.Provider.ID, c.Provider.Domain, c.Provider.Name, c.Provider.ShortName = domain, domain, domain, domain
-	for _, protocol := range []string{"imap", "pop3"} { // Thunderbird takes the first of its choice
-		c.Provider.Incoming = append(c.Provider.Incoming, autoconfigHosts(public(services, protocol, r))...)
+	for _, p := range []protocol.Protocol{protocol.IMAP, protocol.POP3} { // Thunderbird takes the first of its choice
+		c.Provider.Incoming = append(c.Provider.Incoming, autoconfigHosts(public(services, p, r))...)
 	}
-	c.Provider.Outgoing = autoconfigHosts(public(services, "smtp", r))
+	c.Provider.Outgoing = autoconfigHosts(public(services, protocol.SMTP, r))
 	if len(c.Provider.Incoming) == 0 {
 		return nil, errNoServer
 	}
@@ -57,7 +58,7 @@ func Autoconfig(domain string, services []Service, local bool) ([]byte, error) {
 func autoconfigHosts(services []Service) (hosts []autoconfigHost) {
 	for _, s := range services {
 		hosts = append(hosts, autoconfigHost{
-			Type: s.Protocol, Hostname: s.Host, Port: s.Port, SocketType: socketTypes[s.Security],
+			Type: string(s.Protocol), Hostname: s.Host, Port: s.Port, SocketType: socketTypes[s.Security],
 			Username:       "%EMAILADDRESS%", // the program fills it in
 			Authentication: "password-cleartext",
 		})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -115,12 +116,12 @@ func readAutodiscover(body io.Reader) (asked discoverRequest, err error) {
 func discoverAnswer(address string, services []Service, r reach) ([]byte, error) {
 	account := &discoverAccount{User: address, Type: "email", Action: "settings"}
 	reads := false
-	for _, protocol := range []string{"imap", "pop3", "smtp"} {
-		list := public(services, protocol, r)
+	for _, p := range protocol.All {
+		list := public(services, p, r)
 		if len(list) == 0 {
 			continue
 		}
-		reads = reads || protocol != "smtp"
+		reads = reads || p != protocol.SMTP
 		account.Protocols = append(account.Protocols, discoverService(address, list[0]))
 	}
 	if !reads {
@@ -131,7 +132,7 @@ func discoverAnswer(address string, services []Service, r reach) ([]byte, error)
 
 func discoverService(address string, s Service) discoverProtocol {
 	p := discoverProtocol{
-		Type: strings.ToUpper(s.Protocol), Server: s.Host, Port: s.Port, DomainRequired: "off", LoginName: address,
+		Type: s.Protocol.Upper(), Server: s.Host, Port: s.Port, DomainRequired: "off", LoginName: address,
 		SPA: "off", // NTLM, for which the password would have to be kept
 		SSL: "on", AuthRequired: "on",
 	}
@@ -143,7 +144,7 @@ func discoverService(address string, s Service) discoverProtocol {
 	default:
 		p.Encryption = "SSL"
 	}
-	if s.Protocol == "smtp" {
+	if s.Protocol == protocol.SMTP {
 		p.UsePOPAuth, p.SMTPLast = "on", "off"
 	}
 	return p

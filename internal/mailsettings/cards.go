@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -99,13 +100,13 @@ type cardSubject struct {
 
 func (p cardProgram) card(m CardMailbox, services []Service, language string) Card {
 	s := &cardSubject{CardMailbox: m, language: language}
-	for _, protocol := range []string{"imap", "pop3"} {
-		list := reachable(services, protocol, p.reach)
-		if len(list) > 0 && s.in == nil && !p.sendsOnly && !(p.imapOnly && protocol != "imap") {
+	for _, proto := range []protocol.Protocol{protocol.IMAP, protocol.POP3} {
+		list := reachable(services, proto, p.reach)
+		if len(list) > 0 && s.in == nil && !p.sendsOnly && !(p.imapOnly && proto != protocol.IMAP) {
 			s.in = &list[0]
 		}
 	}
-	if list := reachable(services, "smtp", p.reach); len(list) > 0 {
+	if list := reachable(services, protocol.SMTP, p.reach); len(list) > 0 {
 		s.out = &list[0]
 		if i := slices.IndexFunc(list, Service.openStartTLS); p.startTLS && i > 0 {
 			s.out = &list[i]
@@ -204,7 +205,7 @@ func about(incoming bool, value func(*cardSubject, *Service) string) func(*cardS
 }
 
 var (
-	inProtocol  = about(true, func(_ *cardSubject, m *Service) string { return strings.ToUpper(m.Protocol) })
+	inProtocol  = about(true, func(_ *cardSubject, m *Service) string { return m.Protocol.Upper() })
 	inHost      = about(true, func(_ *cardSubject, m *Service) string { return m.Host })
 	inPort      = about(true, func(_ *cardSubject, m *Service) string { return strconv.Itoa(m.Port) })
 	inSecurity  = about(true, securityWords)

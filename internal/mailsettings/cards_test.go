@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -149,7 +150,7 @@ func TestCardProblems(t *testing.T) {
 }
 
 // readyServices are one service for reading and one for sending, for each kind of TLS.
-func readyServices(incoming string, security proxy.Security) []Service {
+func readyServices(incoming protocol.Protocol, security proxy.Security) []Service {
 	return []Service{
 		{Protocol: incoming, Host: "mail.example.com", Port: 1000, Security: security},
 		{Protocol: "smtp", Host: "mail.example.com", Port: 2000, Security: security},
@@ -166,7 +167,7 @@ func TestReadyFiles(t *testing.T) {
 	}
 	checked := map[string]bool{}
 	for _, id := range ReadyFiles() {
-		for _, incoming := range []string{"imap", "pop3"} {
+		for _, incoming := range []protocol.Protocol{protocol.IMAP, protocol.POP3} {
 			for _, security := range []proxy.Security{proxy.Plain, proxy.StartTLS, proxy.Implicit, proxy.Either} {
 				name := fmt.Sprintf("%s %s %d", id, incoming, security)
 				card, _ := CardFor(id, CardMailbox{Address: "o'brien+x@example.com"}, readyServices(incoming, security), "en")

@@ -50,7 +50,7 @@ func (s *cardSubject) fill(id string) (content string, ok bool) {
 		if service == nil {
 			continue
 		}
-		cases[name], cases[name+"."+tlsCase(service.Security)], cases[name+"."+service.Protocol] = true, true, true
+		cases[name], cases[name+"."+tlsCase(service.Security)], cases[name+"."+string(service.Protocol)] = true, true, true
 		pairs = append(pairs, "{"+name+".host}", service.Host, "{"+name+".port}", strconv.Itoa(service.Port))
 	}
 	values := strings.NewReplacer(pairs...)

@@ -12,13 +12,14 @@ import (
 	"unicode/utf8"
 
 	"authferry/internal/address"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 	"authferry/tokens"
 )
 
 // Service is a listener as mail programs see it.
 type Service struct {
-	Protocol string // "imap", "pop3" or "smtp"
+	Protocol protocol.Protocol
 	Host     string
 	Port     int
 	Security proxy.Security
@@ -54,11 +55,11 @@ var (
 // reachable returns the services of a protocol that a program can reach, the best
 // first: those on loopback or the others, but not both, since a program that tries
 // the wrong one fails.
-func reachable(all []Service, protocol string, r reach) []Service {
+func reachable(all []Service, p protocol.Protocol, r reach) []Service {
 	var near, far []Service
 	for _, s := range all {
 		switch {
-		case s.Protocol != protocol:
+		case s.Protocol != p:
 		case s.onLoopback():
 			near = append(near, s)
 		default:
@@ -88,8 +89,8 @@ func reservedLast(a, b Service) int {
 // public returns the services of a protocol that any program may be told of. It
 // leaves out services without TLS if there is one with it: programs that find two
 // differ in the one they choose.
-func public(all []Service, protocol string, r reach) []Service {
-	list := slices.DeleteFunc(reachable(all, protocol, r), func(s Service) bool { return s.Reserved })
+func public(all []Service, p protocol.Protocol, r reach) []Service {
+	list := slices.DeleteFunc(reachable(all, p, r), func(s Service) bool { return s.Reserved })
 	if len(list) > 0 && !list[0].onLoopback() && list[0].Security != proxy.Plain {
 		list = slices.DeleteFunc(list, func(s Service) bool { return s.Security == proxy.Plain })
 	}
@@ -122,7 +123,7 @@ func unsafeInAddress(r rune) bool {
 
 // Server is a line of what mail programs ask for.
 type Server struct {
-	Protocol string // "imap", "pop3" or "smtp"
+	Protocol protocol.Protocol
 	Host     string
 	Port     int
 	Security string // in the words of mail programs, such as "SSL/TLS"
@@ -131,7 +132,7 @@ type Server struct {
 // ServersFor returns the servers that a password can be used with.
 func ServersFor(all []Server, spec *tokens.PasswordSpec) (list []Server) {
 	for _, s := range all {
-		if (len(spec.Protocols) == 0 || slices.Contains(spec.Protocols, s.Protocol)) && !(spec.ReadOnly && s.Protocol == "smtp") {
+		if protocol.Allowed(spec.Protocols, s.Protocol) && !(spec.ReadOnly && s.Protocol == protocol.SMTP) {
 			list = append(list, s)
 		}
 	}

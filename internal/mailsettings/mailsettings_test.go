@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -222,7 +223,7 @@ func TestReachable(t *testing.T) {
 		return ports
 	}
 	for _, c := range []struct {
-		protocol string
+		protocol protocol.Protocol
 		reach    reach
 		want     []int
 	}{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"authferry/internal/protocol"
 	"authferry/proxy"
 )
 
@@ -29,14 +30,14 @@ const (
 func OutlookProfile(address string, services []Service, local bool) ([]byte, error) {
 	r := reachOf(local)
 	// The format has no STARTTLS for the incoming side.
-	incoming := slices.DeleteFunc(slices.Concat(public(services, "imap", r), public(services, "pop3", r)),
+	incoming := slices.DeleteFunc(slices.Concat(public(services, protocol.IMAP, r), public(services, protocol.POP3, r)),
 		func(s Service) bool { return s.Security == proxy.StartTLS })
-	outgoing := public(services, "smtp", r)
+	outgoing := public(services, protocol.SMTP, r)
 	if domainOf(address) == "" || len(incoming) == 0 || len(outgoing) == 0 {
 		return nil, errNoServer
 	}
 	kind, section := "IMAP", "IMAP_I_Mail"
-	if incoming[0].Protocol == "pop3" {
+	if incoming[0].Protocol == protocol.POP3 {
 		kind, section = "POP3", "I_Mail"
 	}
 	keys := outlookAccount(kind, address, incoming[0], outgoing[0])

@@ -123,7 +123,8 @@ type emitter func(f *family, value float64, labels ...string)
 func (c *collector) collectProxy(emit emitter, to chan<- prometheus.Metric) {
 	snapshot := c.Proxy.Snapshot()
 	emit(connectionsRefused, float64(snapshot.TurnedAway))
-	for protocol, p := range snapshot.Protocols {
+	for name, p := range snapshot.Protocols {
+		protocol := string(name)
 		emit(openConnections, float64(p.Open), protocol)
 		emit(connections, float64(p.Connections), protocol)
 		emit(sessions, float64(p.Sessions), protocol)

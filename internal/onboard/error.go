@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"authferry/internal/protocol"
 	"authferry/tokens/oauth"
 )
 
@@ -30,10 +31,10 @@ type Error struct {
 	Mailbox  string
 	SignIn   string // as in [Grant]
 	Provider *oauth.Provider
-	Protocol string   // of the login that was tried
-	Account  string   // that signed in, as far as the provider says; printable
-	Scopes   []string // that are missing
-	Kept     bool     // the grant was kept all the same: see [Grant.Renewed]
+	Protocol protocol.Protocol // of the login that was tried
+	Account  string            // that signed in, as far as the provider says; printable
+	Scopes   []string          // that are missing
+	Kept     bool              // the grant was kept all the same: see [Grant.Renewed]
 	Err      error
 }
 

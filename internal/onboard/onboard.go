@@ -173,16 +173,16 @@ func checkGrant(g *Grant) error {
 // because a person may have signed in with another account. Its error is an
 // [*Error]; with the cause Unproven it says nothing about the grant.
 func Prove(ctx context.Context, g Grant) error {
-	protocol := g.Provider.FirstProtocol()
+	first := g.Provider.FirstProtocol()
 	err := upstream.TryLogin(ctx, &tokens.Grant{
 		Mailbox: g.Mailbox, User: g.Mailbox, Provider: g.Provider,
 		AccessToken: g.Token.Access, Minted: true, Expiry: g.Token.Expiry,
-	}, protocol)
+	}, first)
 	if err == nil {
 		return nil
 	}
 	e := newError(&g, Unproven, err)
-	e.Protocol = protocol
+	e.Protocol = first
 	if !errors.Is(err, upstream.ErrLoginRefused) || ctx.Err() != nil {
 		return e
 	}

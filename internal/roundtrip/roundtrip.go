@@ -21,6 +21,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 )
 
@@ -48,18 +49,18 @@ func Run(ctx context.Context, w io.Writer, o Options) error {
 	stop := context.AfterFunc(ctx, t.closers.close) // a read that waits for an answer fails then
 	defer stop()
 	for _, step := range []struct {
-		protocol string
+		protocol protocol.Protocol
 		do       func() (string, error)
 	}{
-		{"imap", t.logIn},
-		{"imap", t.idle},
-		{"smtp", t.send},
-		{"imap", t.awaitIdle},
-		{"imap", t.fetch},
-		{"imap", t.append},
-		{"pop3", t.retrieve},
-		{"imap", t.tryWrongPassword},
-		{"imap", t.refresh},
+		{protocol.IMAP, t.logIn},
+		{protocol.IMAP, t.idle},
+		{protocol.SMTP, t.send},
+		{protocol.IMAP, t.awaitIdle},
+		{protocol.IMAP, t.fetch},
+		{protocol.IMAP, t.append},
+		{protocol.POP3, t.retrieve},
+		{protocol.IMAP, t.tryWrongPassword},
+		{protocol.IMAP, t.refresh},
 	} {
 		done, err := step.do()
 		if ctx.Err() != nil {

@@ -28,6 +28,7 @@ import (
 	"authferry/internal/logging"
 	"authferry/internal/mailsettings"
 	"authferry/internal/monitor"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 	"authferry/tokens"
 )
@@ -321,7 +322,7 @@ func readLogins(c *config.Config, q console.LoginQuery) ([]console.LoginAttempt,
 		}
 		for _, e := range entries {
 			list = append(list, console.LoginAttempt{
-				At: e.Time, Protocol: e.Protocol, From: withoutPort(e.Client), User: e.User, Mailbox: e.Mailbox, Password: e.Password,
+				At: e.Time, Protocol: protocol.Protocol(e.Protocol), From: withoutPort(e.Client), User: e.User, Mailbox: e.Mailbox, Password: e.Password,
 				Program: e.Program, OK: e.OK(), Result: e.Result, Cause: e.Cause, Times: e.Times(),
 			})
 		}

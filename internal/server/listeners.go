@@ -52,7 +52,7 @@ func (s *listenState) serveLocked(opened []bound) {
 			server = s.newProxy(key.ServerKind)
 			s.proxies[key.ServerKind] = server
 		}
-		s.log.Info("listening", zap.String("protocol", key.Protocol), zap.Stringer("address", ln.Addr()),
+		s.log.Info("listening", zap.String("protocol", string(key.Protocol)), zap.Stringer("address", ln.Addr()),
 			zap.String("security", SecurityName(key.Security)))
 		s.serving.Go(func() {
 			err := server.Serve(ln)

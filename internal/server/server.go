@@ -28,6 +28,7 @@ import (
 	"authferry/internal/console"
 	"authferry/internal/hint"
 	"authferry/internal/monitor"
+	"authferry/internal/protocol"
 	"authferry/proxy"
 	"authferry/proxy/gate"
 	"authferry/tokens"
@@ -150,9 +151,9 @@ func (s *Server) providers() []*oauth.Provider {
 
 // Address returns the address of the configuration's first listener for a
 // protocol, with the port it got.
-func (s *Server) Address(protocol string) string {
+func (s *Server) Address(p protocol.Protocol) string {
 	for _, l := range s.InForce().Listen {
-		if at := s.listeners.address(l); at != "" && l.Protocol == protocol {
+		if at := s.listeners.address(l); at != "" && l.Protocol == p {
 			return at
 		}
 	}

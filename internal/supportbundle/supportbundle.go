@@ -23,6 +23,7 @@ import (
 	"authferry/internal/buildinfo"
 	"authferry/internal/check"
 	"authferry/internal/config"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/internal/server"
 	"authferry/internal/view"
@@ -206,7 +207,7 @@ func describePassword(p store.Password) string {
 	}
 	protocols := "any protocol"
 	if len(p.Protocols) > 0 {
-		protocols = strings.Join(p.Protocols, ",")
+		protocols = protocol.Join(p.Protocols, ",")
 	}
 	parts := []string{kind, protocols}
 	if len(p.Networks) > 0 {
@@ -220,7 +221,7 @@ func describePassword(p store.Password) string {
 	}
 	used := "never used"
 	if u := p.LastUsed; !u.At.IsZero() {
-		used = "last used " + utc(&u.At) + " over " + u.Protocol + " from " + nearness(u.From)
+		used = "last used " + utc(&u.At) + " over " + string(u.Protocol) + " from " + nearness(u.From)
 	}
 	return strings.Join(append(parts, used), ", ")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/tokens"
 	"authferry/tokens/oauth"
 	"authferry/tokens/store"
@@ -39,24 +40,24 @@ type Mailbox struct {
 
 // Password is a local password, without the password.
 type Password struct {
-	Name            string         `json:"name"`
-	Protocols       []string       `json:"protocols,omitempty"` // none: all
-	Networks        []netip.Prefix `json:"networks,omitempty"`  // none: all
-	Expires         *time.Time     `json:"expires,omitempty"`
-	Expiry          Expiry         `json:"expiry,omitempty"`
-	ReadOnly        bool           `json:"read_only,omitempty"`
-	MessagesPerHour int            `json:"messages_per_hour,omitempty"` // 0: any number
-	Recipients      int            `json:"recipients,omitempty"`        // of one message; 0: any number
-	Created         *time.Time     `json:"created,omitempty"`
-	LastUsed        *Use           `json:"last_used,omitempty"`
+	Name            string              `json:"name"`
+	Protocols       []protocol.Protocol `json:"protocols,omitempty"` // none: all
+	Networks        []netip.Prefix      `json:"networks,omitempty"`  // none: all
+	Expires         *time.Time          `json:"expires,omitempty"`
+	Expiry          Expiry              `json:"expiry,omitempty"`
+	ReadOnly        bool                `json:"read_only,omitempty"`
+	MessagesPerHour int                 `json:"messages_per_hour,omitempty"` // 0: any number
+	Recipients      int                 `json:"recipients,omitempty"`        // of one message; 0: any number
+	Created         *time.Time          `json:"created,omitempty"`
+	LastUsed        *Use                `json:"last_used,omitempty"`
 }
 
 // Use is the last use of a local password.
 type Use struct {
-	At       time.Time `json:"at"`
-	From     string    `json:"from"`
-	Protocol string    `json:"protocol"`
-	Client   string    `json:"client,omitempty"`
+	At       time.Time         `json:"at"`
+	From     string            `json:"from"`
+	Protocol protocol.Protocol `json:"protocol"`
+	Client   string            `json:"client,omitempty"`
 }
 
 // Of returns the view of a mailbox.

@@ -20,13 +20,14 @@ import (
 	"sync"
 
 	"authferry/internal/printable"
+	"authferry/internal/protocol"
 	"authferry/proxy/relay"
 	"authferry/tokens"
 )
 
 // Options are what a session's filter depends on.
 type Options struct {
-	Protocol string // "imap", "pop3" or "smtp"
+	Protocol protocol.Protocol
 	Vault    *tokens.Vault
 	Grant    *tokens.Grant
 	Chunking bool // SMTP: the provider supports BDAT (RFC 3030)
@@ -36,11 +37,11 @@ type Options struct {
 func New(o Options, to relay.Sender) relay.Filter {
 	rules := o.Grant.Password
 	switch {
-	case o.Protocol == "imap" && rules.ReadOnly:
+	case o.Protocol == protocol.IMAP && rules.ReadOnly:
 		return newReadOnlyIMAP(newSession(o.Grant, to))
-	case o.Protocol == "pop3" && rules.ReadOnly:
+	case o.Protocol == protocol.POP3 && rules.ReadOnly:
 		return newReadOnlyPOP3(newSession(o.Grant, to))
-	case o.Protocol == "smtp" && (rules.MessagesPerHour > 0 || rules.Recipients > 0 || o.Grant.Trusted):
+	case o.Protocol == protocol.SMTP && (rules.MessagesPerHour > 0 || rules.Recipients > 0 || o.Grant.Trusted):
 		return newSendLimit(newSession(o.Grant, to), o)
 	}
 	return nil

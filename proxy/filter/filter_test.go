@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"authferry/internal/protocol"
 	"authferry/proxy/relay"
 	"authferry/tokens"
 )
@@ -21,7 +22,7 @@ type readAlong struct {
 	broken   error        // why the session was broken off
 }
 
-func newReadAlong(protocol string, rules tokens.PasswordRules, provider func(b []byte, say func(string))) *readAlong {
+func newReadAlong(protocol protocol.Protocol, rules tokens.PasswordRules, provider func(b []byte, say func(string))) *readAlong {
 	r := &readAlong{provider: provider}
 	r.filter = New(Options{
 		Protocol: protocol, Vault: tokens.NewVault(nil, tokens.Settings{}, nil), Chunking: true,
@@ -108,8 +109,8 @@ func lineOf(b string, lenient bool) (line, rest string, ok bool) {
 }
 
 func TestPlainSessionsAreNotRead(t *testing.T) {
-	for _, protocol := range []string{"imap", "pop3", "smtp"} {
-		for _, rules := range []tokens.PasswordRules{{}, {ReadOnly: protocol == "smtp", MessagesPerHour: map[string]int{"imap": 1, "pop3": 1}[protocol]}} {
+	for _, protocol := range protocol.All {
+		for _, rules := range []tokens.PasswordRules{{}, {ReadOnly: protocol == "smtp", MessagesPerHour: map[string]int{"imap": 1, "pop3": 1}[string(protocol)]}} {
 			if r := newReadAlong(protocol, rules, nil); r.filter != nil {
 				t.Errorf("%s is read along under %+v", protocol, rules)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"authferry/internal/protocol"
 	"authferry/proxy/dialoguetest"
 	"authferry/proxy/relay"
 	"authferry/tokens"
@@ -17,8 +18,8 @@ import (
 const fuzzToken = "ya29.a0AfB_secret"
 
 // fuzzLogIn logs in to a provider that says anything.
-func fuzzLogIn(f *testing.F, protocol string) {
-	dialoguetest.Seed(f, "../testdata/dialogues", protocol, 'P', func(said []byte) { f.Add(said, false, false); f.Add(said, true, true) })
+func fuzzLogIn(f *testing.F, protocol protocol.Protocol) {
+	dialoguetest.Seed(f, "../testdata/dialogues", string(protocol), 'P', func(said []byte) { f.Add(said, false, false); f.Add(said, true, true) })
 	f.Fuzz(func(t *testing.T, said []byte, bearer, startTLS bool) {
 		peer := dialoguetest.NewPeer(said)
 		provider := relay.NewConn(relay.NewWire(peer))

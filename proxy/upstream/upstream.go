@@ -13,9 +13,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/xoauth2"
 	"authferry/proxy/relay"
 	"authferry/tokens"
@@ -36,7 +36,7 @@ const (
 
 // Options says how to log in. Only Protocol is required.
 type Options struct {
-	Protocol string        // "imap", "pop3" or "smtp"
+	Protocol protocol.Protocol
 	Timeout  time.Duration // from dialling to the end of the login; 0: DefaultTimeout
 	Hostname string        // the name of this host, for EHLO
 	EHLO     string        // the client's argument of EHLO, which ends up in the trace fields of its mails
@@ -60,11 +60,11 @@ type Session struct {
 // Login logs in to the provider of a grant, on a new connection. Until the relay
 // starts, the connection has a deadline.
 func Login(ctx context.Context, g *tokens.Grant, o Options) (Session, error) {
-	e := endpointFor(g.Provider, o.Protocol)
+	e := g.Provider.Endpoint(o.Protocol)
 	if e.Host == "" {
 		return Session{}, &Error{
 			Err:   fmt.Errorf("%w: %s has no %s server", ErrProviderRefused, g.Provider.Name, o.Protocol),
-			Words: g.Provider.Name + " has no " + strings.ToUpper(o.Protocol) + " server in the configuration of authferry",
+			Words: g.Provider.Name + " has no " + o.Protocol.Upper() + " server in the configuration of authferry",
 		}
 	}
 	timeout := o.Timeout
@@ -108,28 +108,15 @@ func (o *Options) step(words string) {
 	}
 }
 
-// endpointFor returns where a provider serves a protocol.
-func endpointFor(p *oauth.Provider, protocol string) oauth.Endpoint {
-	switch protocol {
-	case "imap":
-		return p.IMAP
-	case "pop3":
-		return p.POP3
-	case "smtp":
-		return p.SMTP
-	}
-	panic("upstream: no such protocol: " + protocol)
-}
-
 // logIn logs in on a connection, from the provider's greeting on.
 func logIn(conn *relay.Conn, g *tokens.Grant, e oauth.Endpoint, o *Options) (Session, error) {
 	a := attempt{conn: conn, grant: g, endpoint: e, session: Session{Conn: conn}}
 	switch o.Protocol {
-	case "imap":
+	case protocol.IMAP:
 		l := imapLogin{attempt: a}
 		err := l.run()
 		return l.session, err
-	case "pop3":
+	case protocol.POP3:
 		l := pop3Login{attempt: a}
 		err := l.run()
 		return l.session, err
@@ -213,12 +200,11 @@ func explainChallenge(line string) string {
 // refuses the grant.
 var ErrLoginRefused = errors.New("the login is refused")
 
-// TryLogin logs in with a grant over a protocol ("imap", "pop3" or "smtp"), as a
-// session would, and hangs up. An error that is not [ErrLoginRefused] says nothing
-// about the grant.
-func TryLogin(ctx context.Context, g *tokens.Grant, protocol string) error {
+// TryLogin logs in with a grant over a protocol, as a session would, and hangs up.
+// An error that is not [ErrLoginRefused] says nothing about the grant.
+func TryLogin(ctx context.Context, g *tokens.Grant, p protocol.Protocol) error {
 	var step string
-	session, err := Login(ctx, g, Options{Protocol: protocol, Hostname: "localhost", Step: &step})
+	session, err := Login(ctx, g, Options{Protocol: p, Hostname: "localhost", Step: &step})
 	switch {
 	case errors.Is(err, ErrTokenRefused), errors.Is(err, ErrProviderRefused):
 		return fmt.Errorf("%w: %w", ErrLoginRefused, err)

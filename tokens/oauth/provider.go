@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 )
 
@@ -315,15 +316,27 @@ func (p *Provider) ProxyFor(u *url.URL) (*url.URL, error) {
 	return http.ProxyFromEnvironment(&http.Request{URL: u})
 }
 
-// FirstProtocol returns the protocol to try a login with: "imap", if it is served.
-func (p *Provider) FirstProtocol() string {
-	switch {
-	case p.IMAP.Host == "" && p.POP3.Host != "":
-		return "pop3"
-	case p.IMAP.Host == "" && p.SMTP.Host != "":
-		return "smtp"
+// Endpoint returns the address of the server for a protocol.
+func (p *Provider) Endpoint(of protocol.Protocol) Endpoint {
+	switch of {
+	case protocol.IMAP:
+		return p.IMAP
+	case protocol.POP3:
+		return p.POP3
+	case protocol.SMTP:
+		return p.SMTP
 	}
-	return "imap"
+	return Endpoint{}
+}
+
+// FirstProtocol returns the protocol to try a login with: IMAP, if it is served.
+func (p *Provider) FirstProtocol() protocol.Protocol {
+	for _, first := range protocol.All {
+		if p.Endpoint(first).Host != "" {
+			return first
+		}
+	}
+	return protocol.IMAP
 }
 
 // CallTimeout returns the limit of one call.

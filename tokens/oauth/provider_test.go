@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"authferry/internal/protocol"
 	"authferry/tokens/oauth/oauthtest"
 )
 
@@ -67,5 +68,32 @@ func TestNothingPrintsKeys(t *testing.T) {
 		log.Info("x", zap.Any("v", v), zap.Reflect("r", v))
 		log.Sugar().Infow("x", "v", v)
 		tells(fmt.Sprintf("%T in the log", v), out.String())
+	}
+}
+
+// TestEndpoint: each protocol has its own server, and logins are tried over the
+// first that is served.
+func TestEndpoint(t *testing.T) {
+	p := &Provider{IMAP: Endpoint{Host: "imap"}, POP3: Endpoint{Host: "pop3"}, SMTP: Endpoint{Host: "smtp"}}
+	for _, of := range protocol.All {
+		if got := p.Endpoint(of).Host; got != string(of) {
+			t.Errorf("%s: %q", of, got)
+		}
+	}
+	if got := p.Endpoint("ftp"); got != (Endpoint{}) {
+		t.Errorf("ftp: %+v", got)
+	}
+	for _, c := range []struct {
+		p    Provider
+		want protocol.Protocol
+	}{
+		{*p, protocol.IMAP},
+		{Provider{POP3: p.POP3, SMTP: p.SMTP}, protocol.POP3},
+		{Provider{SMTP: p.SMTP}, protocol.SMTP},
+		{Provider{}, protocol.IMAP},
+	} {
+		if got := c.p.FirstProtocol(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }

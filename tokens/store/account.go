@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/oauth"
 )
@@ -77,9 +78,9 @@ type Password struct {
 	Hash   secret.String
 	Argon2 secret.String
 
-	Protocols []string       // of "imap", "pop3", "smtp"; empty: all
-	Networks  []netip.Prefix // empty: all
-	Expires   time.Time      // zero: never
+	Protocols []protocol.Protocol // empty: all
+	Networks  []netip.Prefix      // empty: all
+	Expires   time.Time           // zero: never
 	Created   time.Time
 	LastUsed  Use
 
@@ -94,7 +95,7 @@ type Password struct {
 type Use struct {
 	At       time.Time
 	From     netip.Addr
-	Protocol string
+	Protocol protocol.Protocol
 	Client   string // how the program named itself: IMAP ID, or its EHLO argument
 }
 

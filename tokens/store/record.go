@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/oauth"
 )
@@ -50,27 +51,27 @@ type failureRecord struct {
 }
 
 type passwordRecord struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Key       []byte         `json:"key,omitempty"`
-	Hash      []byte         `json:"hash,omitempty"`
-	Argon2    string         `json:"argon2,omitempty"`
-	Protocols []string       `json:"protocols,omitempty"`
-	Networks  []netip.Prefix `json:"networks,omitempty"`
-	Expires   time.Time      `json:"expires,omitzero"`
-	Created   time.Time      `json:"created,omitzero"`
-	LastUsed  *useRecord     `json:"last_used,omitempty"`
-	ReadOnly  bool           `json:"read_only,omitempty"`
+	ID        string              `json:"id"`
+	Name      string              `json:"name"`
+	Key       []byte              `json:"key,omitempty"`
+	Hash      []byte              `json:"hash,omitempty"`
+	Argon2    string              `json:"argon2,omitempty"`
+	Protocols []protocol.Protocol `json:"protocols,omitempty"`
+	Networks  []netip.Prefix      `json:"networks,omitempty"`
+	Expires   time.Time           `json:"expires,omitzero"`
+	Created   time.Time           `json:"created,omitzero"`
+	LastUsed  *useRecord          `json:"last_used,omitempty"`
+	ReadOnly  bool                `json:"read_only,omitempty"`
 	// MessagesPerHour and Recipients limit sending.
 	MessagesPerHour int `json:"messages_per_hour,omitempty"`
 	Recipients      int `json:"recipients,omitempty"`
 }
 
 type useRecord struct {
-	At       time.Time  `json:"at"`
-	From     netip.Addr `json:"from,omitzero"`
-	Protocol string     `json:"protocol,omitempty"`
-	Client   string     `json:"client,omitempty"`
+	At       time.Time         `json:"at"`
+	From     netip.Addr        `json:"from,omitzero"`
+	Protocol protocol.Protocol `json:"protocol,omitempty"`
+	Client   string            `json:"client,omitempty"`
 }
 
 // encodeRecord returns the form of an account that a store seals.

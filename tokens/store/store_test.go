@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/oauth"
 )
@@ -55,7 +56,7 @@ func wholeAccount(mailbox string) *Account {
 		Trouble: &Failure{At: at, Since: at, Reason: "no answer", Count: 9},
 		Passwords: []Password{
 			{
-				ID: "01", Name: "Livespace", Key: "k\x00\xff", Hash: "h\x00\xfe", Protocols: []string{"imap", "smtp"},
+				ID: "01", Name: "Livespace", Key: "k\x00\xff", Hash: "h\x00\xfe", Protocols: []protocol.Protocol{"imap", "smtp"},
 				Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				Expires:  at, Created: at,
 				LastUsed: Use{At: at, From: netip.MustParseAddr("2001:db8::1"), Protocol: "imap", Client: "Thunderbird ü"},

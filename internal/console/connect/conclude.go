@@ -107,7 +107,7 @@ func unavailable(err error) *outcome {
 // wordCause words why a grant does not open the mailbox.
 func wordCause(bad *onboard.Error) *outcome {
 	o := &outcome{Detail: bad.Err.Error(), Again: true}
-	protocol := strings.ToUpper(bad.Protocol)
+	proto := bad.Protocol.Upper()
 	switch bad.Cause {
 	case onboard.MissingScopes:
 		o.Failure, o.Detail = "connect.fail.scope", strings.Join(bad.Scopes, " ")
@@ -122,11 +122,11 @@ func wordCause(bad *onboard.Error) *outcome {
 	case onboard.WrongAccount:
 		o.Failure, o.Pairs = "connect.fail.person", []any{"whose", bad.Account, "expected", bad.Expected()}
 	case onboard.NotDelegated:
-		o.Failure, o.Pairs = "connect.fail.delegate", []any{"whose", bad.SignIn, "mailbox", bad.Mailbox, "protocol", protocol}
+		o.Failure, o.Pairs = "connect.fail.delegate", []any{"whose", bad.SignIn, "mailbox", bad.Mailbox, "protocol", proto}
 	case onboard.ProtocolOff:
-		o.Failure, o.Pairs = "connect.fail.protocol", []any{"mailbox", bad.Mailbox, "protocol", protocol}
+		o.Failure, o.Pairs = "connect.fail.protocol", []any{"mailbox", bad.Mailbox, "protocol", proto}
 	case onboard.Refused:
-		o.Failure, o.Pairs = "connect.fail.refused", []any{"mailbox", bad.Mailbox, "protocol", protocol}
+		o.Failure, o.Pairs = "connect.fail.refused", []any{"mailbox", bad.Mailbox, "protocol", proto}
 	default:
 		return unavailable(bad.Err)
 	}

@@ -10,6 +10,7 @@ import (
 	"authferry/internal/address"
 	"authferry/internal/console/form"
 	"authferry/internal/console/people"
+	"authferry/internal/protocol"
 	"authferry/tokens"
 )
 
@@ -19,7 +20,7 @@ type invitationForm struct {
 	Hours                 int
 	Password              bool // make one
 	Name                  string
-	Protocols             []string
+	Protocols             []protocol.Protocol
 	Networks, Days        string
 	ReadOnly              bool
 	Messages, Recipients  string
@@ -27,7 +28,7 @@ type invitationForm struct {
 }
 
 // Has reports whether a protocol is chosen.
-func (f invitationForm) Has(protocol string) bool { return slices.Contains(f.Protocols, protocol) }
+func (f invitationForm) Has(p protocol.Protocol) bool { return slices.Contains(f.Protocols, p) }
 
 func readInvitationForm(r *http.Request) invitationForm {
 	get := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
@@ -38,7 +39,7 @@ func readInvitationForm(r *http.Request) invitationForm {
 	return invitationForm{
 		For: get("for"), Provider: get("provider"), SignIn: get("sign_in"), Hours: hours,
 		Password: get("password") != "", Name: get("name"),
-		Protocols: r.PostForm["protocols"], Networks: get("networks"), Days: get("days"),
+		Protocols: protocol.List(r.PostForm["protocols"]), Networks: get("networks"), Days: get("days"),
 		ReadOnly: get("read_only") != "", Messages: get("messages"), Recipients: get("recipients"),
 	}
 }

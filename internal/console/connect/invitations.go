@@ -10,6 +10,7 @@ import (
 	"authferry/internal/console/form"
 	"authferry/internal/console/frame"
 	"authferry/internal/console/people"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens/oauth"
 )
@@ -45,7 +46,7 @@ type invitationRow struct {
 func invitationsPage(c *Connector, r *frame.Request) error {
 	return showInvitations(c, r, http.StatusOK, invitationForm{
 		For: r.HTTP.URL.Query().Get("mailbox"), Hours: int(people.InvitationLife.Hours()), Password: true,
-		Protocols: form.Protocols,
+		Protocols: protocol.All[:],
 	})
 }
 

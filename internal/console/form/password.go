@@ -13,11 +13,9 @@ import (
 
 	"authferry/internal/console/pages"
 	"authferry/internal/network"
+	"authferry/internal/protocol"
 	"authferry/tokens"
 )
-
-// Protocols are the protocols that a password may be limited to.
-var Protocols = []string{"imap", "pop3", "smtp"}
 
 // Complaint is what is wrong with a field of a form.
 type Complaint struct {
@@ -56,11 +54,11 @@ func (r *Reader) Complain(field, key string, pairs ...any) {
 
 // Protocols reads check boxes. In a [tokens.PasswordSpec] no protocol means all of
 // them; in a form it is a mistake.
-func (r *Reader) Protocols(chosen []string) []string {
+func (r *Reader) Protocols(chosen []protocol.Protocol) []protocol.Protocol {
 	if len(chosen) == 0 {
 		r.Complain(tokens.FieldProtocols, "noprotocol")
 	}
-	if len(chosen) == len(Protocols) {
+	if len(chosen) == len(protocol.All) {
 		return nil
 	}
 	return chosen

@@ -11,6 +11,7 @@ import (
 
 	"authferry/internal/check"
 	"authferry/internal/console/people"
+	"authferry/internal/protocol"
 )
 
 // TestKeys: the keys that the code names or puts together are those of texts, and
@@ -27,7 +28,7 @@ func TestKeys(t *testing.T) {
 	for _, result := range []check.Result{check.OK, check.Fail, check.Skip} {
 		made = append(made, "check.result."+string(result))
 	}
-	for _, protocols := range [][]string{nil, {"smtp"}, {"imap", "pop3"}} {
+	for _, protocols := range [][]protocol.Protocol{nil, {protocol.SMTP}, {protocol.IMAP, protocol.POP3}} {
 		made = append(made, "offer."+people.Offer{Protocols: protocols}.Kind())
 	}
 	for _, key := range append(made, keysInCode(t)...) {

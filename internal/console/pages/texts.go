@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"authferry/internal/protocol"
 )
 
 // The texts of the pages are data: texts/LANGUAGE.toml, and
@@ -196,7 +198,7 @@ func (p Printer) Span(d time.Duration) string {
 func (p Printer) Hours(n int) string { return p.Span(time.Duration(n) * time.Hour) }
 
 // Protocol returns the name of a protocol as people write it.
-func (p Printer) Protocol(name string) string { return strings.ToUpper(name) }
+func (p Printer) Protocol(name protocol.Protocol) string { return name.Upper() }
 
 // Known reports whether there is a text of a key.
 func Known(key string) bool { _, ok := texts()[English][key]; return ok }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"authferry/internal/address"
+	"authferry/internal/protocol"
 	"authferry/internal/secret"
 	"authferry/tokens"
 )
@@ -57,11 +58,11 @@ type Invitation struct {
 
 // Offer is the local password that comes with an invitation.
 type Offer struct {
-	Name      string         `json:"name,omitempty"` // empty: no password, the grant only
-	Protocols []string       `json:"protocols,omitempty"`
-	Networks  []netip.Prefix `json:"networks,omitempty"`
-	Days      int            `json:"days,omitempty"` // of validity; 0: unlimited
-	ReadOnly  bool           `json:"read_only,omitempty"`
+	Name      string              `json:"name,omitempty"` // empty: no password, the grant only
+	Protocols []protocol.Protocol `json:"protocols,omitempty"`
+	Networks  []netip.Prefix      `json:"networks,omitempty"`
+	Days      int                 `json:"days,omitempty"` // of validity; 0: unlimited
+	ReadOnly  bool                `json:"read_only,omitempty"`
 
 	MessagesPerHour int `json:"messages_per_hour,omitempty"`
 	Recipients      int `json:"recipients,omitempty"`
@@ -70,7 +71,7 @@ type Offer struct {
 // Kind returns what a password that is not read-only may do, as the end of a
 // text's key: "mayread", "maysend" or "mayboth".
 func (o Offer) Kind() string {
-	sends := len(o.Protocols) == 0 || slices.Contains(o.Protocols, "smtp")
+	sends := protocol.Allowed(o.Protocols, protocol.SMTP)
 	switch {
 	case sends && len(o.Protocols) == 1:
 		return "maysend"
