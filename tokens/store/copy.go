@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -14,6 +15,8 @@ type Contents struct {
 	accounts  []*Account
 	documents map[string][]byte
 }
+
+func (c Contents) Format(f fmt.State, _ rune) { io.WriteString(f, "contents of a store") }
 
 // ReadContents reads a whole store. Anything that cannot be read is an error, so that
 // an incomplete copy is not taken for the store.

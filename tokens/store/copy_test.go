@@ -3,9 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"authferry/tokens/oauth"
 )
 
 // TestCopy: a store is copied whole to a store with another key and back. It overwrites
@@ -75,5 +79,18 @@ func TestCopyDamage(t *testing.T) {
 	}
 	if _, err := ReadContents(context.Background(), s); err == nil {
 		t.Error("read whole")
+	}
+}
+
+// TestContentsPrintNothing: contents hold every token and document of a store.
+func TestContentsPrintNothing(t *testing.T) {
+	c := &Contents{
+		accounts:  []*Account{{Mailbox: me, Token: oauth.Token{Refresh: "CANARY"}}},
+		documents: map[string][]byte{"users": []byte("CANARY")},
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+		if text := fmt.Sprintf(verb, c); strings.Contains(text, "CANARY") || strings.Contains(text, fmt.Sprint([]byte("CANARY"))[1:17]) || strings.Contains(text, "0x43, 0x41") {
+			t.Errorf("%s: %s", verb, text)
+		}
 	}
 }
