@@ -44,7 +44,7 @@ func setPassword(r *Request) error {
 		return accountPage(r, http.StatusUnprocessableEntity, r.N("account.length", minPassword))
 	}
 	if r.User.HasPassword() && !r.Session.ByLink {
-		right, wait, err := verify(r, r.Session.User, r.User.Password.String, secret.String(r.HTTP.PostFormValue("old")))
+		right, wait, err := verify(r, r.Session.User, r.User.Password.Hash, secret.String(r.HTTP.PostFormValue("old")))
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func setPassword(r *Request) error {
 			return accountPage(r, http.StatusForbidden, r.T("account.wrong"))
 		}
 	}
-	kept := people.Verifier{String: tokens.HashChosen(chosen)}
+	kept := people.Verifier{Hash: tokens.HashChosen(chosen)}
 	err := r.frame.Users.Edit(r.Context(), func(d *people.Directory) error {
 		u := d.Users[r.Session.User]
 		if u == nil {

@@ -49,7 +49,7 @@ func signIn(r *Request) error {
 	kept, given := unknownPassword(), secret.String(r.HTTP.PostFormValue("password"))
 	who := d.Users[people.FoldName(form.Name)]
 	if who != nil && who.HasPassword() {
-		kept = who.Password.String
+		kept = who.Password.Hash
 	}
 	right, wait, err := verify(r, form.Name, kept, given)
 	if err != nil {

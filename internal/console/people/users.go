@@ -63,20 +63,26 @@ func (u *User) MaySee(mailbox string) bool {
 }
 
 // HasPassword reports whether the user can sign in without a link.
-func (u *User) HasPassword() bool { return !u.Password.Empty() }
+func (u *User) HasPassword() bool { return !u.Password.Hash.Empty() }
 
 // Verifier is the hash of a password, from [tokens.HashChosen]. JSON holds it in
 // full, which is safe in the store alone: the document is sealed.
-type Verifier struct{ secret.String }
+type Verifier struct{ Hash secret.String }
+
+// String keeps loggers from the JSON, which they prefer to a field's own methods.
+func (v Verifier) String() string { return v.Hash.String() }
+
+// Format overrides every verb, as [secret.String.Format] does.
+func (v Verifier) Format(f fmt.State, verb rune) { v.Hash.Format(f, verb) }
 
 // MarshalJSON writes the hash out.
-func (v Verifier) MarshalJSON() ([]byte, error) { return json.Marshal(v.Reveal()) }
+func (v Verifier) MarshalJSON() ([]byte, error) { return json.Marshal(v.Hash.Reveal()) }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (v *Verifier) UnmarshalJSON(b []byte) error {
 	var s string
 	err := json.Unmarshal(b, &s)
-	v.String = secret.String(s)
+	v.Hash = secret.String(s)
 	return err
 }
 
