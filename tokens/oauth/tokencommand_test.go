@@ -4,6 +4,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -88,6 +89,35 @@ func TestTokenCommandFails(t *testing.T) {
 			_, err := p.Mint(t.Context(), me)
 			wantFailure(t, err, c.kind, c.says)
 		})
+	}
+}
+
+// TestTokenCommandIsNotToBlame: a context that ended, or a machine out of files, keeps a
+// command from starting and says nothing about the configuration.
+func TestTokenCommandIsNotToBlame(t *testing.T) {
+	p := shell(`echo token`)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // whether a slot or the context is seen first is up to chance
+		if _, err := p.Mint(ended, me); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrRefused) {
+			t.Fatalf("a context that had ended: %v", err)
+		}
+	}
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	few := old
+	few.Cur = 3
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Mint(t.Context(), me)
+	if e := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); e != nil {
+		t.Fatal(e)
+	}
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrRefused) {
+		t.Errorf("no file descriptors left: %v", err)
 	}
 }
 

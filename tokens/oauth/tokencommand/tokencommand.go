@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"authferry/internal/printable"
@@ -84,6 +85,9 @@ func Run(ctx context.Context, c Command) (Output, error) {
 	group := newProcessGroup(cmd)
 	defer group.release()
 	if err := cmd.Start(); err != nil {
+		if ctx.Err() != nil || slices.ContainsFunc(exhausted, func(e error) bool { return errors.Is(err, e) }) {
+			return Output{}, &Error{words: "could not be started now: " + printable.Quote(err.Error()), cause: err}
+		}
 		return Output{}, &Error{NotStarted: true, words: fmt.Sprintf("cannot be started: %s; name an existing program by its absolute path", printable.Quote(err.Error()))}
 	}
 	group.started(cmd)
@@ -195,3 +199,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// exhausted are the errors of a start that say nothing about the program: the
+// machine is out of processes, files or memory, and a later start may succeed.
+// (An ended context fails a start too.)
+var exhausted = []error{syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
