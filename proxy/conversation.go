@@ -13,7 +13,6 @@ import (
 
 	"authferry/internal/printable"
 	"authferry/internal/protocol"
-	"authferry/internal/secret"
 	"authferry/proxy/gate"
 	"authferry/proxy/relay"
 	"authferry/proxy/upstream"
@@ -94,11 +93,6 @@ func (s *session) readLine(limit int) (line string, err error) {
 		err = errClientLeft
 	}
 	return line, err
-}
-
-// loginBy returns the login that a dialect has heard.
-func (s *session) loginBy(user string, password secret.String, client string) tokens.Login {
-	return tokens.Login{User: user, Password: password, Protocol: s.Protocol, From: s.peer.Addr(), Client: client}
 }
 
 // answer answers a command that is no login.

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"authferry/internal/printable"
+	"authferry/internal/secret"
 	"authferry/proxy/filter"
 	"authferry/proxy/gate"
 	"authferry/proxy/relay"
@@ -444,4 +445,9 @@ func (s *session) info() (_ SessionInfo, loggedIn bool) {
 		Moved: r.LastActive(),
 	}
 	return info, true
+}
+
+// loginBy returns the login that a dialect has heard.
+func (s *session) loginBy(user string, password secret.String, client string) tokens.Login {
+	return tokens.Login{User: user, Password: password, Protocol: s.Protocol, From: s.peer.Addr(), Client: client}
 }
