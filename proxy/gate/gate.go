@@ -115,7 +115,7 @@ func (g *Gate) take(from netip.Addr, drop func(), balancer bool) (slot, evicted 
 		return nil, nil, errNotAllowed
 	}
 	slot = &Slot{gate: g, site: SiteOf(from), drop: drop}
-	if evicted, err = g.slots.take(&g.limits, from, from.IsLoopback() || g.known.toAny(from), slot); err != nil {
+	if evicted, err = g.slots.take(&g.limits, from, from.IsLoopback() || g.known.toAny(from, time.Now()), slot); err != nil {
 		return nil, nil, err
 	}
 	return slot, evicted, nil

@@ -10,7 +10,13 @@ import (
 // unknown addresses do neither slows down a login from there nor refuses it.
 type knownAddrs struct {
 	byMailbox map[string][]knownAddr // the latest used first
-	sites     map[netip.Prefix]int   // in how many of the lists an address is
+	sites     map[netip.Prefix]knownSite
+}
+
+// knownSite is an address in the lists of one or more mailboxes.
+type knownSite struct {
+	lists int // how many
+	used  time.Time
 }
 
 type knownAddr struct {
@@ -53,23 +59,31 @@ func (k *knownAddrs) relation(from netip.Addr, mailbox string, now time.Time) re
 }
 
 // toAny reports whether an address is known to any mailbox.
-func (k *knownAddrs) toAny(from netip.Addr) bool { return k.sites[SiteOf(from)] > 0 }
+func (k *knownAddrs) toAny(from netip.Addr, now time.Time) bool {
+	s := k.sites[SiteOf(from)]
+	return s.lists > 0 && now.Sub(s.used) <= knownFor
+}
 
 // add notes a successful login.
 func (k *knownAddrs) add(from netip.Addr, mailbox string, at time.Time) {
 	if k.byMailbox == nil {
-		k.byMailbox, k.sites = make(map[string][]knownAddr), make(map[netip.Prefix]int)
+		k.byMailbox, k.sites = make(map[string][]knownAddr), make(map[netip.Prefix]knownSite)
 	}
 	k.forget(makeRoom(k.byMailbox, mailbox, func(a []knownAddr) time.Time { return a[0].used }))
 	addrs, site := k.byMailbox[mailbox], SiteOf(from)
+	s := k.sites[site]
 	if i := slices.IndexFunc(addrs, func(a knownAddr) bool { return a.site == site }); i < 0 {
-		k.sites[site]++
+		s.lists++
 	} else {
 		if addrs[i].used.After(at) {
 			at = addrs[i].used
 		}
 		addrs = slices.Delete(addrs, i, i+1)
 	}
+	if s.used.Before(at) {
+		s.used = at
+	}
+	k.sites[site] = s
 	addrs = slices.Insert(addrs, 0, knownAddr{site, at})
 	slices.SortStableFunc(addrs, func(a, b knownAddr) int { return b.used.Compare(a.used) })
 	most := min(len(addrs), maxKnownAddrs)
@@ -79,8 +93,11 @@ func (k *knownAddrs) add(from netip.Addr, mailbox string, at time.Time) {
 
 func (k *knownAddrs) forget(addrs []knownAddr) {
 	for _, a := range addrs {
-		if k.sites[a.site]--; k.sites[a.site] <= 0 {
+		s := k.sites[a.site]
+		if s.lists--; s.lists <= 0 {
 			delete(k.sites, a.site)
+			continue
 		}
+		k.sites[a.site] = s
 	}
 }

@@ -289,3 +289,23 @@ func BenchmarkBlockedGuess(b *testing.B) {
 		}
 	}
 }
+
+// TestKnownEnds: an address that no mailbox was used from for 30 days is unknown, also
+// where it is asked before it names a mailbox.
+func TestKnownEnds(t *testing.T) {
+	var k knownAddrs
+	now := time.Now()
+	k.add(home, owner, now)
+	k.add(home, "second@example.org", now.Add(-24*time.Hour))
+	for _, c := range []struct {
+		later time.Duration
+		known bool
+	}{{0, true}, {knownFor, true}, {knownFor + time.Second, false}} {
+		if got := k.toAny(home, now.Add(c.later)); got != c.known {
+			t.Errorf("after %v: known %v", c.later, got)
+		}
+		if got := k.relation(home, owner, now.Add(c.later)) == known; got != c.known {
+			t.Errorf("after %v: known to the mailbox %v", c.later, got)
+		}
+	}
+}
