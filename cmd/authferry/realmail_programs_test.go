@@ -57,7 +57,10 @@ var mailPrograms = []mailProgram{
 	{name: "Net::IMAP::Simple", run: []string{"perl", "perl.pl"}, verbs: verbs(noStartTLS, "simple"), breaks: []string{"protocol"}},
 	{name: "Ruby", run: []string{"ruby", "ruby.rb"}, verbs: map[string][]string{"imap": anySecurity, "pop3": noStartTLS, "send": anySecurity}},
 	{name: "Java", run: []string{"java", "RealMail"}, verbs: verbs(anySecurity, "imap", "pop3", "send")},
-	{name: "OfflineIMAP", run: []string{"bash", "offlineimap.sh"}, verbs: verbs(anySecurity, "imap")},
+	// After STARTTLS two threads of imaplib2 use one TLS connection without a lock:
+	// where a server sends session tickets after the handshake, as Go's crypto/tls
+	// does, about one connection in twelve hangs.
+	{name: "OfflineIMAP", run: []string{"bash", "offlineimap.sh"}, verbs: verbs(noStartTLS, "imap")},
 	{name: "imapfilter", run: []string{"bash", "imapfilter.sh"}, verbs: verbs(anySecurity, "imap")},
 	{name: "s-nail", run: []string{"bash", "snail.sh"}, verbs: verbs(anySecurity, "send"), composes: true},
 }
