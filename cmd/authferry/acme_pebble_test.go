@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -87,14 +86,7 @@ acme_alpn = %q
 // TestACMEReplicas: three servers over one PostgreSQL hold one certificate, from one
 // order.
 func TestACMEReplicas(t *testing.T) {
-	url := os.Getenv(postgresEnv)
-	if url == "" {
-		t.Skip(postgresEnv + " does not name a PostgreSQL server; .ci/acme starts one")
-	}
-	schema := strings.ToLower("a" + rand.Text())
-	sql(t, url, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { sql(t, url, "DROP SCHEMA "+schema+" CASCADE") })
-	t.Setenv(replicasURL, url+"?search_path="+schema)
+	freshSchema(t)
 	p := startPebble(t)
 	r := &replicas{show: &show{dir: t.TempDir()}}
 	settings := fmt.Sprintf(`listen = ["imaps://127.0.0.1:0"]

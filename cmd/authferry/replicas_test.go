@@ -1,3 +1,5 @@
+//go:build postgres || acme
+
 package main
 
 import (
@@ -41,19 +43,7 @@ type replicas struct {
 
 func newReplicas(t *testing.T) *replicas {
 	t.Helper()
-	url := os.Getenv(postgresEnv)
-	if url == "" {
-		t.Skip(postgresEnv + " does not name a PostgreSQL server; .ci/postgres starts one")
-	}
-	schema := strings.ToLower("r" + rand.Text())
-	sql(t, url, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { sql(t, url, "DROP SCHEMA "+schema+" CASCADE") })
-	separator := "?"
-	if strings.Contains(url, "?") {
-		separator = "&"
-	}
-	t.Setenv(replicasURL, url+separator+"search_path="+schema)
-
+	freshSchema(t)
 	r := &replicas{show: &show{dir: t.TempDir()}}
 	var err error
 	if r.gmail, err = demo.Start(demo.Options{Mailboxes: []string{demoMailbox, demoSecond}}); err != nil {
@@ -85,6 +75,24 @@ func newReplicas(t *testing.T) *replicas {
 	}
 	r.front = newBalancer(t, r.servers)
 	return r
+}
+
+// freshSchema creates an empty schema in the database of the tests, and sets
+// TEST_REPLICAS to its URL.
+func freshSchema(t *testing.T) {
+	t.Helper()
+	url := os.Getenv(postgresEnv)
+	if url == "" {
+		t.Fatal(postgresEnv + " does not name a PostgreSQL server; .ci/postgres starts one")
+	}
+	schema := strings.ToLower("r" + rand.Text())
+	sql(t, url, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { sql(t, url, "DROP SCHEMA "+schema+" CASCADE") })
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	t.Setenv(replicasURL, url+separator+"search_path="+schema)
 }
 
 // makeSeal creates the seal key of the servers with a store in a directory.
@@ -300,7 +308,7 @@ func mustBe(t *testing.T, address, password string, want verdict) {
 func TestReplicasWithoutDatabase(t *testing.T) {
 	ctl := os.Getenv(postgresCtlEnv)
 	if ctl == "" {
-		t.Skip(postgresCtlEnv + " does not name a command that stops and starts the server of the tests; .ci/postgres has one")
+		t.Fatal(postgresCtlEnv + " does not name a command that stops and starts the server of the tests; .ci/postgres has one")
 	}
 	r := newReplicas(t)
 	r.gmail.Faults.Rotate(true)

@@ -16,7 +16,7 @@ func TestReadWhileRotating(t *testing.T) {
 	l.Note(success(start, "a@example.org"))
 	l.Close()
 	if err := os.Link(newest(dir, succeeded), before(dir, succeeded)); err != nil {
-		t.Skip("no hard links here:", err)
+		t.Fatal(err)
 	}
 	if got := read(t, dir, Query{}); len(got) != 1 {
 		t.Errorf("%+v", got)

@@ -1,14 +1,11 @@
+//go:build !windows
+
 package config
 
-import (
-	"runtime"
-	"testing"
-)
+import "testing"
 
+// TestDefaultState: on Windows the state is beside the configuration.
 func TestDefaultState(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there it is beside the configuration")
-	}
 	t.Setenv("HOME", "/home/ada")
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("XDG_STATE_HOME", "")

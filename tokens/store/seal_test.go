@@ -129,3 +129,12 @@ func TestLoadSealKeepsOutOfTheWay(t *testing.T) {
 		t.Errorf("a key was made: %v", err)
 	}
 }
+
+func newSeal(t testing.TB) *Seal {
+	t.Helper()
+	seal, err := LoadSeal("", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seal
+}
